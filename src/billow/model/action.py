@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The closed set of verbs with which a pool is changed.
+
+Each verb says what must be true before it (`expects`) and what is true after it (`achieves`), so that the guard
+can check the world before and after without knowing the verb. A new verb is a decision record, not a plug-in:
+`match` with `assert_never` finds every place that must learn it.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from billow.model.instance import Instance
+from billow.model.shape import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """One thing that must hold of one subject.
+
+    Attributes:
+        subject: `instance/NAME` or `host/NAME`.
+        field: What of it: `present`, `host`, `nodes`, `state`, `shape`, `power`, `cordon`, `empty`.
+        value: How it must read; several choices are separated by `|`.
+    """
+
+    subject: str
+    field: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.field}={self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """What all actions share.
+
+    Attributes:
+        id: Unique for ever; an engine does an action with a known id at most once.
+        reason: Why, in one clause, for the person who reads the plan.
+    """
+
+    id: str = ""
+    reason: str = ""
+    name: ClassVar[str] = ""
+    """The verb in the text form, JSON and the CLI."""
+
+    @property
+    def subject(self) -> str:
+        """What it changes: `instance/NAME` or `host/NAME`."""
+        raise AttributeError(f"{type(self).__name__} has no subject")
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that it loads while it runs."""
+        return ()
+
+    @property
+    def expects(self) -> tuple[Expect, ...]:
+        """What must be true before."""
+        return ()
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        """What is true after."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnInstance(Verb):
+    """A verb on an instance that exists, on the host where it is."""
+
+    instance: str
+    host: str
+
+    @property
+    def subject(self) -> str:
+        return f"instance/{self.instance}"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return (self.host,)
+
+    @property
+    def expects(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "host", self.host),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnHost(Verb):
+    """A verb on a host."""
+
+    host: str
+
+    @property
+    def subject(self) -> str:
+        return f"host/{self.host}"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return (self.host,)
+
+    @property
+    def expects(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "present", "yes"),)
+
+
+def spelled(nodes: tuple[int, ...]) -> str:
+    """Return NUMA nodes as text: `0+1`, or `-` when floating."""
+    return "+".join(map(str, nodes)) or "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place(Verb):
+    """Create an instance on a host and start it."""
+
+    name: ClassVar[str] = "place"
+    instance: Instance
+    host: str
+    nodes: tuple[int, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return f"instance/{self.instance.id}"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return (self.host,)
+
+    @property
+    def expects(self) -> tuple[Expect, ...]:
+        return (
+            Expect(self.subject, "present", "no|requested"),
+            Expect(f"host/{self.host}", "power", "on"),
+            Expect(f"host/{self.host}", "cordon", ""),
+        )
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (
+            Expect(self.subject, "host", self.host),
+            Expect(self.subject, "nodes", spelled(self.nodes)),
+            Expect(self.subject, "state", "running"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrate(Verb):
+    """Move a running instance to another host or other NUMA nodes, live."""
+
+    name: ClassVar[str] = "migrate"
+    instance: str
+    source: str
+    target: str
+    source_nodes: tuple[int, ...] = ()
+    target_nodes: tuple[int, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return f"instance/{self.instance}"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return (self.source,) if self.source == self.target else (self.source, self.target)
+
+    @property
+    def expects(self) -> tuple[Expect, ...]:
+        return (
+            Expect(self.subject, "host", self.source),
+            Expect(self.subject, "nodes", spelled(self.source_nodes)),
+            Expect(self.subject, "state", "running|stopped|paused"),
+            Expect(f"host/{self.target}", "power", "on"),
+        )
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (
+            Expect(self.subject, "host", self.target),
+            Expect(self.subject, "nodes", spelled(self.target_nodes)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start(OnInstance):
+    """Start a stopped instance where it is."""
+
+    name: ClassVar[str] = "start"
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "state", "running"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop(OnInstance):
+    """Stop an instance; it keeps its place.
+
+    Attributes:
+        grace_s: How long it may take to shut down by itself before its power is cut.
+    """
+
+    name: ClassVar[str] = "stop"
+    grace_s: float = 30.0
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "state", "stopped"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete(OnInstance):
+    """Destroy an instance and what it stored. There is no way back."""
+
+    name: ClassVar[str] = "delete"
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "present", "no"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resize(OnInstance):
+    """Give an instance another shape on the host where it is.
+
+    Attributes:
+        nodes: The NUMA nodes that it is bound to afterwards.
+    """
+
+    name: ClassVar[str] = "resize"
+    old: Shape
+    new: Shape
+    nodes: tuple[int, ...] = ()
+    old_nodes: tuple[int, ...] = ()
+
+    @property
+    def expects(self) -> tuple[Expect, ...]:
+        return (
+            Expect(self.subject, "host", self.host),
+            Expect(self.subject, "shape", self.old.name),
+        )
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "shape", self.new.name),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cordon(OnHost):
+    """Let nothing new come to a host.
+
+    Attributes:
+        why: What the host's row says from then on.
+    """
+
+    name: ClassVar[str] = "cordon"
+    why: str = "maintenance"
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "cordon", self.why),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncordon(OnHost):
+    """Let instances come to a host again.
+
+    Attributes:
+        was: The cordon's reason, so that it can be put back.
+    """
+
+    name: ClassVar[str] = "uncordon"
+    was: str = "maintenance"
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "cordon", ""),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerOn(OnHost):
+    """Give a host power and wait until it takes instances."""
+
+    name: ClassVar[str] = "power-on"
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "power", "on"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerOff(OnHost):
+    """Shut an empty host down."""
+
+    name: ClassVar[str] = "power-off"
+
+    @property
+    def expects(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "empty", "yes"),)
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "power", "off"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence(OnHost):
+    """Make sure that a host runs nothing any more, whatever it says."""
+
+    name: ClassVar[str] = "fence"
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "power", "off"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch(OnHost):
+    """Bring packages of a host to given versions (`name=version`)."""
+
+    name: ClassVar[str] = "patch"
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade(OnHost):
+    """Move a host's operating system to another release, in place."""
+
+    name: ClassVar[str] = "upgrade"
+    release: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot(OnInstance):
+    """Keep the state of an instance under a label."""
+
+    name: ClassVar[str] = "snapshot"
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore(OnInstance):
+    """Put an instance back to a labelled state."""
+
+    name: ClassVar[str] = "restore"
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy(OnInstance):
+    """Copy an instance's data to another pool while it runs; may be repeated."""
+
+    name: ClassVar[str] = "copy"
+    destination: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutover(OnInstance):
+    """End the copy: the instance runs at the destination from now on."""
+
+    name: ClassVar[str] = "cutover"
+    destination: str
+
+
+Action: TypeAlias = (
+    Place
+    | Migrate
+    | Start
+    | Stop
+    | Delete
+    | Resize
+    | Cordon
+    | Uncordon
+    | PowerOn
+    | PowerOff
+    | Fence
+    | Patch
+    | Upgrade
+    | Snapshot
+    | Restore
+    | Copy
+    | Cutover
+)
+
+VERBS: dict[str, type[Action]] = {
+    verb.name: verb
+    for verb in (
+        Place,
+        Migrate,
+        Start,
+        Stop,
+        Delete,
+        Resize,
+        Cordon,
+        Uncordon,
+        PowerOn,
+        PowerOff,
+        Fence,
+        Patch,
+        Upgrade,
+        Snapshot,
+        Restore,
+        Copy,
+        Cutover,
+    )
+}
+"""Every verb by its name."""

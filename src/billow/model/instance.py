@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An instance as a value: one row of the pool's instance table, a request for one, or the input to build one."""
+
+import math
+from dataclasses import dataclass
+
+from billow.model.host import MOST_NODES
+from billow.model.kinds import Kind, State
+from billow.model.names import check_amount, check_id, check_measure
+from billow.model.shape import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A virtual machine, container, secure container or bare-metal machine.
+
+    A request is an instance with state `requested` and no host.
+
+    Attributes:
+        host: Where it is; empty while it is only requested.
+        nodes: The NUMA nodes that it is bound to; empty when it floats.
+        priority: Higher goes first and is moved last.
+        group: The affinity or anti-affinity group that it belongs to; empty for none.
+        zone: The zone that it must be in; empty for any.
+        image: What it boots, in its engine's words.
+        immovable: Why it cannot be migrated live; empty when it can.
+        dirty_mib_s: How fast it writes memory, MiB/s; NaN when not seen.
+        cpu_used_milli, memory_used_mib: Real use; NaN when not seen.
+    """
+
+    id: str
+    shape: Shape
+    kind: Kind = Kind.VM
+    host: str = ""
+    nodes: tuple[int, ...] = ()
+    state: State = State.REQUESTED
+    priority: int = 0
+    group: str = ""
+    tenant: str = ""
+    zone: str = ""
+    image: str = ""
+    immovable: str = ""
+    dirty_mib_s: float = math.nan
+    cpu_used_milli: float = math.nan
+    memory_used_mib: float = math.nan
+
+    def __post_init__(self) -> None:
+        check_id("instance", self.id)
+        check_amount(f"priority of {self.id}", self.priority, least=-1_000_000, most=1_000_000)
+        for node in self.nodes:
+            check_amount(f"NUMA node of {self.id}", node, most=MOST_NODES - 1)
+        for name in ("dirty_mib_s", "cpu_used_milli", "memory_used_mib"):
+            check_measure(f"{name} of {self.id}", getattr(self, name))
+        for what, text in (
+            ("group", self.group),
+            ("tenant", self.tenant),
+            ("zone", self.zone),
+            ("image", self.image),
+        ):
+            if text:
+                check_id(what, text)
+
+    @property
+    def migratable(self) -> bool:
+        """Whether it can be moved live."""
+        return not self.immovable
+
+
+def mask_of(nodes: tuple[int, ...]) -> int:
+    """Return the bit mask of NUMA node numbers."""
+    mask = 0
+    for node in nodes:
+        mask |= 1 << node
+    return mask
+
+
+def nodes_of(mask: int) -> tuple[int, ...]:
+    """Return the NUMA node numbers in a bit mask, ascending."""
+    return tuple(node for node in range(mask.bit_length()) if mask >> node & 1)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan being carried out: what the journal knows of it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """Where an action stands in the journal."""
+
+    PENDING = "pending"
+    INTENDED = "intended"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self in (Phase.DONE, Phase.FAILED, Phase.SKIPPED)
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def final(self) -> bool:
+        """Whether the run has ended."""
+        return self is not RunState.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an action has come.
+
+    Attributes:
+        fraction: 0 to 1; NaN when only the phase is known.
+        phase: What the engine does now, in its own word (`copying`, `switching`).
+        left_s: Expected seconds left; NaN when unknown.
+        copied_mib, total_mib: Sent so far and in all, MiB; 0 where nothing is copied.
+    """
+
+    fraction: float
+    phase: str = ""
+    left_s: float = float("nan")
+    copied_mib: float = 0.0
+    total_mib: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the journal knows of one action.
+
+    Attributes:
+        error: `BillowError` as a mapping (`brief`, `details`, `fix`, `code`), or empty.
+    """
+
+    action_id: str
+    phase: Phase = Phase.PENDING
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    progress: Progress | None = None
+    error: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One carrying-out of one plan. Runs are kept for ever.
+
+    Attributes:
+        fence: The lease's number when it began; an engine refuses older ones.
+        entries: By action id, in the plan's order.
+    """
+
+    id: str
+    plan_id: str
+    actor: str
+    fence: int
+    started_at: float
+    state: RunState = RunState.RUNNING
+    ended_at: float = 0.0
+    entries: dict[str, Entry] = field(default_factory=dict)
+    text: str = ""

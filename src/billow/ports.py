@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the outside must provide, as protocols: nothing here does anything.
+
+An engine is where a pool lives; a capability is why a pool changes; the journal is what must be known before
+anything is done; the clock is the only time there is. Each has one contract suite in `billow.testing`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from billow.model.action import Action
+from billow.model.event import Event
+from billow.model.plan import Plan, Proposal
+from billow.model.policy import Policy
+from billow.model.pool import Pool
+from billow.model.run import Entry, Progress, Run, RunState
+
+AnyPolicy = TypeVar("AnyPolicy", bound=Policy, contravariant=True)
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds of this clock."""
+
+
+class Trace(StrEnum):
+    """What became of an action, as far as its engine knows."""
+
+    UNKNOWN = "unknown"
+    """The engine never saw it, or it left nothing behind: it can be performed (again)."""
+    RUNNING = "running"
+    """It is under way; `perform` with the same id joins it."""
+    DONE = "done"
+    FAILED = "failed"
+    """It ended without effect; the world is as before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """Why an action must not be done now, and what would lift that."""
+
+    reason: str
+    fix: str = ""
+
+
+class Engine(Protocol):
+    """Where a pool lives.
+
+    Laws, checked by `billow.testing.engine_contract`:
+
+    - `perform` is idempotent by action id: a known id joins the action or repeats its outcome.
+    - `perform` refuses a fence lower than the highest seen (Leased), across restarts of either side.
+    - when `perform` raises Refused, the world is as before; after Lost, `find` tells.
+    - it raises `billow.errors` types only.
+    """
+
+    @property
+    def name(self) -> str:
+        """The engine's name in settings and messages."""
+
+    @property
+    def verbs(self) -> frozenset[type[Action]]:
+        """What it can perform."""
+
+    async def sense(self) -> Pool:
+        """Return the pool as it is now, with gaps for what could not be seen. Raises Unavailable."""
+
+    async def blockers(self, action: Action) -> Sequence[Blocker]:
+        """Return why the action must not be performed now; empty when it may.
+
+        Changes nothing and takes seconds at most.
+        """
+
+    def perform(self, action: Action, *, fence: int) -> AsyncIterator[Progress]:
+        """Do it; yield how far it is. The end of the iteration means success.
+
+        Raises:
+            Leased: the fence is older than one already seen.
+            Refused: it was not done and the world is as before.
+            Lost: it may or may not have been done.
+            Unavailable: the engine did not answer; nothing was begun.
+        """
+
+    async def find(self, action_id: str) -> Trace:
+        """Return what became of an action; survives restarts."""
+
+    async def aclose(self) -> None:
+        """Let go of connections; the pool runs on."""
+
+
+class Capability(Protocol[AnyPolicy]):
+    """Why a pool changes. Pure: no I/O, no clock, no dice."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the CLI and in plans."""
+
+    @property
+    def policy(self) -> type[Policy]:
+        """The model of its policy; its defaults are a working policy."""
+
+    def propose(self, pool: Pool, policy: AnyPolicy, /) -> Proposal:
+        """Return what it wants of this pool. Deterministic; the second time, nothing."""
+
+
+class Journal(Protocol):
+    """What is known before anything is done: a method returns when its entry is durable."""
+
+    async def begin(self, run: Run, plan: Plan) -> None:
+        """Record that a plan is being carried out, and use the plan up.
+
+        Raises:
+            Conflict: the plan was carried out before (plans are single-use).
+            Leased: the run's fence is older than the lease's.
+        """
+
+    async def intend(self, run_id: str, action_id: str, *, fence: int, at: float) -> None:
+        """Record that an action is about to be performed. Raises Leased when the fence is old."""
+
+    async def progress(self, run_id: str, action_id: str, progress: Progress) -> None:
+        """Record how far an action is; may be dropped, never reordered after its outcome."""
+
+    async def conclude(self, run_id: str, entry: Entry, *, fence: int) -> None:
+        """Record an action's outcome (done, failed, skipped). Raises Leased."""
+
+    async def end(self, run_id: str, state: RunState, *, text: str, at: float, fence: int) -> None:
+        """Record that the run has ended. Raises Leased."""
+
+    async def adopt(self, run_id: str, *, fence: int) -> None:
+        """Take over an unfinished run under a newer fence. Raises Leased."""
+
+    async def open_runs(self) -> Sequence[Run]:
+        """Return runs that began and did not end, oldest first."""
+
+    async def plan(self, plan_id: str) -> Plan:
+        """Return a recorded plan. Raises NotFound."""
+
+
+class Witness(Protocol):
+    """Who is told what happens: the event stream."""
+
+    async def tell(self, event: Event) -> None:
+        """Record and publish an event."""
