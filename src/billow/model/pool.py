@@ -15,12 +15,13 @@ from typing import Self
 import numpy as np
 
 from billow.errors import Invalid, NotFound
-from billow.model.column import sorting
+from billow.model.column import frozen, sorting
 from billow.model.group import Fact, Gap, Group, Link
 from billow.model.host import Host
 from billow.model.hosts import Hosts
 from billow.model.instance import Instance
 from billow.model.instances import NOWHERE, Instances
+from billow.model.kinds import State
 from billow.model.resources import RESOURCES, IntArray
 from billow.model.shape import Shape
 
@@ -64,7 +65,7 @@ class Pool:
             raise Invalid("taken_at must be a finite number of seconds", code="invalid-time")
         table = _sorted_hosts(Hosts.of(hosts))
         rows = list(instances)
-        shapes = _distinct_shapes(rows)
+        shapes = _merged_shapes((), (each.shape for each in rows))
         known = tuple(sorted(groups, key=lambda group: group.name))
         _check_references(rows, table, known)
         shape_row = {shape.name: number for number, shape in enumerate(shapes)}
@@ -187,17 +188,41 @@ class Pool:
                     f"instance {request.id} is already in the pool", fix="choose another name"
                 )
         _check_references(requests, self.hosts, self.groups)
-        shapes = _merged_shapes(self.shapes, requests)
-        shape_row = {shape.name: number for number, shape in enumerate(shapes)}
+        roomy = self.with_shapes([request.shape for request in requests])
+        shape_row = {shape.name: number for number, shape in enumerate(roomy.shapes)}
+        fresh = (replace(r, host="", nodes=(), state=State.REQUESTED) for r in requests)
+        more = roomy.instances.extended(Instances.of(fresh, shape_row, {}))
+        return self._keeping_sums(replace(roomy, instances=_sorted_instances(more)))
+
+    def with_shapes(self, shapes: Iterable[Shape]) -> "Pool":
+        """Return the pool with more shapes to choose from. Raises Invalid on two of one name."""
+        merged = _merged_shapes(self.shapes, shapes)
+        if merged == self.shapes:
+            return self
+        new_row = {shape.name: number for number, shape in enumerate(merged)}
+        renumbered = np.array([new_row[shape.name] for shape in self.shapes], dtype=np.int32)
         ours = self.instances
-        if shapes != self.shapes:
-            renumbered = np.array([shape_row[s.name] for s in self.shapes], dtype=np.int32)
-            ours = replace(ours, shape=renumbered[ours.shape] if len(renumbered) else ours.shape)
-        more = Instances.of((replace(r, host="", nodes=()) for r in requests), shape_row, {})
-        grown = replace(self, instances=_sorted_instances(ours.extended(more)), shapes=shapes)
-        grown.__dict__.update(
-            {name: self.__dict__[name] for name in _HOST_SUMS if name in self.__dict__}
-        )
+        if len(renumbered):
+            ours = replace(ours, shape=frozen(renumbered[ours.shape]))
+        return self._keeping_sums(replace(self, instances=ours, shapes=merged))
+
+    def with_groups(self, groups: Iterable[Group]) -> "Pool":
+        """Return the pool with more groups. Raises Invalid when one of that name differs."""
+        known = {group.name: group for group in self.groups}
+        for group in groups:
+            if known.setdefault(group.name, group) != group:
+                raise Invalid(
+                    f"group {group.name} is {known[group.name].rule} in the pool already",
+                    fix="choose another name for the group",
+                    code="group-conflict",
+                )
+        ordered = tuple(sorted(known.values(), key=lambda group: group.name))
+        return self._keeping_sums(replace(self, groups=ordered))
+
+    def _keeping_sums(self, grown: "Pool") -> "Pool":
+        """Hand what is cached of hosts to a pool in which the same instances are placed."""
+        kept = {name: self.__dict__[name] for name in _HOST_SUMS if name in self.__dict__}
+        grown.__dict__.update(kept)
         return grown
 
 
@@ -227,17 +252,13 @@ def _shapes_text(shapes: Sequence[Shape]) -> bytes:
     ).encode()
 
 
-def _distinct_shapes(rows: Iterable[Instance]) -> tuple[Shape, ...]:
-    return _merged_shapes((), rows)
-
-
-def _merged_shapes(known: Iterable[Shape], rows: Iterable[Instance]) -> tuple[Shape, ...]:
+def _merged_shapes(known: Iterable[Shape], more: Iterable[Shape]) -> tuple[Shape, ...]:
     by_name = {shape.name: shape for shape in known}
-    for each in rows:
-        if by_name.setdefault(each.shape.name, each.shape) != each.shape:
+    for shape in more:
+        if by_name.setdefault(shape.name, shape) != shape:
             raise Invalid(
-                f"instance {each.id} has a shape {each.shape.name} that differs from the pool's",
-                fix="give the other shape another name",
+                f"there are two different shapes named {shape.name}",
+                fix="give one of them another name",
                 code="shape-conflict",
             )
     return tuple(sorted(by_name.values(), key=lambda shape: shape.name))

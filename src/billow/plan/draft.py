@@ -35,6 +35,7 @@ class Draft:
         free_nodes: What each NUMA node has left, `(hosts, nodes, RESOURCES) int64`.
         host: Host row of each instance or `NOWHERE`, `(instances,) int32`.
         nodes: Node mask of each instance, `(instances,) uint32`.
+        shape: Position in `pool.shapes` of each instance's shape, `(instances,) int32`.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -43,12 +44,13 @@ class Draft:
         self.free_nodes: IntArray = pool.free_nodes.copy()
         self.host: RowArray = pool.instances.host.copy()
         self.nodes: MaskArray = pool.instances.nodes.copy()
+        self.shape: RowArray = pool.instances.shape.copy()
         # Reading one number through a memoryview costs a third of what it costs through NumPy.
         self._free_host = _scalars(self.free_hosts)
         self._free_node = _scalars(self.free_nodes)
         self._host = _scalars(self.host)
         self._nodes = _scalars(self.nodes)
-        self._shape = _scalars(pool.instances.shape)
+        self._shape = _scalars(self.shape)
         self._count = _scalars(pool.hosts.node_count)
         self._demand: list[Amounts] = [shape.demand for shape in pool.shapes]
         self._share: list[Amounts] = [shape.share for shape in pool.shapes]
@@ -113,6 +115,26 @@ class Draft:
         host, nodes = self._leaving.pop(instance)
         self._leave(instance, host, nodes)
 
+    def reshape(self, instance: int, shape: int, nodes: int = 0) -> bool:
+        """Give an instance (row) another shape (position in `pool.shapes`) and node mask where it is.
+
+        Not taken back by `undo`; for replaying resizes in time.
+
+        Returns:
+            False, with nothing changed, when its host or nodes have no room for the new shape.
+        """
+        old, (host, mask) = self._shape[instance], self.where(instance)
+        if host == NOWHERE:
+            self._shape[instance] = shape
+            return True
+        self._leave(instance, host, mask)
+        self._shape[instance] = shape
+        room: bool = self._has_room(instance, host, nodes)
+        if not room:
+            self._shape[instance] = old
+        self._enter(instance, host, nodes if room else mask)
+        return room
+
     def where(self, instance: int) -> tuple[int, int]:
         """Return the host row (or `NOWHERE`) and node mask of an instance."""
         return self._host[instance], self._nodes[instance]
@@ -133,6 +155,7 @@ class Draft:
             ours,
             host=frozen(self.host.copy()),
             nodes=frozen(self.nodes.copy()),
+            shape=frozen(self.shape.copy()),
             state=frozen(state),
         )
         return replace(self.pool, instances=drafted)
