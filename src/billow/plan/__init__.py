@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pool and policy in, plan out. Pure: no I/O, no clock, no dice; time, seeds and ids come in as arguments."""
+"""Pool and policy in, plan out. Pure: no I/O, no clock, no dice; ids and times are arguments."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scratch pool: try a move in memory, take it back, keep what is good.
 
-A draft never lets a host or a NUMA node go over what it may sell, and never breaks a group's rule, so a plan made
-on a draft needs no second check of either. Each change costs microseconds, whatever the size of the pool.
+A draft never lets a host or a NUMA node go over what it may sell, and never breaks a group's rule.
+Each change costs microseconds, whatever the size of the pool.
 """
 
 from collections.abc import Sequence
@@ -60,9 +60,9 @@ class Draft:
         self._leaving: dict[int, tuple[int, int]] = {}
 
     def fits(self, instance: int, host: int, nodes: int = 0) -> bool:
-        """Return whether an instance (row) could be on a host (row) and node mask now, beside all others.
+        """Return whether an instance (row) could be on a host (row) and node mask now.
 
-        What it takes where it is now counts as free.
+        What it takes where it is counts as free.
         """
         if host == self._host[instance]:
             return self._fits_at_home(instance, host, nodes)
@@ -72,8 +72,8 @@ class Draft:
         """Put an instance (row) on a host (row) and node mask, or on none with `NOWHERE`.
 
         Returns:
-            False, with nothing changed, when a host or node would be over capacity, the mask does not suit
-            the shape, or a group's rule would be broken.
+            False, with nothing changed, when a host or node would be over capacity, the mask does not
+            suit the shape, or a group's rule would be broken.
         """
         if host != NOWHERE and not self.fits(instance, host, nodes):
             return False
@@ -101,7 +101,8 @@ class Draft:
         Not taken back by `undo`; for replaying moves in time.
 
         Returns:
-            False, with nothing changed, when the new place has no room beside the old one, or a rule forbids it.
+            False, with nothing changed, when the new place has no room beside the old one, or a rule
+            forbids it.
         """
         old = self.where(instance)
         if not self._has_room(instance, host, nodes) or not self._peers.allow(instance, host):
@@ -116,7 +117,7 @@ class Draft:
         self._leave(instance, host, nodes)
 
     def reshape(self, instance: int, shape: int, nodes: int = 0) -> bool:
-        """Give an instance (row) another shape (position in `pool.shapes`) and node mask where it is.
+        """Give an instance (row) another shape (position in `pool.shapes`) and node mask in place.
 
         Not taken back by `undo`; for replaying resizes in time.
 
@@ -237,6 +238,6 @@ class Draft:
             node += 1
 
 
-def _scalars(array: npt.NDArray[Any]) -> Any:
+def _scalars(array: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - memoryview has no item type
     """Return a view whose items are plain Python integers: `view[row, column]`."""
     return memoryview(array.data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pool looks like when actions have succeeded. It predicts; it does not judge (see `check`)."""
+"""What the pool looks like when actions have succeeded. It predicts; `check` judges."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

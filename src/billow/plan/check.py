@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lint of plans: a second opinion that shares no arithmetic with the draft that made them.
+
+It walks the waves, counts what each host and NUMA node holds while all steps of a wave are under
+way (a moving instance at both ends), and says which law is broken. An empty answer means: the plan
+may be carried out. Linear in hosts plus steps.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from billow.errors import NotFound
+from billow.model.action import Action, Delete, Migrate, Place, Resize
+from billow.model.plan import Plan, Step
+from billow.model.pool import Pool
+from billow.model.resources import RESOURCES, IntArray
+from billow.model.shape import Shape
+
+
+def violations(pool: Pool, plan: Plan) -> tuple[str, ...]:
+    """Return every law that a plan for this pool breaks, in words; empty when it is sound."""
+    broken = [*_broken_ids(plan), *_broken_subjects(plan)]
+    if not broken:
+        broken = list(_Ledger(pool).overdrafts(plan))
+    return tuple(broken)
+
+
+def _broken_ids(plan: Plan) -> Iterator[str]:
+    wave_of: dict[str, int] = {}
+    for step in plan.steps:
+        if step.action.id in wave_of:
+            yield f"action id {step.action.id} stands twice"
+        wave_of[step.action.id] = step.wave
+    for step in plan.steps:
+        for needed in step.after:
+            if wave_of.get(needed, step.wave) >= step.wave:
+                yield f"{step.action.id} needs {needed}, which is not in an earlier wave"
+
+
+def _broken_subjects(plan: Plan) -> Iterator[str]:
+    for wave in plan.waves:
+        seen: set[str] = set()
+        for step in wave:
+            if step.action.subject in seen:
+                yield f"{step.action.subject} is changed twice in wave {step.wave}"
+            seen.add(step.action.subject)
+
+
+class _Ledger:
+    """What is taken of each host and node, and what there is."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._taken_hosts = pool.reserved.copy()
+        self._taken_nodes = pool.reserved_nodes.copy()
+        # What was oversold before the plan is not the plan's fault, but must not get worse.
+        self._limit_hosts = np.maximum(pool.hosts.sellable.sum(axis=1), pool.reserved)
+        self._limit_nodes = np.maximum(pool.hosts.sellable, pool.reserved_nodes)
+        self._shape: dict[str, Shape] = {}
+
+    def overdrafts(self, plan: Plan) -> Iterator[str]:
+        for wave in plan.waves:
+            touched = {host for step in wave for host in self._begin(step)}
+            yield from self._over(sorted(touched), wave)
+            for step in wave:
+                self._end(step.action)
+
+    def _begin(self, step: Step) -> Iterator[str]:
+        action = step.action
+        match action:
+            case Place():
+                self._shape[action.instance.id] = action.instance.shape
+                yield self._book(action.instance.shape, action.host, action.nodes, 1)
+            case Migrate():
+                shape = self._shape_of(action.instance)
+                yield self._book(shape, action.target, action.target_nodes, 1)
+            case Resize():
+                self._book(action.old, action.host, action.old_nodes, -1)
+                self._shape[action.instance] = action.new
+                yield self._book(action.new, action.host, action.nodes, 1)
+            case _:
+                pass
+
+    def _end(self, action: Action) -> None:
+        match action:
+            case Migrate():
+                shape = self._shape_of(action.instance)
+                self._book(shape, action.source, action.source_nodes, -1)
+            case Delete():
+                self._forget(action)
+            case _:
+                pass
+
+    def _forget(self, action: Delete) -> None:
+        instance = self._pool.instance(action.instance)
+        if instance.host:
+            self._book(self._shape_of(action.instance), action.host, instance.nodes, -1)
+
+    def _book(self, shape: Shape, host: str, nodes: tuple[int, ...], sign: int) -> str:
+        row = self._pool.host_row(host)
+        self._taken_hosts[row] += sign * np.array(shape.demand)
+        for node in nodes:
+            self._taken_nodes[row, node] += sign * np.array(shape.share)
+        return host
+
+    def _shape_of(self, name: str) -> Shape:
+        if name not in self._shape:
+            try:
+                self._shape[name] = self._pool.instance(name).shape
+            except NotFound:
+                raise NotFound(f"the plan moves {name}, which it has not placed") from None
+        return self._shape[name]
+
+    def _over(self, hosts: Sequence[str], wave: Sequence[Step]) -> Iterator[str]:
+        for host in hosts:
+            row = self._pool.host_row(host)
+            yield from self._excess(
+                f"host {host} in wave {wave[0].wave}",
+                self._taken_hosts[row],
+                self._limit_hosts[row],
+            )
+            for node in range(int(self._pool.hosts.node_count[row])):
+                yield from self._excess(
+                    f"node {node} of host {host} in wave {wave[0].wave}",
+                    self._taken_nodes[row, node],
+                    self._limit_nodes[row, node],
+                )
+
+    def _excess(self, where: str, taken: IntArray, limit: IntArray) -> Iterator[str]:
+        for axis, resource in enumerate(RESOURCES):
+            if taken[axis] > limit[axis]:
+                yield f"{where} would hold {taken[axis]} of {limit[axis]} {resource}"

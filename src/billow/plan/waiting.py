@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why an action found no moment: the words of its rejection."""
+
+import numpy as np
+
+from billow.model.action import Action, Migrate, Place, PowerOff, Resize, Start
+from billow.model.plan import Rejection
+from billow.model.resources import RESOURCES
+from billow.plan.draft import Draft
+from billow.plan.gates import Gates
+
+_WORDS = dict(
+    zip(
+        RESOURCES,
+        ("thousandths of a CPU", "MiB of memory", "MiB of huge pages", "GPUs"),
+        strict=True,
+    )
+)
+
+
+def why_waiting(draft: Draft, gates: Gates, action: Action) -> Rejection:
+    """Return the rejection of an action that could not be given a place in the order."""
+    reason, causes = _reason(draft, gates, action)
+    return Rejection(action.subject, f"{action.name}: {reason}", causes, _fix(action))
+
+
+def _reason(draft: Draft, gates: Gates, action: Action) -> tuple[str, tuple[str, ...]]:
+    host = action.target if isinstance(action, Migrate) else action.hosts[-1]
+    row = draft.pool.host_row(host)
+    if isinstance(action, PowerOff):
+        return f"{gates.population[row]} instances are still on {host}", ()
+    if not gates.powered[row]:
+        return f"{host} has no power", ()
+    if isinstance(action, Place | Migrate) and not gates.taking[row]:
+        return f"{host} is cordoned", ()
+    if isinstance(action, Place | Migrate | Resize):
+        lacking = _lacking(draft, action, row)
+        if lacking:
+            return f"{host} has no room at any moment of the plan", lacking
+        return f"{host} is not allowed by its group, or its NUMA nodes have no room", ()
+    return "an earlier step on the same subject could not be ordered", ()
+
+
+def _lacking(draft: Draft, action: Place | Migrate | Resize, host: int) -> tuple[str, ...]:
+    pool = draft.pool
+    if isinstance(action, Resize):
+        demand = np.array(action.new.demand) - np.array(action.old.demand)
+    else:
+        name = action.subject.removeprefix("instance/")
+        demand = pool.demand[draft.shape[pool.instance_row(name)]]
+    free = draft.free_hosts[host]
+    return tuple(
+        f"needs {demand[axis]} {_WORDS[resource]}, {max(int(free[axis]), 0)} free"
+        for axis, resource in enumerate(RESOURCES)
+        if demand[axis] > max(int(free[axis]), 0)
+    )
+
+
+def _fix(action: Action) -> str:
+    match action:
+        case PowerOff():
+            return "move or stop them first (billow instance migrate)"
+        case Place() | Migrate():
+            return "choose another host, or let placement choose"
+        case Resize():
+            return "migrate it to a host with more room first"
+        case Start():
+            return f"power {action.host} on first"
+        case _:
+            return ""
