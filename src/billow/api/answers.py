@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the API answers, as schemas for OpenAPI. The documents themselves are made by `model.codec` and
+`render`; these classes describe them, and the tests hold both against each other.
+
+Fields are only ever added within v1, so every object may gain more.
+"""
+
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from billow.model.kinds import Arch, Health, Kind, Power, State
+from billow.model.plan import Severity
+from billow.model.run import Phase, RunState
+
+Measure: TypeAlias = float | None
+"""A number that is null where it was not seen."""
+Seconds = Annotated[float, Field(description="Seconds since the epoch.")]
+
+
+class Answer(BaseModel):
+    """The root of all answers."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Problem(Answer):
+    """An error, as RFC 9457 has it, with what to do next."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str = Field(description="Stable; the same as on the command line.")
+    details: list[str] = Field(description="What was seen, one fact each.")
+    fix: str = Field(description="What to do next; empty when nothing is known.")
+    blockers: list[str] = Field(description="What stands in the way, when something does.")
+    retryable: bool
+    trace_id: str
+
+
+class Amounts(Answer):
+    """The resources of a host or a pool."""
+
+    cpu_milli: int
+    memory_mib: int
+    huge_mib: int
+    gpus: int
+
+
+class PoolSummary(Answer):
+    """The pool in a few numbers."""
+
+    name: str
+    digest: str = Field(description="Names this state of the pool; send it as If-Match.")
+    taken_at: Seconds
+    hosts: int
+    hosts_by_power: dict[str, int]
+    hosts_by_health: dict[str, int]
+    instances: int
+    instances_by_state: dict[str, int]
+    capacity: Amounts = Field(description="What can be handed out in all.")
+    reserved: Amounts = Field(description="What placed instances take.")
+    used_cpu_milli: Measure
+    used_memory_mib: Measure
+    shapes: list["ShapeDocument"]
+    groups: list[dict[str, str]]
+    gaps: list[dict[str, str]] = Field(description="What could not be seen, and why.")
+
+
+class HostRow(Answer):
+    """A host in the list; `fields` chooses which of these are there."""
+
+    id: str = ""
+    power: Power = Power.ON
+    health: Health = Health.OK
+    cordon: str = Field("", description="Why nothing new may come; empty when it may.")
+    takes_instances: bool = True
+    instances: int = 0
+    arch: Arch = Arch.X86_64
+    sockets: int = 1
+    numa_nodes: int = 1
+    zone: str = ""
+    rack: str = ""
+    traits: list[str] = []
+    gpu_model: str = ""
+    cpu_milli: int = Field(0, description="What can be handed out.")
+    memory_mib: int = 0
+    huge_mib: int = 0
+    gpus: int = 0
+    reserved_cpu_milli: int = 0
+    reserved_memory_mib: int = 0
+    reserved_huge_mib: int = 0
+    reserved_gpus: int = 0
+    free_cpu_milli: int = Field(0, description="Negative when oversold.")
+    free_memory_mib: int = 0
+    free_huge_mib: int = 0
+    free_gpus: int = 0
+    cpu_ratio: float = 1.0
+    memory_ratio: float = 1.0
+    bandwidth_mib_s: Measure = None
+    cpu_used_milli: Measure = None
+    memory_used_mib: Measure = None
+
+
+class NodeDocument(Amounts):
+    """One NUMA node of a host: what it has, and what is free of it."""
+
+    free_cpu_milli: int
+    free_memory_mib: int
+    free_huge_mib: int
+    free_gpus: int
+
+
+class HostDocument(HostRow):
+    """A host with its NUMA nodes and what is known besides."""
+
+    nodes: list[NodeDocument]
+    facts: dict[str, str]
+
+
+class InstanceRow(Answer):
+    """An instance in the list; `fields` chooses which of these are there."""
+
+    id: str = ""
+    kind: Kind = Kind.VM
+    state: State = State.RUNNING
+    host: str = Field("", description="Where it is; empty while it is only requested.")
+    host_zone: str = ""
+    nodes: list[int] = []
+    shape: str = ""
+    cpu_milli: int = 0
+    memory_mib: int = 0
+    gpus: int = 0
+    numa_nodes: int = 0
+    priority: int = 0
+    group: str = ""
+    tenant: str = ""
+    zone: str = Field("", description="The zone that it must be in; empty for any.")
+    image: str = ""
+    migratable: bool = True
+    immovable: str = Field("", description="Why it cannot be moved live.")
+    dirty_mib_s: Measure = None
+    cpu_used_milli: Measure = None
+    memory_used_mib: Measure = None
+
+
+class ShapeDocument(Answer):
+    """The size of an instance."""
+
+    name: str
+    cpu_milli: int
+    memory_mib: int
+    numa_nodes: int
+    huge_pages: bool
+    gpus: int
+    arch: Arch | None
+    traits: list[str]
+    dedicated: bool
+
+
+class InstanceDocument(InstanceRow):
+    """An instance with its shape spelled out and what is known besides."""
+
+    size: ShapeDocument
+    facts: dict[str, str]
+
+
+class Paged(Answer):
+    """What every list has beside its items."""
+
+    cursor: str = Field("", description="Where the next page begins; empty at the end.")
+
+
+class HostPage(Paged):
+    """Hosts, page by page."""
+
+    digest: str
+    total: int = Field(description="How many match, over all pages.")
+    items: list[HostRow]
+
+
+class InstancePage(Paged):
+    """Instances, page by page."""
+
+    digest: str
+    total: int = Field(description="How many match, over all pages.")
+    items: list[InstanceRow]
+
+
+class CostDocument(Answer):
+    """What a step or a plan costs."""
+
+    copied_mib: Measure
+    seconds: Measure
+    downtime_s: Measure
+
+
+class ActionDocument(Answer):
+    """What is done; each verb has fields of its own."""
+
+    verb: str
+    id: str
+    reason: str
+
+
+class StepDocument(Answer):
+    """One action at its place in a plan."""
+
+    action: ActionDocument
+    subject: str
+    change: str = Field(description="What it changes, in words.")
+    wave: int
+    after: list[str]
+    cost: CostDocument
+
+
+class FindingDocument(Answer):
+    """Something seen that a person should know."""
+
+    subject: str
+    severity: Severity
+    text: str
+
+
+class RejectionDocument(Answer):
+    """Something wanted that could not be planned."""
+
+    subject: str
+    reason: str
+    causes: list[str]
+    fix: str
+
+
+class PlanDocument(Answer):
+    """A change that can be read before it is made."""
+
+    id: str
+    title: str
+    based_on: str
+    generation: int
+    parent: str
+    created_at: Seconds
+    capabilities: list[str]
+    steps: list[StepDocument]
+    cost: CostDocument
+    findings: list[FindingDocument]
+    rejections: list[RejectionDocument]
+    gain: dict[str, Measure]
+    predicted_digest: str
+    footer: str = Field(description="The plan in one line.")
+    undo: str = Field(description="How it can be undone, naming what cannot.")
+
+
+class PlanRowDocument(Answer):
+    """A plan in the list."""
+
+    id: str
+    title: str
+    created_at: Seconds
+    actor: str
+    capabilities: list[str]
+    steps: int
+    rejections: int
+    status: str = Field(description="open, used or stale")
+    run_id: str
+
+
+class PlanPage(Paged):
+    """Plans, newest first."""
+
+    items: list[PlanRowDocument]
+
+
+class ProgressDocument(Answer):
+    """How far an action has come."""
+
+    fraction: Measure
+    phase: str
+    left_s: Measure
+    copied_mib: Measure
+    total_mib: Measure
+
+
+class EntryDocument(Answer):
+    """What the journal knows of one action."""
+
+    action_id: str
+    phase: Phase
+    started_at: Seconds
+    ended_at: Seconds
+    progress: ProgressDocument | None
+    error: dict[str, str]
+
+
+class RunRow(Answer):
+    """A run in the list."""
+
+    id: str
+    plan_id: str
+    actor: str
+    fence: int
+    started_at: Seconds
+    state: RunState
+    ended_at: Seconds
+    text: str
+    done: int = Field(description="Actions that are done.")
+    failed: int
+    total: int
+
+
+class RunDocument(RunRow):
+    """One carrying-out of one plan. It is kept for ever."""
+
+    entries: list[EntryDocument] = Field(description="In the plan's order.")
+
+
+class RunPage(Paged):
+    """Runs, newest first."""
+
+    items: list[RunRow]
+
+
+class EventDocument(Answer):
+    """One thing that happened."""
+
+    id: int
+    kind: str
+    at: Seconds
+    text: str
+    subjects: list[str]
+    actor: str
+    data: dict[str, str | int | float | bool | None]
+
+
+class EventPage(Answer):
+    """Events, oldest first."""
+
+    items: list[EventDocument]
+    last: int = Field(description="Send it as `after` for what comes next.")
+
+
+class Rejections(Answer):
+    """What rules out which hosts; empty when the request is possible."""
+
+    possible: bool
+    rejections: list[RejectionDocument]
+
+
+class CapabilityDocument(Answer):
+    """Why a pool may change, and the knobs for it."""
+
+    name: str
+    policy: dict[str, object] = Field(description="The JSON schema of its policy.")
+
+
+class Capabilities(Answer):
+    """All capabilities."""
+
+    items: list[CapabilityDocument]
+
+
+class CheckDocument(Answer):
+    """One thing that the doctor looked at."""
+
+    name: str
+    ok: bool
+    text: str
+    fix: str
+
+
+class Checks(Answer):
+    """What the doctor found."""
+
+    ok: bool
+    items: list[CheckDocument]
+
+
+class TokenDocument(Answer):
+    """A token without its secret, which nobody can read back."""
+
+    id: str
+    name: str
+    role: str
+    created_at: Seconds
+
+
+class Tokens(Answer):
+    """All tokens that work."""
+
+    items: list[TokenDocument]
+
+
+class FreshToken(TokenDocument):
+    """A new token; its secret is shown this once."""
+
+    token: str

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be sent to the API, and the model's values made of it.
+
+Types are strict: a word is no number, a boolean no whole number, NaN no measurement, an unknown
+field an error.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictInt
+
+from billow.errors import Invalid
+from billow.model.group import Group
+from billow.model.instance import Instance
+from billow.model.kinds import Arch, Kind, Rule, Scope
+from billow.model.names import check_name
+from billow.model.pool import Pool
+from billow.model.resources import LARGEST
+from billow.model.shape import Shape
+
+MOST_REQUESTS = 20_000
+Text = Annotated[str, Field(max_length=253)]
+Amount = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
+IMAGE = r"[A-Za-z0-9][A-Za-z0-9_:-]*([./][A-Za-z0-9_:-]+)*"
+"""An image's name: no `..`, no leading slash or dot, so that it can never leave its folder."""
+
+
+class Sent(BaseModel):
+    """The root of all request bodies."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class NewShape(Sent):
+    """What an instance takes of its host."""
+
+    name: Text = Field("", description="Unique in the pool; made of the amounts when empty.")
+    cpu_milli: Amount = Field(description="Thousandths of a CPU.", examples=[1000])
+    memory_mib: Amount = Field(description="MiB.", examples=[512])
+    numa_nodes: Annotated[StrictInt, Field(ge=0, le=32)] = Field(
+        0, description="0 floats over the host; n takes an equal share of exactly n NUMA nodes."
+    )
+    huge_pages: StrictBool = Field(False, description="Take the memory from huge pages.")
+    gpus: Annotated[StrictInt, Field(ge=0, le=4096)] = Field(0, description="Whole GPUs.")
+    arch: Arch | None = Field(None, description="The instruction set that it needs.")
+    traits: list[Text] = Field([], max_length=100, description="What a host must have.")
+    dedicated: StrictBool = Field(False, description="Pin its CPUs for it alone.")
+
+    def shape(self) -> Shape:
+        """Return the model's shape. Raises Invalid."""
+        return Shape(
+            self.name or self._spelled(),
+            self.cpu_milli,
+            self.memory_mib,
+            self.numa_nodes,
+            self.huge_pages,
+            self.gpus,
+            self.arch,
+            frozenset(self.traits),
+            self.dedicated,
+        )
+
+    def _spelled(self) -> str:
+        """Return a name that equal shapes share and different shapes do not."""
+        parts = [f"c{self.cpu_milli}-m{self.memory_mib}"]
+        parts += [f"n{self.numa_nodes}"] * bool(self.numa_nodes)
+        parts += ["huge"] * self.huge_pages
+        parts += [f"g{self.gpus}"] * bool(self.gpus)
+        parts += [str(self.arch)] * bool(self.arch)
+        parts += sorted(set(self.traits))
+        parts += ["dedicated"] * self.dedicated
+        return "-".join(parts)
+
+
+class NewInstance(Sent):
+    """A request for one instance."""
+
+    id: Annotated[str, Field(max_length=63)] = Field(
+        description="Its name: 1 to 63 characters of a-z, 0-9 and '-'.", examples=["web-1"]
+    )
+    shape: NewShape | Text = Field(
+        description="Its size, or the name of a shape that the pool has.",
+        examples=[{"cpu_milli": 1000, "memory_mib": 512}],
+    )
+    kind: Kind = Field(Kind.VM)
+    priority: Annotated[StrictInt, Field(ge=-1_000_000, le=1_000_000)] = Field(
+        0, description="Higher goes first and is moved last."
+    )
+    group: Text = Field("", description="Its affinity or anti-affinity group.")
+    tenant: Text = Field("", description="Whom it belongs to.")
+    zone: Text = Field("", description="The zone that it must be in; empty for any.")
+    image: Annotated[str, Field(max_length=253, pattern=f"^({IMAGE})?$")] = Field(
+        "", description="What it boots, in its engine's words.", examples=["firmware"]
+    )
+
+    def instance(self, pool: Pool) -> Instance:
+        """Return the model's request. Raises Invalid: a name, or a shape that the pool has not."""
+        return Instance(
+            check_name("instance", self.id),
+            _known_shape(pool, self.shape) if isinstance(self.shape, str) else self.shape.shape(),
+            kind=self.kind,
+            priority=self.priority,
+            group=self.group,
+            tenant=self.tenant,
+            zone=self.zone,
+            image=self.image,
+        )
+
+
+class NewGroup(Sent):
+    """A group that requests of the same call belong to."""
+
+    name: Text
+    rule: Rule
+    scope: Scope = Scope.HOST
+
+    def group(self) -> Group:
+        """Return the model's group. Raises Invalid."""
+        return Group(self.name, self.rule, self.scope)
+
+
+class NewInstances(Sent):
+    """Requests for instances, placed by one plan."""
+
+    instances: list[NewInstance] = Field(min_length=1, max_length=MOST_REQUESTS)
+    groups: list[NewGroup] = Field([], max_length=MOST_REQUESTS)
+    policy: dict[Text, JsonValue] = Field({}, description="Knobs of the capability placement.")
+
+
+class NewPlan(Sent):
+    """What is asked of a capability."""
+
+    capability: Text = Field(examples=["placement"])
+    policy: dict[Text, JsonValue] = Field(
+        {}, description="Its knobs; GET /v1/capabilities has their schema."
+    )
+    requests: list[NewInstance] = Field([], max_length=MOST_REQUESTS)
+    groups: list[NewGroup] = Field([], max_length=MOST_REQUESTS)
+
+
+class Question(Sent):
+    """A request that may or may not be possible."""
+
+    request: NewInstance
+
+
+class Reason(Sent):
+    """Why something is asked; shown in the plan."""
+
+    why: Annotated[str, Field(max_length=200)] = Field("", examples=["new fan"])
+
+
+class Destination(Reason):
+    """Where to."""
+
+    target: Text = Field("", description="A host's name; empty lets placement choose.")
+
+
+class NewSize(Reason):
+    """The shape to have from now on."""
+
+    shape: NewShape | Text
+
+
+class NewToken(Sent):
+    """For whom a token is made."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(examples=["nightly-job"])
+    role: Annotated[str, Field(pattern="^(viewer|operator|admin)$")] = Field("viewer")
+
+
+def instances_of(requests: Sequence[NewInstance], pool: Pool) -> list[Instance]:
+    """Return the model's requests. Raises Invalid, also when two have one name."""
+    instances = [each.instance(pool) for each in requests]
+    if len({each.id for each in instances}) < len(instances):
+        raise Invalid("two requests have one name", fix="give each its own id")
+    return instances
+
+
+def shape_of(sent: NewShape | str, pool: Pool) -> Shape:
+    """Return a shape that was named or spelled out. Raises Invalid."""
+    return _known_shape(pool, sent) if isinstance(sent, str) else sent.shape()
+
+
+def _known_shape(pool: Pool, name: str) -> Shape:
+    for shape in pool.shapes:
+        if shape.name == name:
+            return shape
+    known = ", ".join(shape.name for shape in pool.shapes[:20])
+    raise Invalid(
+        f"the pool has no shape {ascii(name)[:80]}",
+        fix=f"spell it out as an object, or use one of: {known}" if known else "spell it out",
+        code="unknown-shape",
+    )
