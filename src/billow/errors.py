@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every error that a user, an operator or a program can meet, as one tree.
 
-The same object becomes the CLI's text, the API's problem document and the journal's entry, so each error
-says in `brief` what is wrong, in `details` what was seen, and in `fix` what to do next. This module must
-not import anything of Billow.
+The same object becomes the CLI's text, the API's problem document and the journal's entry, so each
+error says in `brief` what is wrong, in `details` what was seen, and in `fix` what to do next. This
+module must not import anything of Billow.
 
     BillowError
     ├── Invalid          the input cannot be understood or is out of range      400  exit 2
@@ -54,6 +54,11 @@ class BillowError(Exception):
         if self.fix:
             lines.append(f"fix: {self.fix}")
         return "\n".join(lines)
+
+    def document(self) -> dict[str, str]:
+        """Return the error as text fields, for the journal and the API; details are lines."""
+        fields = {"brief": self.brief, "details": "\n".join(self.details), "fix": self.fix}
+        return {"code": self.code} | {name: text for name, text in fields.items() if text}
 
 
 class Invalid(BillowError):

@@ -32,4 +32,7 @@ class Limits(Policy):
     protected: frozenset[str] = Field(
         frozenset(), description="Ids of instances and hosts that no plan may touch."
     )
+    failures_allowed: int = Field(
+        0, ge=0, le=1_000_000, description="Failed steps of a run before no further wave starts."
+    )
     frozen: bool = Field(False, description="While true, plans are made but none is carried out.")

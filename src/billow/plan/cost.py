@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an action will cost, before it is done: time, bytes, standstill.
 
-Pre-copy is modelled in rounds: the first sends all memory, each next one what was written meanwhile,
-until what is left fits into the downtime limit or the rounds no longer shrink (Akoush et al.,
-MASCOTS 2010).
+Pre-copy is modelled in rounds: the first sends all memory, each next one what was written
+meanwhile, until what is left fits into the downtime limit or the rounds no longer shrink (Akoush et
+al., MASCOTS 2010).
 """
 
 import math

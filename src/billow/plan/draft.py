@@ -72,8 +72,8 @@ class Draft:
         """Put an instance (row) on a host (row) and node mask, or on none with `NOWHERE`.
 
         Returns:
-            False, with nothing changed, when a host or node would be over capacity, the mask does not
-            suit the shape, or a group's rule would be broken.
+            False, with nothing changed, when a host or node would be over capacity, the mask does
+            not suit the shape, or a group's rule would be broken.
         """
         if host != NOWHERE and not self.fits(instance, host, nodes):
             return False

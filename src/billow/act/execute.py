@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole plan, wave by wave. Starting a run and going on after a crash are the same thing.
+
+The executor makes no choices: order, hosts and limits are the plan's. What the journal calls done
+stays done; what it only intended is looked for in the engine first. Steps that need a failed one
+are skipped, with the reason.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from billow.act.guard import Guard, World
+from billow.errors import Leased
+from billow.model.event import Event, EventKind
+from billow.model.plan import Plan, Step
+from billow.model.run import Entry, Phase, Run, RunState
+
+
+class Execution:
+    """One run of one plan, from wherever the journal says it stands."""
+
+    def __init__(self, world: World, plan: Plan, run: Run) -> None:
+        self._world = world
+        self._plan = plan
+        self._run = run
+        self._guard = Guard(world, run.id)
+        self._entries: dict[str, Entry] = dict(run.entries)
+        self._slots = asyncio.Semaphore(world.limits.steps_at_once)
+        self._stopping = ""
+
+    def stop(self, why: str) -> None:
+        """Start no more steps; those under way go on to their end."""
+        self._stopping = self._stopping or why
+
+    async def carry_out(self) -> Run:
+        """Do what is left of the plan and return the ended run.
+
+        Raises:
+            Leased: another controller has taken over; the run is not ended here.
+        """
+        try:
+            for wave in self._plan.waves:
+                async with asyncio.TaskGroup() as group:
+                    for step in wave:
+                        group.create_task(self._step(step))
+                self._stop_after_failures()
+        except* Leased as lost:
+            raise _first(lost) from lost
+        return await self._end()
+
+    async def _step(self, step: Step) -> None:
+        known = self._phase(step.action.id)
+        if known.final:
+            return
+        async with self._slots:
+            why = "" if known is Phase.INTENDED else self._obstacle(step)
+            if why:
+                entry = await self._guard.skip(step.action, why)
+            else:
+                entry = await self._guard.carry(step.action, known)
+        self._entries[step.action.id] = entry
+
+    def _phase(self, action_id: str) -> Phase:
+        entry = self._entries.get(action_id)
+        return entry.phase if entry else Phase.PENDING
+
+    def _obstacle(self, step: Step) -> str:
+        if self._stopping:
+            return self._stopping
+        for needed in step.after:
+            if self._phase(needed) is not Phase.DONE:
+                return f"it needs {needed}, which is {self._phase(needed)}"
+        return ""
+
+    def _stop_after_failures(self) -> None:
+        failed = sum(entry.phase is Phase.FAILED for entry in self._entries.values())
+        allowed = self._world.limits.failures_allowed
+        if failed > allowed:
+            self.stop(f"{failed} steps failed, {allowed} are allowed")
+
+    async def _end(self) -> Run:
+        world, now = self._world, self._world.clock.now()
+        state, text = verdict(list(self._entries.values()), stopped=bool(self._stopping))
+        fence = world.writer.fence
+        await world.journal.end(self._run.id, state, text=text, at=now, fence=fence)
+        subjects = (f"run/{self._run.id}", f"plan/{self._plan.id}")
+        told = f"run {self._run.id} {state}: {text}"
+        await world.witness.tell(Event(EventKind.RUN_ENDED, now, told, subjects, self._run.actor))
+        return replace(self._run, state=state, ended_at=now, entries=dict(self._entries), text=text)
+
+
+def _first(group: BaseExceptionGroup[Leased]) -> Leased:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def verdict(entries: Sequence[Entry], *, stopped: bool) -> tuple[RunState, str]:
+    """Return how a run ended, and in words."""
+    count = {phase: sum(entry.phase is phase for entry in entries) for phase in Phase}
+    text = ", ".join(f"{count[phase]} {phase}" for phase in Phase if count[phase]) or "no steps"
+    if count[Phase.FAILED]:
+        return RunState.FAILED, text
+    return (RunState.STOPPED if stopped and count[Phase.SKIPPED] else RunState.DONE), text

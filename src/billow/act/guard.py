@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One action, safely: nothing that the journal does not know, and nothing on an old premise.
+
+lease held -> look again -> premise still true -> not frozen -> no blockers -> intent journalled
+-> perform -> look again -> achieved -> outcome journalled. It never decides what to do; the plan did.
+"""
+
+from dataclasses import dataclass, replace
+
+from billow.act.lease import Writer
+from billow.act.premise import unmet
+from billow.errors import BillowError, Blocked, EngineError, Leased, Lost, Refused, Stale
+from billow.model.action import Action
+from billow.model.event import Event, EventKind
+from billow.model.policy import Limits
+from billow.model.run import Entry, Phase, Progress
+from billow.ports import Clock, Engine, Journal, Trace, Witness
+from billow.sense.collect import Collector
+
+RETRIES = 3
+RETRY_WAIT_S = 1.0
+PROGRESS_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that acting needs from outside."""
+
+    engine: Engine
+    collector: Collector
+    journal: Journal
+    witness: Witness
+    clock: Clock
+    writer: Writer
+    limits: Limits
+
+
+class Guard:
+    """Carries single actions of one run through."""
+
+    def __init__(self, world: World, run_id: str) -> None:
+        self._world = world
+        self._run_id = run_id
+
+    async def carry(self, action: Action, known: Phase) -> Entry:
+        """Do one action, or find out what became of it, and return its journalled outcome.
+
+        `known` is what the journal knows: `pending`, or `intended` when an earlier controller began.
+
+        Raises:
+            Leased: another controller has taken over; nothing more may be done here.
+        """
+        started = self._world.clock.now()
+        entry = Entry(action.id, Phase.DONE, started)
+        try:
+            await self._do(action, known)
+        except Leased:
+            raise
+        except BillowError as error:
+            entry = replace(entry, phase=Phase.FAILED, error=error.document())
+        entry = replace(entry, ended_at=self._world.clock.now())
+        await self._world.journal.conclude(self._run_id, entry, fence=self._world.writer.fence)
+        await self._tell_end(action, entry)
+        return entry
+
+    async def skip(self, action: Action, why: str) -> Entry:
+        """Journal that an action is not done, and why."""
+        now = self._world.clock.now()
+        entry = Entry(action.id, Phase.SKIPPED, now, now, error={"brief": why, "code": "skipped"})
+        await self._world.journal.conclude(self._run_id, entry, fence=self._world.writer.fence)
+        return entry
+
+    async def _do(self, action: Action, known: Phase) -> None:
+        trace = await self._trace(action) if known is Phase.INTENDED else Trace.UNKNOWN
+        if trace is Trace.FAILED:
+            raise Refused(f"{action.name} ended without effect before this controller started")
+        if trace is Trace.UNKNOWN:
+            await self._check(action)
+            await self._intend(action)
+        if trace is not Trace.DONE:
+            await self._perform(action)
+        await self._verify(action)
+
+    async def _trace(self, action: Action) -> Trace:
+        """Ask what became of an action; an engine that forgot may still show its effect."""
+        trace = await self._world.engine.find(action.id)
+        if trace is Trace.UNKNOWN:
+            pool = await self._world.collector.fresh()
+            if action.achieves and not unmet(pool, action.achieves):
+                return Trace.DONE
+        return trace
+
+    async def _check(self, action: Action) -> None:
+        """Look again, and refuse to act on an old premise."""
+        pool = await self._world.collector.fresh()
+        broken = unmet(pool, action.expects)
+        if broken:
+            raise Stale("the pool has changed since the plan", broken, "make a new plan")
+        if self._world.limits.frozen:
+            raise Blocked("changes are frozen", fix="lift the freeze in the limits")
+        blockers = await self._world.engine.blockers(action)
+        if blockers:
+            fixes = "; ".join(dict.fromkeys(b.fix for b in blockers if b.fix))
+            reasons = tuple(blocker.reason for blocker in blockers)
+            raise Blocked(f"{action.name} of {action.subject} is blocked", reasons, fixes)
+
+    async def _intend(self, action: Action) -> None:
+        world = self._world
+        now = world.clock.now()
+        await world.journal.intend(self._run_id, action.id, fence=world.writer.fence, at=now)
+        await world.witness.tell(
+            self._event(EventKind.STEP_STARTED, action, f"{action.name} started")
+        )
+
+    async def _perform(self, action: Action) -> None:
+        for attempt in range(1, RETRIES + 1):
+            try:
+                return await self._perform_once(action)
+            except Lost:
+                trace = await self._world.engine.find(action.id)
+                if trace is Trace.DONE:
+                    return None
+                if trace is not Trace.RUNNING:
+                    raise
+            except EngineError as error:
+                if not error.retryable or attempt == RETRIES:
+                    raise
+            await self._world.clock.sleep(RETRY_WAIT_S * attempt)
+        raise Lost(f"{action.name} of {action.subject} did not come to an end")
+
+    async def _perform_once(self, action: Action) -> None:
+        told = -PROGRESS_EVERY_S
+        async for progress in self._world.engine.perform(action, fence=self._world.writer.fence):
+            now = self._world.clock.now()
+            if now - told >= PROGRESS_EVERY_S:
+                told = now
+                await self._tell_progress(action, progress)
+
+    async def _verify(self, action: Action) -> None:
+        pool = await self._world.collector.fresh()
+        broken = unmet(pool, action.achieves)
+        if broken:
+            raise Lost(
+                f"{action.name} of {action.subject} ended, but the pool does not show it", broken
+            )
+
+    async def _tell_progress(self, action: Action, progress: Progress) -> None:
+        await self._world.journal.progress(self._run_id, action.id, progress)
+        text = f"{action.name}: {progress.phase or 'under way'}"
+        event = self._event(EventKind.STEP_PROGRESS, action, text)
+        event.data.update(fraction=progress.fraction, phase=progress.phase, left_s=progress.left_s)
+        await self._world.witness.tell(event)
+
+    async def _tell_end(self, action: Action, entry: Entry) -> None:
+        text = f"{action.name} {entry.phase}"
+        if entry.error:
+            text += f": {entry.error['brief']}"
+        event = self._event(EventKind.STEP_ENDED, action, text)
+        event.data["phase"] = str(entry.phase)
+        await self._world.witness.tell(event)
+
+    def _event(self, kind: EventKind, action: Action, text: str) -> Event:
+        subjects = (action.subject, *(f"host/{host}" for host in action.hosts))
+        return Event(
+            kind,
+            self._world.clock.now(),
+            text,
+            tuple(dict.fromkeys((*subjects, f"run/{self._run_id}"))),
+            data={"action": action.id, "verb": action.name},
+        )

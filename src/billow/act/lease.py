@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One writer at a time: hold the lease, renew it, know when it is lost.
+
+The fence is a number that rises with each change of holder. Journal and engines refuse an older
+one, so a controller that was asleep while another took over can do no harm when it wakes.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from billow.errors import Leased
+from billow.ports import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write, until a time.
+
+    Attributes:
+        until: Seconds since the epoch.
+    """
+
+    holder: str
+    fence: int
+    until: float
+
+
+class Leases(Protocol):
+    """Where leases are kept; see `billow.store`."""
+
+    async def acquire(self, holder: str, *, ttl_s: float, now: float) -> Lease | None:
+        """Take the lease when it is free or over; None when another holds it."""
+
+    async def renew(self, lease: Lease, *, ttl_s: float, now: float) -> Lease | None:
+        """Prolong it; None when it was lost."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give it back, so that another need not wait."""
+
+
+class Writer:
+    """This controller's claim to be the one that writes."""
+
+    def __init__(self, leases: Leases, clock: Clock, holder: str, *, ttl_s: float = 15.0) -> None:
+        self._leases = leases
+        self._clock = clock
+        self._holder = holder
+        self._ttl_s = ttl_s
+        self._lease: Lease | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether the lease is held right now, by this controller's clock."""
+        return self._lease is not None and self._clock.now() < self._lease.until
+
+    @property
+    def fence(self) -> int:
+        """The number under which to write. Raises Leased when the lease is not held."""
+        if self._lease is None or not self.held:
+            raise Leased(
+                "this controller is not the writer",
+                (f"holder here: {self._holder}",),
+                "ask the controller that holds the lease, or wait until its lease ends",
+            )
+        return self._lease.fence
+
+    async def turn(self) -> bool:
+        """Take or renew the lease; return whether it is held. Call it every third of its time."""
+        now = self._clock.now()
+        if self._lease is not None:
+            self._lease = await self._leases.renew(self._lease, ttl_s=self._ttl_s, now=now)
+        if self._lease is None:
+            self._lease = await self._leases.acquire(self._holder, ttl_s=self._ttl_s, now=now)
+        return self.held
+
+    async def keep(self) -> None:
+        """Renew until cancelled."""
+        while True:
+            await self._clock.sleep(self._ttl_s / 3)
+            await self.turn()
+
+    async def release(self) -> None:
+        """Give the lease back if it is held."""
+        if self._lease is not None:
+            await self._leases.release(self._lease)
+            self._lease = None

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After a crash: take over what an earlier controller began, and bring it to an end.
+
+Recovery adds no rules of its own. It adopts each open run under the new fence and hands it to the
+executor, which asks the engine what became of every action that was intended.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from billow.act.execute import Execution
+from billow.act.guard import World
+from billow.model.event import Event, EventKind
+
+
+async def unfinished(world: World) -> AsyncIterator[Execution]:
+    """Adopt every open run, oldest first, and yield its execution, ready to be carried out.
+
+    Raises:
+        Leased: this controller is not the writer.
+    """
+    for run in await world.journal.open_runs():
+        fence = world.writer.fence
+        await world.journal.adopt(run.id, fence=fence)
+        plan = await world.journal.plan(run.plan_id)
+        text = f"run {run.id} goes on after a change of controller"
+        subjects = (f"run/{run.id}", f"plan/{plan.id}")
+        await world.witness.tell(
+            Event(EventKind.RUN_RECOVERED, world.clock.now(), text, subjects, run.actor)
+        )
+        yield Execution(world, plan, replace(run, fence=fence))
