@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write the generated half of the reference, so that it cannot differ from the code.
+
+Each page comes from the types themselves: Python from docstrings, error codes from the tree in
+`billow.errors`, policies and settings from their models, the CLI and the API from their routes. The
+pages land in docs/reference/generated/, which git ignores. `./dev docs` runs this; it changes
+nothing else.
+"""
+
+import importlib
+import pkgutil
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+import billow
+from billow.errors import BillowError
+from billow.model.policy import Policy
+
+Kind = TypeVar("Kind")
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "generated"
+# What a person may build on, in the order of reading.
+PYTHON_PACKAGES = ["errors", "model", "ports", "sense", "plan", "act", "testing"]
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table; a bar inside a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def summary(text: str | None) -> str:
+    """Return the first line of a docstring."""
+    return (text or "").strip().split("\n")[0]
+
+
+def with_descendants(kind: type[Kind]) -> Iterator[type[Kind]]:
+    """Yield a class and all that derive from it, parents first."""
+    yield kind
+    for child in kind.__subclasses__():
+        yield from with_descendants(child)
+
+
+def errors_page() -> str:
+    """Return the page of error codes: what the API, the CLI and the journal call each."""
+    head = ["code", "HTTP status", "CLI exit code", "worth another try", "meaning"]
+    rows = [
+        [
+            f"`{kind.code}`",
+            str(kind.status),
+            str(kind.exit_code),
+            "yes" if kind.retryable else "no",
+            summary(kind.__doc__),
+        ]
+        for kind in with_descendants(BillowError)
+    ]
+    return "# Errors\n\n" + table(head, rows)
+
+
+def knobs(model: type[BaseModel]) -> str:
+    """Return a table of a model's fields: name, default, range, reason."""
+    rows = []
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        bounds = ", ".join(repr(bound) for bound in field.metadata)
+        shown = "required" if field.is_required() else f"`{default!r}`"
+        rows.append([f"`{name}`", shown, bounds and f"`{bounds}`", field.description or ""])
+    return table(["name", "default", "range", "meaning"], rows)
+
+
+def policies_page() -> str:
+    """Return the page of policies, one section each."""
+    for info in pkgutil.walk_packages(billow.__path__, "billow."):
+        if info.name.startswith("billow.capabilities."):
+            importlib.import_module(info.name)
+    parts = ["# Policies\n"]
+    for policy in with_descendants(Policy):
+        if policy.model_fields:
+            parts += [f"## {policy.__name__}\n", summary(policy.__doc__) + "\n", knobs(policy)]
+    return "\n".join(parts)
+
+
+def python_page(package: str) -> str:
+    """Return a page that mkdocstrings fills from the docstrings of a package."""
+    module = importlib.import_module(f"billow.{package}")
+    names = [module.__name__]
+    if hasattr(module, "__path__"):
+        names += [
+            info.name for info in pkgutil.iter_modules(module.__path__, module.__name__ + ".")
+        ]
+    return f"# billow.{package}\n\n" + "".join(f"::: {name}\n\n" for name in names)
+
+
+def main() -> None:
+    """Write every generated page anew."""
+    shutil.rmtree(TARGET, ignore_errors=True)
+    pages = {"errors": errors_page(), "policies": policies_page()}
+    pages |= {f"python/{package}": python_page(package) for package in PYTHON_PACKAGES}
+    for name, text in pages.items():
+        path = TARGET / f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
