@@ -17,7 +17,7 @@ from billow.model.instances import NOWHERE
 from billow.model.kinds import State, code_of
 from billow.model.pool import Pool
 from billow.model.resources import IntArray, MaskArray, RowArray
-from billow.plan.peers import Peers
+from billow.plan.peers import Circle, Peers
 
 Amounts = tuple[int, int, int, int]
 _RUNNING = code_of(State.RUNNING)
@@ -101,8 +101,8 @@ class Draft:
         Not taken back by `undo`; for replaying moves in time.
 
         Returns:
-            False, with nothing changed, when the new place has no room beside the old one, or a rule
-            forbids it.
+            False, with nothing changed, when the new place has no room beside the old one, or a
+            rule forbids it.
         """
         old = self.where(instance)
         if not self._has_room(instance, host, nodes) or not self._peers.allow(instance, host):
@@ -139,6 +139,10 @@ class Draft:
     def where(self, instance: int) -> tuple[int, int]:
         """Return the host row (or `NOWHERE`) and node mask of an instance."""
         return self._host[instance], self._nodes[instance]
+
+    def circle(self, instance: int) -> Circle | None:
+        """Return the group of an instance (row) and who is where; None when no rule binds it."""
+        return self._peers.circle(instance)
 
     def changed(self) -> Sequence[int]:
         """Return the rows of the instances that are elsewhere than in the pool, ascending."""

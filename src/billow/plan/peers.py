@@ -5,72 +5,135 @@ An instance that is moving counts at both ends until it has left, so a rule hold
 """
 
 from collections import Counter
+from functools import cached_property
 
 import numpy as np
 
+from billow.model.group import Group
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Rule, Scope
 from billow.model.pool import Pool
+from billow.model.resources import IntArray, RowArray
+
+
+class Circle:
+    """One group and where its members are.
+
+    Attributes:
+        group: The rule and its scope.
+        domains: The domain (host, rack or zone, as a code) of each host, `(hosts,) int32`.
+    """
+
+    def __init__(self, group: Group, domains: RowArray) -> None:
+        self.group = group
+        self.domains = domains
+        self._members: Counter[int] = Counter()
+        self._homes: dict[int, list[int]] = {}
+
+    def allow(self, instance: int, host: int) -> bool:
+        """Return whether a member (row) may be on a host (row); its own place is no hindrance."""
+        members, homes = self._members, self._homes.get(instance, [])
+        domain = int(self.domains[host])
+        others_here = members[domain] - homes.count(domain)
+        if self.group.rule is Rule.ANTI_AFFINITY:
+            return others_here == 0
+        return others_here == members.total() - len(homes)
+
+    def others(self, instance: int) -> list[int]:
+        """Return the domains in which members other than this one (row) are, ascending."""
+        homes = self._homes.get(instance, [])
+        return sorted(
+            domain for domain, count in self._members.items() if count > homes.count(domain)
+        )
+
+    def enter(self, instance: int, host: int) -> None:
+        """Note that a member (row) is on a host (row) from now on."""
+        domain = int(self.domains[host])
+        self._members[domain] += 1
+        self._homes.setdefault(instance, []).append(domain)
+
+    def leave(self, instance: int, host: int) -> None:
+        """Note that a member (row) is no longer on a host (row)."""
+        domain = int(self.domains[host])
+        self._members[domain] -= 1
+        self._homes[instance].remove(domain)
 
 
 class Peers:
-    """Members per group and domain (host, rack or zone).
+    """The circles of a pool, each drawn when it is first asked for.
 
-    Building it is linear in the grouped instances; each question and change is constant.
+    Building it costs nothing, the first question one pass over the grouped instances; after that
+    each question and change is constant.
     """
 
     def __init__(self, pool: Pool) -> None:
+        self._pool = pool
         self._group = pool.instances.group.codes
-        names = pool.instances.group.categories
-        known = {group.name: group for group in pool.groups}
-        scopes = {
-            Scope.HOST: np.arange(len(pool.hosts), dtype=np.int32),
-            Scope.RACK: pool.hosts.rack.codes,
-            Scope.ZONE: pool.hosts.zone.codes,
-        }
-        self._rule = [known[name].rule if name in known else None for name in names]
-        self._domain = [scopes[known[name].scope] if name in known else None for name in names]
-        self._members = [Counter[int]() for _ in names]
-        self._homes: dict[int, list[int]] = {}
-        self._fill(pool)
+        self._circles: dict[int, Circle | None] = {}
+
+    def circle(self, instance: int) -> Circle | None:
+        """Return the circle of an instance (row), or None when no rule binds it."""
+        code = int(self._group[instance])
+        try:
+            return self._circles[code]
+        except KeyError:
+            return self._circles.setdefault(code, self._drawn(code))
 
     def allow(self, instance: int, host: int) -> bool:
         """Return whether the group of an instance (row) lets it be on a host (row).
 
         Its own place counts for nothing; that of all others does.
         """
-        group = int(self._group[instance])
-        domains = self._domain[group]
-        if domains is None:
-            return True
-        members, homes = self._members[group], self._homes.get(instance, [])
-        domain = int(domains[host])
-        others_here = members[domain] - homes.count(domain)
-        if self._rule[group] is Rule.ANTI_AFFINITY:
-            return others_here == 0
-        return others_here == members.total() - len(homes)
+        circle = self.circle(instance)
+        return circle is None or circle.allow(instance, host)
 
     def enter(self, instance: int, host: int) -> None:
         """Note that an instance (row) is on a host (row) from now on."""
-        group = int(self._group[instance])
-        domains = self._domain[group]
-        if domains is not None:
-            domain = int(domains[host])
-            self._members[group][domain] += 1
-            self._homes.setdefault(instance, []).append(domain)
+        circle = self.circle(instance)
+        if circle is not None:
+            circle.enter(instance, host)
 
     def leave(self, instance: int, host: int) -> None:
         """Note that an instance (row) is no longer on a host (row)."""
-        group = int(self._group[instance])
-        domains = self._domain[group]
-        if domains is not None:
-            domain = int(domains[host])
-            self._members[group][domain] -= 1
-            self._homes[instance].remove(domain)
+        circle = self.circle(instance)
+        if circle is not None:
+            circle.leave(instance, host)
 
-    def _fill(self, pool: Pool) -> None:
-        ruled = np.array([domain is not None for domain in self._domain], dtype=np.bool_)
-        if ruled.any():
-            hosts = pool.instances.host
-            for row in np.flatnonzero(ruled[self._group] & (hosts != NOWHERE)).tolist():
-                self.enter(row, int(hosts[row]))
+    def _drawn(self, code: int) -> Circle | None:
+        group = self._known.get(self._pool.instances.group.categories[code])
+        if group is None:
+            return None
+        circle = Circle(group, self._domains(group.scope))
+        rows, starts = self._placed
+        for row in rows[starts[code] : starts[code + 1]].tolist():
+            circle.enter(row, int(self._pool.instances.host[row]))
+        return circle
+
+    def _domains(self, scope: Scope) -> RowArray:
+        match scope:
+            case Scope.HOST:
+                return self._each_host
+            case Scope.RACK:
+                return self._pool.hosts.rack.codes
+            case Scope.ZONE:
+                return self._pool.hosts.zone.codes
+
+    @cached_property
+    def _each_host(self) -> RowArray:
+        return np.arange(len(self._pool.hosts), dtype=np.int32)
+
+    @cached_property
+    def _known(self) -> dict[str, Group]:
+        return {group.name: group for group in self._pool.groups}
+
+    @cached_property
+    def _placed(self) -> tuple[IntArray, IntArray]:
+        """Rows of placed members of ruled groups, group by group, and where each group begins."""
+        names = self._pool.instances.group.categories
+        ruled = np.array([name in self._known for name in names], dtype=np.bool_)
+        members = ruled[self._group] & (self._pool.instances.host != NOWHERE)
+        rows = np.flatnonzero(members).astype(np.int64)
+        codes = self._group[rows]
+        order = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[order], np.arange(len(names) + 1)).astype(np.int64)
+        return rows[order], starts
