@@ -113,6 +113,10 @@ class Pool:
         view = self.instances.view
         return (view(row, self.shapes, self.hosts.id) for row in range(len(self.instances)))
 
+    def shape(self, name: str) -> Shape | None:
+        """Return a shape by name, or None."""
+        return next((shape for shape in self.shapes if shape.name == name), None)
+
     def group(self, name: str) -> Group | None:
         """Return a group by name, or None."""
         return next((group for group in self.groups if group.name == name), None)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person asks for of something that exists: a verb, a subject, and what the verb needs."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from billow.model.names import check_id
+from billow.model.shape import Shape
+
+
+class AskVerb(StrEnum):
+    """What can be asked for directly."""
+
+    START = "start"
+    STOP = "stop"
+    DELETE = "delete"
+    MIGRATE = "migrate"
+    RESIZE = "resize"
+    CORDON = "cordon"
+    UNCORDON = "uncordon"
+    POWER_ON = "power-on"
+    POWER_OFF = "power-off"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One direct request.
+
+    Attributes:
+        subject: The name of an instance, or of a host for the last four verbs.
+        target: The host to migrate to; empty lets placement choose.
+        shape: The new shape of a resize.
+        why: What the plan gives as the reason; for `cordon` also what the host says.
+    """
+
+    verb: AskVerb
+    subject: str
+    target: str = ""
+    shape: Shape | None = None
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        check_id("subject", self.subject)
+        if self.target:
+            check_id("target host", self.target)
