@@ -143,6 +143,34 @@ class Journal(Protocol):
         """Return a recorded plan. Raises NotFound."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to carry plans out.
+
+    Attributes:
+        holder: Who has it, unique per process; empty when nobody has.
+        fence: Rises by one at each change of holder; an engine and the journal refuse older ones.
+        until: When others may take it, seconds since the epoch.
+    """
+
+    holder: str
+    fence: int
+    until: float
+
+
+class Leases(Protocol):
+    """Where the one lease is kept."""
+
+    async def acquire(self, holder: str, ttl_s: float, now: float) -> Lease | None:
+        """Take the lease when it is free or over; None while somebody holds it."""
+
+    async def renew(self, lease: Lease, ttl_s: float, now: float) -> Lease:
+        """Keep it until `now + ttl_s`. Raises Leased when somebody else has it."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give it back, so that another need not wait."""
+
+
 class Witness(Protocol):
     """Who is told what happens: the event stream."""
 

@@ -2,7 +2,7 @@
 """One action, safely: nothing that the journal does not know, and nothing on an old premise.
 
 lease held -> look again -> premise still true -> not frozen -> no blockers -> intent journalled
--> perform -> look again -> achieved -> outcome journalled. It never decides what to do; the plan did.
+-> perform -> look again -> achieved -> outcome journalled. It never decides what to do.
 """
 
 from dataclasses import dataclass, replace
@@ -45,7 +45,7 @@ class Guard:
     async def carry(self, action: Action, known: Phase) -> Entry:
         """Do one action, or find out what became of it, and return its journalled outcome.
 
-        `known` is what the journal knows: `pending`, or `intended` when an earlier controller began.
+        `known` is what the journal knows: `pending`, or `intended` by an earlier controller.
 
         Raises:
             Leased: another controller has taken over; nothing more may be done here.

@@ -5,37 +5,8 @@ The fence is a number that rises with each change of holder. Journal and engines
 one, so a controller that was asleep while another took over can do no harm when it wakes.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
-
 from billow.errors import Leased
-from billow.ports import Clock
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to write, until a time.
-
-    Attributes:
-        until: Seconds since the epoch.
-    """
-
-    holder: str
-    fence: int
-    until: float
-
-
-class Leases(Protocol):
-    """Where leases are kept; see `billow.store`."""
-
-    async def acquire(self, holder: str, *, ttl_s: float, now: float) -> Lease | None:
-        """Take the lease when it is free or over; None when another holds it."""
-
-    async def renew(self, lease: Lease, *, ttl_s: float, now: float) -> Lease | None:
-        """Prolong it; None when it was lost."""
-
-    async def release(self, lease: Lease) -> None:
-        """Give it back, so that another need not wait."""
+from billow.ports import Clock, Lease, Leases
 
 
 class Writer:
@@ -68,9 +39,9 @@ class Writer:
         """Take or renew the lease; return whether it is held. Call it every third of its time."""
         now = self._clock.now()
         if self._lease is not None:
-            self._lease = await self._leases.renew(self._lease, ttl_s=self._ttl_s, now=now)
+            self._lease = await self._renewed(self._lease, now)
         if self._lease is None:
-            self._lease = await self._leases.acquire(self._holder, ttl_s=self._ttl_s, now=now)
+            self._lease = await self._leases.acquire(self._holder, self._ttl_s, now)
         return self.held
 
     async def keep(self) -> None:
@@ -78,6 +49,12 @@ class Writer:
         while True:
             await self._clock.sleep(self._ttl_s / 3)
             await self.turn()
+
+    async def _renewed(self, lease: Lease, now: float) -> Lease | None:
+        try:
+            return await self._leases.renew(lease, self._ttl_s, now)
+        except Leased:
+            return None
 
     async def release(self) -> None:
         """Give the lease back if it is held."""

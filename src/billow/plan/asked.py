@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Direct requests become a proposal: what is asked for, checked against the pool, with reasons for each no."""
+"""Direct requests become a proposal: checked against the pool, with a reason for each no."""
 
 from collections.abc import Callable, Sequence
 
