@@ -61,14 +61,20 @@ def errors_page() -> str:
     return "# Errors\n\n" + table(head, rows)
 
 
+def bounds(schema: dict[str, object]) -> str:
+    """Return what a field's JSON schema says of its size, as text."""
+    names = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxLength", "enum")
+    return ", ".join(f"{name} {schema[name]}" for name in names if name in schema)
+
+
 def knobs(model: type[BaseModel]) -> str:
-    """Return a table of a model's fields: name, default, range, reason."""
+    """Return a table of a model's fields: name, default, range, meaning."""
     rows = []
+    properties = model.model_json_schema()["properties"]
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        bounds = ", ".join(repr(bound) for bound in field.metadata)
         shown = "required" if field.is_required() else f"`{default!r}`"
-        rows.append([f"`{name}`", shown, bounds and f"`{bounds}`", field.description or ""])
+        rows.append([f"`{name}`", shown, bounds(properties[name]), field.description or ""])
     return table(["name", "default", "range", "meaning"], rows)
 
 
