@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the outside must provide, as protocols: nothing here does anything.
 
-An engine is where a pool lives; a capability is why a pool changes; the journal is what must be known before
-anything is done; the clock is the only time there is. Each has one contract suite in `billow.testing`.
+An engine is where a pool lives; a capability is why a pool changes; the journal is what must be
+known before anything is done; the clock is the only time there is. Engines and capabilities have
+contract suites in `billow.testing`.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +18,7 @@ from billow.model.policy import Policy
 from billow.model.pool import Pool
 from billow.model.run import Entry, Progress, Run, RunState
 
-AnyPolicy = TypeVar("AnyPolicy", bound=Policy, contravariant=True)
+Policy_contra = TypeVar("Policy_contra", bound=Policy, contravariant=True)
 
 
 class Clock(Protocol):
@@ -95,7 +96,7 @@ class Engine(Protocol):
         """Let go of connections; the pool runs on."""
 
 
-class Capability(Protocol[AnyPolicy]):
+class Capability(Protocol[Policy_contra]):
     """Why a pool changes. Pure: no I/O, no clock, no dice."""
 
     @property
@@ -106,7 +107,7 @@ class Capability(Protocol[AnyPolicy]):
     def policy(self) -> type[Policy]:
         """The model of its policy; its defaults are a working policy."""
 
-    def propose(self, pool: Pool, policy: AnyPolicy, /) -> Proposal:
+    def propose(self, pool: Pool, policy: Policy_contra, /) -> Proposal:
         """Return what it wants of this pool. Deterministic; the second time, nothing."""
 
 

@@ -28,6 +28,7 @@ class Execution:
         self._entries: dict[str, Entry] = dict(run.entries)
         self._slots = asyncio.Semaphore(world.limits.steps_at_once)
         self._stopping = ""
+        self.run_id = run.id
 
     def stop(self, why: str) -> None:
         """Start no more steps; those under way go on to their end."""

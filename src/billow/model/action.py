@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The closed set of verbs with which a pool is changed.
 
-Each verb says what must be true before it (`expects`) and what is true after it (`achieves`), so that the guard
-can check the world before and after without knowing the verb. A new verb is a decision record, not a plug-in:
-`match` with `assert_never` finds every place that must learn it.
+Each verb says what must be true before it (`expects`) and what is true after it (`achieves`), so
+that the guard
+can check the world before and after without knowing the verb. A new verb is a decision record, not
+a plug-in: `match` with `assert_never` finds every place that must learn it.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from billow.model.group import Group
 from billow.model.instance import Instance
 from billow.model.shape import Shape
 
@@ -112,12 +114,17 @@ def spelled(nodes: tuple[int, ...]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place(Verb):
-    """Create an instance on a host and start it."""
+    """Create an instance on a host and start it.
+
+    Attributes:
+        group: The definition of the instance's group, which the engine keeps with it.
+    """
 
     name: ClassVar[str] = "place"
     instance: Instance
     host: str
     nodes: tuple[int, ...] = ()
+    group: Group | None = None
 
     @property
     def subject(self) -> str:

@@ -50,13 +50,15 @@ def prepared(pool: Pool, actions: Iterable[Action]) -> Pool:
     """Return the pool with a row for every instance that is to be placed, and every new shape."""
     listed = list(actions)
     grown = pool.with_shapes([action.new for action in listed if isinstance(action, Resize)])
-    return grown.with_requests(new_instances(pool, listed))
+    placed = [action for action in listed if isinstance(action, Place)]
+    grown = grown.with_groups(action.group for action in placed if action.group)
+    return grown.with_requests(new_instances(pool, placed))
 
 
-def new_instances(pool: Pool, actions: Iterable[Action]) -> list[Instance]:
+def new_instances(pool: Pool, placed: Iterable[Place]) -> list[Instance]:
     """Return the instances to be placed that have no row in the pool yet."""
-    placed = (action.instance for action in actions if isinstance(action, Place))
-    return [instance for instance in placed if instance.id not in pool.instances.row]
+    instances = (action.instance for action in placed)
+    return [instance for instance in instances if instance.id not in pool.instances.row]
 
 
 class Scratch:

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The product on one page: sense -> propose -> compose -> approve -> act.
+
+A person's request takes the same road as a standing capability; only who approves differs.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from billow import telemetry
+from billow.act.execute import Execution
+from billow.act.guard import World
+from billow.act.premise import unmet
+from billow.act.recover import unfinished
+from billow.errors import BillowError, Blocked, Conflict, Leased, Stale
+from billow.model.event import Event, EventKind
+from billow.model.plan import Plan, Proposal
+from billow.model.policy import Policy
+from billow.model.pool import Pool
+from billow.model.run import Entry, Run
+from billow.plan.check import violations
+from billow.plan.compose import Stamp, compose
+from billow.plan.explain import counts
+from billow.ports import Capability
+
+log = structlog.get_logger()
+
+
+class Plans(Protocol):
+    """Where plans are kept."""
+
+    async def save_plan(self, plan: Plan, base: Pool, *, actor: str) -> None:
+        """Keep a plan and the pool that it was made for."""
+
+    async def plan(self, plan_id: str) -> Plan:
+        """Return a kept plan. Raises NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A capability that looks at every sensed pool.
+
+    Attributes:
+        approved: Whether its plans are carried out without a person's word.
+    """
+
+    capability: Capability[Any]
+    policy: Policy
+    approved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a plan is wanted for, and by whom."""
+
+    title: str
+    actor: str
+    parent: str = ""
+
+
+class Loop:
+    """Makes plans and carries them out, one writer at a time."""
+
+    def __init__(
+        self, world: World, plans: Plans, name: Callable[[str], str], standing: Sequence[Standing]
+    ) -> None:
+        self.world = world
+        self._plans = plans
+        self._name = name
+        self._standing = standing
+        self._running: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
+        self._digest = ""
+
+    async def turn(self) -> None:
+        """Look at the pool once, and let the standing capabilities have their say."""
+        with telemetry.SENSE_SECONDS.time():
+            pool = await self.world.collector.fresh()
+        if pool.digest == self._digest:
+            return
+        self._digest = pool.digest
+        await self._tell_pool(pool)
+        if self.world.writer.held and not self._running:
+            await self._let_standing_propose(pool)
+
+    async def plan(self, want: Callable[[Pool], Sequence[Proposal]], wish: Wish) -> Plan:
+        """Look, let `want` propose for what is there, and keep the one plan that comes of it.
+
+        Raises:
+            Invalid, NotFound: what is wanted makes no sense in this pool.
+            Unavailable: the pool could not be seen.
+        """
+        pool = await self.world.collector.fresh()
+        stamp = Stamp(self._name("p"), self.world.clock.now(), parent=wish.parent, title=wish.title)
+        with telemetry.PLAN_SECONDS.time():
+            plan = await asyncio.to_thread(_composed, pool, want, self.world, stamp)
+        await self._plans.save_plan(plan, pool, actor=wish.actor)
+        for capability in plan.capabilities:
+            telemetry.PLANS.labels(capability).inc()
+        text = f"plan {plan.id} made: {counts(plan)}"
+        await self._tell(EventKind.PLAN_MADE, text, (f"plan/{plan.id}",), wish.actor)
+        return plan
+
+    async def start(self, plan_id: str, *, actor: str, if_match: str = "") -> Run:
+        """Begin to carry a plan out and return its run; the work goes on in the background.
+
+        Raises:
+            Stale: the pool is no longer the one that the plan, or the caller, knew.
+            Conflict: the plan was carried out before.
+            Blocked: changes are frozen, or the plan has no steps.
+            Leased: another controller is the writer.
+        """
+        plan = await self._plans.plan(plan_id)
+        fence = self.world.writer.fence
+        if self.world.limits.frozen:
+            raise Blocked("changes are frozen", fix="lift the freeze in the settings")
+        if not plan.steps:
+            raise Blocked("the plan has no steps", fix="there is nothing to carry out")
+        _check_fresh(await self.world.collector.fresh(), plan, if_match)
+        entries = {step.action.id: Entry(step.action.id) for step in plan.steps}
+        now = self.world.clock.now()
+        run = Run(self._name("r"), plan.id, actor, fence, now, entries=entries)
+        await self.world.journal.begin(run, plan)
+        subjects = (f"run/{run.id}", f"plan/{plan.id}")
+        await self._tell(EventKind.RUN_STARTED, f"run {run.id} of {plan.id} began", subjects, actor)
+        self._launch(run.id, Execution(self.world, plan, run))
+        return run
+
+    def stop(self, run_id: str, *, actor: str) -> None:
+        """Start no more steps of a run. Raises Conflict when it is not under way here."""
+        if run_id not in self._running:
+            raise Conflict(f"run {run_id} is not under way in this controller")
+        self._running[run_id][0].stop(f"stopped by {actor}")
+
+    async def recover(self) -> None:
+        """Take over every run that an earlier controller left unfinished."""
+        async for execution in unfinished(self.world):
+            if execution.run_id not in self._running:
+                self._launch(execution.run_id, execution)
+
+    async def wait(self, run_id: str) -> None:
+        """Return when a run is no longer under way in this controller."""
+        if run_id in self._running:
+            await asyncio.wait([self._running[run_id][1]])
+
+    async def aclose(self) -> None:
+        """Let go of the runs under way; the journal knows where to go on."""
+        tasks = [task for _, task in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _launch(self, run_id: str, execution: Execution) -> None:
+        task = asyncio.create_task(self._carry_out(run_id, execution), name=f"run {run_id}")
+        self._running[run_id] = (execution, task)
+
+    async def _carry_out(self, run_id: str, execution: Execution) -> None:
+        try:
+            run = await execution.carry_out()
+            telemetry.RUNS.labels(str(run.state)).inc()
+        except Leased as lost:
+            log.warning("run handed over", run=run_id, why=lost.brief)
+        except BillowError as error:
+            log.warning("run interrupted until the next start", run=run_id, why=str(error))
+        finally:
+            del self._running[run_id]
+
+    async def _let_standing_propose(self, pool: Pool) -> None:
+        for each in self._standing:
+            proposal = each.capability.propose(pool, each.policy)
+            if proposal.actions:
+                name = each.capability.name
+                wish = Wish(f"{name}: {len(proposal.actions)} steps", "billow")
+                plan = await self.plan(_again(each), wish)
+                if each.approved and plan.steps:
+                    await self.start(plan.id, actor="billow")
+
+    async def _tell_pool(self, pool: Pool) -> None:
+        telemetry.HOSTS.set(len(pool.hosts))
+        telemetry.INSTANCES.set(len(pool.instances))
+        telemetry.GAPS.set(len(pool.gaps))
+        text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances"
+        data = {"digest": pool.digest}
+        await self._tell(EventKind.POOL_SENSED, text, (), "billow", data)
+
+    async def _tell(
+        self,
+        kind: EventKind,
+        text: str,
+        subjects: tuple[str, ...],
+        actor: str,
+        data: Mapping[str, str] | None = None,
+    ) -> None:
+        now = self.world.clock.now()
+        await self.world.witness.tell(Event(kind, now, text, subjects, actor, dict(data or {})))
+
+
+def _again(standing: Standing) -> Callable[[Pool], Sequence[Proposal]]:
+    return lambda pool: [standing.capability.propose(pool, standing.policy)]
+
+
+def _composed(
+    pool: Pool, want: Callable[[Pool], Sequence[Proposal]], world: World, stamp: Stamp
+) -> Plan:
+    return compose(pool, want(pool), world.limits, stamp)
+
+
+def _check_fresh(pool: Pool, plan: Plan, if_match: str) -> None:
+    """Refuse a plan whose world is gone: what it touches stands as it did, and still has room."""
+    if if_match and if_match not in (pool.digest, plan.based_on):
+        raise Stale(
+            "the pool is not the one you have seen",
+            (f"yours: {if_match}", f"now: {pool.digest}"),
+            "look again and make a new plan",
+        )
+    if plan.based_on == pool.digest:
+        return
+    broken = _broken_premises(pool, plan) or violations(pool, plan)
+    if broken:
+        raise Stale(f"plan {plan.id} is stale", tuple(broken), "make a new plan")
+
+
+def _broken_premises(pool: Pool, plan: Plan) -> list[str]:
+    """Check what the first step on each subject expects; later steps build on earlier ones."""
+    broken: list[str] = []
+    seen: set[str] = set()
+    for step in plan.steps:
+        if step.action.subject not in seen:
+            seen.add(step.action.subject)
+            own = [each for each in step.action.expects if each.subject == step.action.subject]
+            broken += unmet(pool, own)
+    return broken

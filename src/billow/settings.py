@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator sets: one typed model from `billow.toml`, `BILLOW_*` and the command line.
+
+A later source wins over an earlier one. Unknown settings are errors, so that a typo is never a
+silent default.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+def default_state_dir() -> Path:
+    """Return where state is kept unless told: `/var/lib/billow` for root, else below the home."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/billow")
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "billow"
+
+
+class Settings(BaseSettings):
+    """Every setting, with its unit, default and range."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BILLOW_", toml_file="billow.toml", extra="forbid", frozen=True
+    )
+
+    engine: Literal["sim", "qemu"] = Field("qemu", description="Where the pool lives.")
+    state_dir: Path = Field(
+        default_factory=default_state_dir, description="Folder for everything that must survive."
+    )
+    database: str = Field(
+        "", description="SQLAlchemy URL of the store; empty for SQLite in the state folder."
+    )
+    listen: str = Field("127.0.0.1", description="Address of the API and the console.")
+    port: int = Field(8520, ge=0, le=65535, description="Port of both; 0 takes a free one.")
+    pool: str = Field(
+        "billow", pattern="^[a-z0-9]{1,8}$", description="Name of the pool on this machine."
+    )
+    hosts: int = Field(3, ge=1, le=100_000, description="Hosts of a pool made here.")
+    host_cpus: int = Field(0, ge=0, le=4096, description="CPUs per host; 0 shares this machine.")
+    host_memory_mib: int = Field(0, ge=0, le=2**30, description="MiB per host; 0 shares likewise.")
+    pool_file: Path | None = Field(None, description="File with the pool that `sim` begins with.")
+    faults: Path | None = Field(None, description="Script of faults for `sim`.")
+    seed: int = Field(1, ge=0, description="Seed of pools that `sim` generates.")
+    speed: float = Field(1.0, gt=0, le=10_000, description="Simulated seconds per real second.")
+    sense_every_s: float = Field(5.0, gt=0, le=3600, description="Time between looks at the pool.")
+    lease_s: float = Field(
+        15.0, ge=1, le=600, description="How long a silent writer keeps its right."
+    )
+    steps_at_once: int = Field(32, ge=1, le=10_000, description="Steps under way at one time.")
+    migrations_at_once_per_host: int = Field(
+        2, ge=1, le=1000, description="Migrations that one host sends or receives at one time."
+    )
+    failures_allowed: int = Field(
+        0, ge=0, description="Failed steps of a run before no further wave starts."
+    )
+    frozen: bool = Field(False, description="While true, plans are made but none is carried out.")
+    protected: frozenset[str] = Field(
+        frozenset(), description="Ids of instances and hosts that no plan may touch."
+    )
+
+    @property
+    def database_url(self) -> str:
+        """The store's URL."""
+        return self.database or f"sqlite:///{self.state_dir / 'billow.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: command line, environment, file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
