@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the API answers, as schemas for OpenAPI. The documents themselves are made by `model.codec` and
-`render`; these classes describe them, and the tests hold both against each other.
+"""What the API answers, as schemas for OpenAPI.
 
-Fields are only ever added within v1, so every object may gain more.
+The documents themselves are made by `model.codec` and `render`; these classes describe them, and
+the tests hold both against each other. Fields are only ever added within v1, so every object may
+gain more.
 """
 
 from typing import Annotated, TypeAlias
@@ -335,7 +336,7 @@ class EventDocument(Answer):
 
 
 class EventPage(Answer):
-    """Events, oldest first."""
+    """Events, in the order that was asked for."""
 
     items: list[EventDocument]
     last: int = Field(description="Send it as `after` for what comes next.")
@@ -384,6 +385,8 @@ class TokenDocument(Answer):
     name: str
     role: str
     created_at: Seconds
+    expires_at: Seconds = Field(description="0 when it does not expire.")
+    last_used_at: Seconds = Field(description="0 before its first use.")
 
 
 class Tokens(Answer):
@@ -396,3 +399,20 @@ class FreshToken(TokenDocument):
     """A new token; its secret is shown this once."""
 
     token: str
+
+
+class ErrorKind(Answer):
+    """One kind of error."""
+
+    code: str
+    text: str
+    status: int
+    exit_code: int = Field(description="What the command line ends with.")
+    retryable: bool
+
+
+class Alive(Answer):
+    """That the control plane answers."""
+
+    status: str
+    version: str

@@ -64,7 +64,7 @@ class Gate:
         except Invalid as error:
             await problem.answer(scope, error)(scope, receive, sender)
             return
-        await self._app(scope, _replayed(body, receive), sender)
+        await self._app(scope, replayed(body, receive), sender)
 
     def _check(self, headers: Headers) -> None:
         name = host_name(headers.get("host", ""))
@@ -126,7 +126,7 @@ def _too_large() -> TooLarge:
     )
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that gives the body once and then what the connection says."""
     given = False
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model's values as the documents that `answers` describes. Pure: it asks and decides nothing."""
+"""The model's values as the documents that `answers` describes. Pure: nothing is asked."""
 
 import math
 from collections import Counter

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes that ask for a change of hosts and instances.
+
+Each makes a plan and answers 201 with it; with `apply=true` it carries the plan out at once and
+answers 202 with the run.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from billow.api.caller import Caller, IfMatch, Operator, check_match
+from billow.api.offer import OFFERED, settled
+from billow.api.requests import Destination, NewInstances, NewSize, Reason, instances_of, shape_of
+from billow.app import Ask
+
+router = APIRouter(tags=["changes"])
+
+Apply = Annotated[
+    bool, Query(description="Carry the plan out at once: 202 with the run instead of 201.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who asks for a change, and how it is meant."""
+
+    caller: Caller
+    apply: bool
+    if_match: str
+
+    async def settle(self, ask: Ask) -> Response:
+        """Answer one request with its plan or its run."""
+        check_match(await self.caller.billow.pool(), self.if_match)
+        plan = await self.caller.billow.ask([ask], actor=self.caller.person.name)
+        return await settled(self.caller, plan, apply=self.apply)
+
+
+async def _call(caller: Operator, *, apply: Apply = False, if_match: IfMatch = "") -> Call:
+    return Call(caller, apply, if_match)
+
+
+Change = Annotated[Call, Depends(_call, scope="function")]
+
+
+@router.post("/instances", summary="Create instances", status_code=201, responses=OFFERED)
+async def create_instances(call: Change, body: NewInstances) -> Response:
+    """Place one or many new instances by one plan."""
+    pool = await call.caller.billow.pool()
+    check_match(pool, call.if_match)
+    plan = await call.caller.billow.propose(
+        "placement",
+        body.policy,
+        requests=instances_of(body.instances, pool),
+        groups=[each.group() for each in body.groups],
+        actor=call.caller.person.name,
+    )
+    return await settled(call.caller, plan, apply=call.apply)
+
+
+@router.delete(
+    "/instances/{instance:path}", summary="Delete an instance", status_code=201, responses=OFFERED
+)
+async def delete_instance(call: Change, instance: str) -> Response:
+    """Destroy an instance and what it stored. There is no way back."""
+    return await call.settle(Ask(verb="delete", subject=instance))
+
+
+@router.post(
+    "/instances/{instance:path}/migrate",
+    summary="Move an instance",
+    status_code=201,
+    responses=OFFERED,
+)
+async def migrate_instance(
+    call: Change, instance: str, body: Destination | None = None
+) -> Response:
+    """Move a running instance live, to a host or to wherever placement says."""
+    sent = body or Destination()
+    return await call.settle(Ask("migrate", instance, target=sent.target, why=sent.why))
+
+
+@router.post(
+    "/instances/{instance:path}/resize",
+    summary="Resize an instance",
+    status_code=201,
+    responses=OFFERED,
+)
+async def resize_instance(call: Change, instance: str, body: NewSize) -> Response:
+    """Give an instance another shape where it is."""
+    shape = shape_of(body.shape, await call.caller.billow.pool())
+    return await call.settle(Ask("resize", instance, shape=shape, why=body.why))
+
+
+def _add_plain(noun: str, verb: str, words: str) -> None:
+    """Add the route of a verb that needs no more than a name and a reason."""
+
+    async def change(call: Change, name: str, body: Reason | None = None) -> Response:
+        return await call.settle(Ask(verb, name, why=body.why if body else ""))
+
+    router.add_api_route(
+        f"/{noun}s/{{name:path}}/{verb}",
+        change,
+        methods=["POST"],
+        status_code=201,
+        responses=OFFERED,
+        summary=words,
+        operation_id=f"{verb}_{noun}",
+    )
+
+
+_add_plain("instance", "start", "Start a stopped instance")
+_add_plain("instance", "stop", "Stop an instance; it keeps its place")
+_add_plain("host", "cordon", "Let nothing new come to a host")
+_add_plain("host", "uncordon", "Let instances come to a host again")
+_add_plain("host", "power-on", "Give a host power")
+_add_plain("host", "power-off", "Shut an empty host down")

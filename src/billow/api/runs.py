@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of runs: read, stopped, undone."""
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from billow.api import answers, render
+from billow.api.caller import Operator, Viewed
+from billow.api.offer import CREATED, offered
+from billow.api.plans import Before, Limit
+
+router = APIRouter(tags=["runs"])
+
+
+@router.get("/runs", summary="Runs, newest first", response_model=answers.RunPage)
+async def list_runs(billow: Viewed, limit: Limit = 50, cursor: Before = "") -> JSONResponse:
+    """Return one page of runs. They are kept for ever."""
+    runs = await billow.runs(limit=limit, before=cursor)
+    more = runs[-1].id if len(runs) == limit else ""
+    return JSONResponse({"items": [render.run_row(run) for run in runs], "cursor": more})
+
+
+@router.get("/runs/{run}", summary="One run", response_model=answers.RunDocument)
+async def show_run(billow: Viewed, run: str) -> JSONResponse:
+    """Return a run with what the journal knows of each action."""
+    return JSONResponse(render.run_answer(await billow.run(run)))
+
+
+@router.post("/runs/{run}/stop", summary="Stop a run", response_model=answers.RunDocument)
+async def stop_run(caller: Operator, run: str) -> JSONResponse:
+    """Start no new step; what is under way is finished."""
+    return JSONResponse(render.run_answer(await caller.billow.stop(run, actor=caller.person.name)))
+
+
+@router.post("/runs/{run}/undo", summary="Undo a run", status_code=201, responses=CREATED)
+async def undo_run(caller: Operator, run: str) -> Response:
+    """Make the plan that leads back. It is applied like any other."""
+    return await offered(caller, await caller.billow.undo(run, actor=caller.person.name))
