@@ -2,9 +2,8 @@
 """The closed set of verbs with which a pool is changed.
 
 Each verb says what must be true before it (`expects`) and what is true after it (`achieves`), so
-that the guard
-can check the world before and after without knowing the verb. A new verb is a decision record, not
-a plug-in: `match` with `assert_never` finds every place that must learn it.
+that the guard can check the world before and after without knowing the verb. A new verb is a
+decision record, not a plug-in: `match` with `assert_never` finds every place that must learn it.
 """
 
 from dataclasses import dataclass

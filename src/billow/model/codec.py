@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values of the model to and from JSON documents, each with a stable schema.
 
-Faces and stores use these names and never walk the dataclasses themselves. A pool's document has one object
-per host and instance, for people and programs; `packed` is the form for keeping many. Reading raises
-`Invalid` that says where and what to do; a document of another version is refused, never guessed at.
+Faces and stores use these names and never walk the dataclasses themselves. A pool's document has
+one object per host and instance, for people and programs; `packed` is the form for keeping many.
+Reading raises `Invalid` that says where and what to do; a document of another version is refused,
+never guessed at.
 """
 
 from collections.abc import Mapping, Sequence
@@ -219,8 +220,8 @@ def pool_from_document(document: object) -> Pool:
     """Return the pool that a document stands for.
 
     Raises:
-        Invalid: it is no pool, of another version, breaks a law of the model, or states a digest that is
-            not that of its content.
+        Invalid: it is no pool, of another version, breaks a law of the model, or states a digest
+            that is not that of its content.
     """
     return cast(Pool, read_as(_read_pool, document, "the pool"))
 
@@ -279,7 +280,7 @@ def _read_pool(document: object) -> Pool:
         reader_of(tuple[Instance, ...]), {"instances": _with_shapes(rows, by_name)}, "instances"
     )
     try:
-        pool = Pool.build(**{"hosts": (), **values})  # type: ignore[arg-type]  # read by their readers
+        pool = Pool.build(**{"hosts": (), **values})  # type: ignore[arg-type]  # as read
     except Invalid as error:
         raise Misfit(error) from None
     if digest is not None and digest != pool.digest:

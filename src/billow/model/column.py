@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Columns and tables: how a million rows stay small, frozen and quick.
+"""Columns: how a million values stay small, frozen and quick.
 
-A table is a frozen dataclass whose fields are columns of equal length; the operations below walk the fields,
-so that a new column is one line in a table and nothing else. A column is a tuple of ids, a read-only NumPy
-array (rows along its first axis), or a `Categorical`: codes into a short tuple of distinct values.
+A column is a tuple of ids, a read-only NumPy array (rows along its first axis), or a `Categorical`:
+codes into a short tuple of distinct values. How the column of a table is kept, what it holds when
+nothing was said, and what is allowed in it stands in its declaration (`words`, `codes`, `numbers`)
+and nowhere else, so that a new column is one line in its table.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cached_property
-from typing import Any, Generic, Protocol, Self, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from billow.errors import Invalid
+
 Value = TypeVar("Value", bound=Hashable)
+AnyArray: TypeAlias = npt.NDArray[Any]
 
 
 class Digest(Protocol):
@@ -24,22 +28,17 @@ class Digest(Protocol):
         """Add bytes."""
 
 
-def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def frozen(array: AnyArray) -> AnyArray:
     """Return the array, read-only from now on."""
     array.setflags(write=False)
     return array
-
-
-def observed() -> Any:
-    """Declare a column that is a measurement: it is left out of the digest, since it changes all the time."""
-    return field(metadata={"observed": True})
 
 
 @dataclass(frozen=True, eq=False)
 class Categorical(Generic[Value]):
     """A column of few distinct values: `categories[codes[row]]`.
 
-    Categories are sorted by their text and all used or declared; codes are int32.
+    Categories are distinct and sorted by their text; codes are int32.
     """
 
     codes: npt.NDArray[np.int32]
@@ -49,10 +48,18 @@ class Categorical(Generic[Value]):
     def of(cls, values: Iterable[Value]) -> Self:
         """Build from one value per row."""
         listed = list(values)
-        categories = tuple(sorted(set(listed), key=_text))
+        categories = tuple(sorted(set(listed), key=text_of))
         code = {value: number for number, value in enumerate(categories)}
-        codes = np.fromiter((code[value] for value in listed), dtype=np.int32, count=len(listed))
+        codes = np.fromiter(map(code.__getitem__, listed), dtype=np.int32, count=len(listed))
         return cls(frozen(codes), categories)
+
+    @classmethod
+    def coded(cls, codes: AnyArray, categories: Sequence[Value]) -> Self:
+        """Build from codes into categories of any order, which may repeat or be unused."""
+        distinct = tuple(sorted(set(categories), key=text_of))
+        code = {value: number for number, value in enumerate(distinct)}
+        translation = np.array([code[value] for value in categories], dtype=np.int32)
+        return cls(frozen(translation[codes] if len(translation) else codes), distinct)
 
     @classmethod
     def full(cls, value: Value, rows: int) -> Self:
@@ -65,6 +72,10 @@ class Categorical(Generic[Value]):
     def __getitem__(self, row: int) -> Value:
         return self.categories[int(self.codes[row])]
 
+    def values(self) -> list[Value]:
+        """Return one value per row."""
+        return list(map(self.categories.__getitem__, self.codes.tolist()))
+
     def where(self, value: Value) -> npt.NDArray[np.bool_]:
         """Return which rows hold `value`: `(rows,) bool`."""
         if value not in self.categories:
@@ -76,93 +87,153 @@ class Categorical(Generic[Value]):
         """Return the column with only these rows, in this order."""
         return type(self)(frozen(self.codes[rows]), self.categories)
 
+    def recoded(self, categories: tuple[Value, ...]) -> npt.NDArray[np.int32]:
+        """Return the codes of the same values in other categories, which hold all of them."""
+        if self.categories == categories or not self.categories:
+            return self.codes
+        code = {value: number for number, value in enumerate(categories)}
+        translation = np.array([code[value] for value in self.categories], dtype=np.int32)
+        recoded: npt.NDArray[np.int32] = translation[self.codes]
+        return recoded
+
+    def merged(self, other: Self) -> tuple[Value, ...]:
+        """Return the categories of both columns."""
+        if set(other.categories) <= set(self.categories):
+            return self.categories
+        return tuple(sorted({*self.categories, *other.categories}, key=text_of))
+
     def extended(self, other: Self) -> Self:
         """Return this column followed by another."""
-        categories = tuple(sorted({*self.categories, *other.categories}, key=_text))
-        code = {value: number for number, value in enumerate(categories)}
+        categories = self.merged(other)
+        codes = np.concatenate([self.recoded(categories), other.recoded(categories)])
+        return type(self)(frozen(codes), categories)
 
-        def recoded(column: Self) -> npt.NDArray[np.int32]:
-            if column.categories == categories:
-                return column.codes
-            translation = np.array([code[v] for v in column.categories], dtype=np.int32)
-            return translation[column.codes] if len(translation) else column.codes
-
-        return type(self)(frozen(np.concatenate([recoded(self), recoded(other)])), categories)
-
-    def feed(self, digest: Digest) -> None:
+    def feed(self, digest: Digest, text: Callable[[Value], str] | None = None) -> None:
         """Add the column's meaning to a digest, whatever unused categories it carries."""
-        used = np.unique(self.codes)
-        dense = np.searchsorted(used, self.codes).astype(np.int32)
-        digest.update("\0".join(_text(self.categories[code]) for code in used).encode())
-        digest.update(b"\1")
-        digest.update(dense.tobytes())
+        used = np.flatnonzero(np.bincount(self.codes, minlength=len(self.categories)))
+        texts = [(text or text_of)(self.categories[code]) for code in used.tolist()]
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        dense = np.zeros(len(self.categories), dtype=np.int32)
+        dense[used[order]] = np.arange(len(used), dtype=np.int32)
+        feed_texts(digest, [texts[place] for place in order])
+        digest.update(dense[self.codes].astype("<i4", copy=False).tobytes())
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Columns of equal length whose rows are sorted by `id`; ids are unique."""
-
-    id: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.id)
-
-    @cached_property
-    def row(self) -> dict[str, int]:
-        """Row number by id."""
-        return {name: number for number, name in enumerate(self.id)}
-
-    def take(self, rows: npt.NDArray[np.intp]) -> Self:
-        """Return the table with only these rows, in this order."""
-        return self._map(lambda column: _take(column, rows))
-
-    def extended(self, other: Self) -> Self:
-        """Return this table followed by another; the caller restores the order of ids."""
-        parts = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        return type(self)(**{name: _extended(*pair) for name, pair in parts.items()})
-
-    def feed(self, digest: Digest) -> None:
-        """Add every column that is not a measurement to a digest."""
-        for column in fields(self):
-            if not column.metadata.get("observed"):
-                digest.update(column.name.encode())
-                _feed(getattr(self, column.name), digest)
-
-    def _map(self, change: Any) -> Self:
-        return type(self)(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
-
-
-def sorting(ids: Sequence[str]) -> npt.NDArray[np.intp] | None:
-    """Return the row order that sorts the ids, or None when they are sorted already."""
-    if all(first < second for first, second in zip(ids, ids[1:], strict=False)):
-        return None
-    return np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.intp)
-
-
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return a text that orders the values of a column and tells them apart."""
     return "\2".join(sorted(value)) if isinstance(value, frozenset) else str(value)
 
 
-def _take(column: Any, rows: npt.NDArray[np.intp]) -> Any:
-    if isinstance(column, tuple):
-        return tuple(map(column.__getitem__, rows.tolist()))
-    if isinstance(column, Categorical):
-        return column.take(rows)
-    return frozen(column[rows])
+def feed_texts(digest: Digest, texts: Sequence[str]) -> None:
+    """Add texts to a digest so that no two lists of texts give the same bytes."""
+    joined = "\0".join(texts)
+    lengths = np.fromiter(map(len, texts), dtype="<u4", count=len(texts))
+    digest.update(f"{len(texts)} {len(joined)} ".encode())
+    digest.update(lengths.tobytes())
+    digest.update(joined.encode())
 
 
-def _extended(first: Any, second: Any) -> Any:
-    if isinstance(first, tuple):
-        return first + second
-    if isinstance(first, Categorical):
-        return first.extended(second)
-    return frozen(np.concatenate([first, second]))
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """How a column is kept and what it may hold.
+
+    Attributes:
+        attribute: What the row's value (`Host`, `Instance`) calls it.
+        default: What every row holds when nothing was said.
+        dtype: Of the array; None for a categorical column.
+        vocabulary: Whose codes the array holds.
+        least, most: The range of a number.
+        unseen: Whether a number may be NaN.
+        observed: Whether it is a measurement, which the digest leaves out.
+        check: Raises Invalid for a category that may not be.
+    """
+
+    attribute: str
+    default: Hashable
+    dtype: type[np.generic] | None = None
+    vocabulary: type[StrEnum] | None = None
+    least: float = 0
+    most: float = 0
+    unseen: bool = False
+    observed: bool = False
+    check: Callable[[str, Any], object] | None = None
+
+    def column(self, values: Sequence[Any]) -> AnyArray | Categorical[Any]:
+        """Return the column of one plain value per row."""
+        if self.dtype is None:
+            return Categorical.of(values)
+        if self.vocabulary is not None:
+            code = {value: number for number, value in enumerate(self.vocabulary)}
+            values = list(map(code.__getitem__, values))
+        return frozen(np.array(values, dtype=self.dtype))
+
+    def full(self, value: Any, rows: int) -> AnyArray | Categorical[Any]:  # noqa: ANN401 (any)
+        """Return the column that holds one plain value in every row."""
+        if self.dtype is None:
+            return Categorical.full(value, rows)
+        one = self.column([value])
+        return frozen(np.repeat(one, rows))  # type: ignore[arg-type]  # an array: it has a dtype
+
+    def cast(self, name: str, array: AnyArray) -> AnyArray:
+        """Return an array as this column keeps it. Raises Invalid where that would change it."""
+        if array.dtype == self.dtype:
+            return frozen(array)
+        with np.errstate(invalid="ignore"):
+            kept = array.astype(self.dtype)
+        if array.dtype.kind not in "iuf" or not np.array_equal(kept, array, equal_nan=True):
+            raise Invalid(f"the column {name} holds values that it cannot keep", code=_CODE)
+        return frozen(kept)
+
+    def values(self, column: Any) -> list[Any]:  # noqa: ANN401 (any column)
+        """Return one plain value per row."""
+        if isinstance(column, Categorical):
+            return column.values()
+        plain: list[Any] = column.tolist()
+        if self.vocabulary is not None:
+            plain = list(map(tuple(self.vocabulary).__getitem__, plain))
+        return plain
+
+    def broken(self, column: Any) -> AnyArray | None:  # noqa: ANN401 (any column)
+        """Return which rows hold what they may not, or None when all is well. Raises Invalid."""
+        if isinstance(column, Categorical):
+            for value in column.categories if self.check else ():
+                self.check("a value of column " + self.attribute, value)  # type: ignore[misc]
+            wrong = (column.codes < 0) | (column.codes >= len(column.categories))
+        else:
+            top = len(self.vocabulary) - 1 if self.vocabulary is not None else self.most
+            wrong = ~((column >= self.least) & (column <= top))
+            if self.unseen:
+                wrong &= ~np.isnan(column)
+        return wrong if wrong.any() else None
 
 
-def _feed(column: Any, digest: Digest) -> None:
-    if isinstance(column, tuple):
-        digest.update("\0".join(column).encode())
-    elif isinstance(column, Categorical):
-        column.feed(digest)
-    else:
-        digest.update(np.ascontiguousarray(column).tobytes())
+_CODE = "invalid-column"
+
+
+def words(
+    attribute: str, default: Hashable, check: Callable[[str, Any], object]
+) -> dict[str, Declared]:
+    """Declare a column of few distinct values, as a field's metadata."""
+    return {"declared": Declared(attribute, default, check=check)}
+
+
+def codes(attribute: str, default: StrEnum) -> dict[str, Declared]:
+    """Declare a column of a closed vocabulary, one byte each."""
+    return {"declared": Declared(attribute, default, np.uint8, vocabulary=type(default))}
+
+
+def numbers(
+    attribute: str, default: float, dtype: type[np.generic], *, least: float, most: float
+) -> dict[str, Declared]:
+    """Declare a column of numbers from `least` to `most`."""
+    return {"declared": Declared(attribute, default, dtype, least=least, most=most)}
+
+
+def measured(attribute: str, dtype: type[np.generic]) -> dict[str, Declared]:
+    """Declare a measurement, NaN where not seen; the digest leaves it out: it changes always."""
+    nan, most = float("nan"), MOST_MEASURED
+    return {"declared": Declared(attribute, nan, dtype, most=most, unseen=True, observed=True)}
+
+
+MOST_MEASURED = 1e12
+"""The largest measurement that is believed."""

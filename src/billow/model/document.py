@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model's dataclasses as plain documents (what JSON can hold) and back.
 
-It exists so that the annotations of a dataclass are its schema: a new field needs no line here. `codec` gives
-the documents their names; this module must know no noun but the verbs, which carry their name as `verb`.
+It exists so that the annotations of a dataclass are its schema: a new field needs no line here.
+`codec` gives the documents their names; this module must know no noun but the verbs, which carry
+their name as `verb`.
 
-Not a number (a measurement that was not seen) and infinity become null, since JSON has neither. Reading is
-strict: no unknown field, no word for a number, no boolean for a whole number.
+Not a number (a measurement that was not seen) and infinity become null, since JSON has neither.
+Reading is strict: no unknown field, no word for a number, no boolean for a whole number.
 """
 
 import math
@@ -39,10 +40,8 @@ def written(value: object) -> object:
     """Return a value of the model as a document. Raises TypeError for anything else."""
     if type(value) in _WORDS:
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, StrEnum):
-        return value.value
+    if isinstance(value, float | StrEnum):
+        return _written_word(value)
     if isinstance(value, tuple | list):
         return [written(each) for each in value]
     if isinstance(value, frozenset):
@@ -56,7 +55,8 @@ def read(kind: type[Value], document: object, what: str) -> Value:
     """Return the value that a document stands for; `what` names the document in errors.
 
     Raises:
-        Invalid: a field is unknown, missing or of the wrong kind, or the value breaks a law of the model.
+        Invalid: a field is unknown, missing or of the wrong kind, or the value breaks a law of the
+            model.
     """
     return cast(Value, read_as(reader_of(kind), document, what))
 
@@ -89,16 +89,17 @@ def _made_reader(kind: Any) -> Reader:  # noqa: ANN401 (see above)
         return _word_reader(kind)
     if is_dataclass(kind):
         return _fields_reader(cast(type, kind))
-    origin, arguments = get_origin(kind), get_args(kind)
+    return _generic_reader(get_origin(kind), get_args(kind))
+
+
+def _generic_reader(origin: object, arguments: tuple[object, ...]) -> Reader:
     if origin in (Union, types.UnionType):
         return _union_reader(arguments)
-    if origin is tuple:
-        return _list_reader(reader_of(arguments[0]), tuple)
-    if origin is frozenset:
-        return _list_reader(reader_of(arguments[0]), frozenset)
     if origin is dict:
         return _mapping_reader(reader_of(arguments[1]))
-    raise TypeError(f"no document for {kind!r}")
+    if origin in (tuple, frozenset):
+        return _list_reader(reader_of(arguments[0]), cast(type, origin))
+    raise TypeError(f"no document for {origin!r}")
 
 
 _NAMES: dict[type, tuple[str, ...]] = {}
@@ -108,6 +109,12 @@ def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 (any dataclass)
     if kind not in _NAMES:
         _NAMES[kind] = tuple(each.name for each in fields(kind))
     return _NAMES[kind]
+
+
+def _written_word(value: float | StrEnum) -> object:
+    if isinstance(value, StrEnum):
+        return value.value
+    return value if math.isfinite(value) else None
 
 
 def _written_fields(value: object) -> Document:

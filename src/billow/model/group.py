@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from billow.model.kinds import Rule, Scope
-from billow.model.names import check_id, check_measure
+from billow.model.names import check_id, check_measure, check_text, check_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,32 +17,56 @@ class Group:
 
     def __post_init__(self) -> None:
         check_id("group", self.name)
+        check_word(f"rule of group {self.name}", self.rule, Rule)
+        check_word(f"scope of group {self.name}", self.scope, Scope)
+
+    @property
+    def canonical(self) -> str:
+        """All that it says, as one text for digests."""
+        return f"{self.name}\2{self.rule}\2{self.scope}"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What the network carries between two hosts, where it differs from the slower host's own link."""
+    """What the network carries between two hosts, where it is not the slower host's own link."""
 
     first: str
     second: str
     bandwidth_mib_s: float
 
     def __post_init__(self) -> None:
-        check_measure(f"bandwidth between {self.first} and {self.second}", self.bandwidth_mib_s)
+        check_id("host", self.first)
+        check_id("host", self.second)
+        what = f"bandwidth between {self.first} and {self.second}"
+        check_measure(what, self.bandwidth_mib_s, unseen=False)
+
+    @property
+    def canonical(self) -> str:
+        """All that it says, as one text for digests."""
+        return f"{self.first}\2{self.second}\2{float(self.bandwidth_mib_s)!r}"
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing known of a subject that has no column of its own (`host/h1`, `accelerator`, `kvm`)."""
+    """One thing known of a subject that has no column: `host/h1`, `accelerator`, `kvm`."""
 
     subject: str
     key: str
     value: str
 
+    def __post_init__(self) -> None:
+        check_text("subject of a fact", self.subject)
+        check_text(f"key of a fact on {self.subject}", self.key)
+        check_text(f"{self.key} of {self.subject}", self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something of the pool that could not be seen, and why. A partial view is normal, and says so."""
+    """Something of the pool that could not be seen, and why; a partial view is normal."""
 
     subject: str
     why: str
+
+    def __post_init__(self) -> None:
+        check_text("subject of a gap", self.subject)
+        check_text(f"why {self.subject} was not seen", self.why)

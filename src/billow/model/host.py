@@ -5,10 +5,24 @@ import math
 from dataclasses import dataclass, field
 
 from billow.model.kinds import Arch, Health, Power
-from billow.model.names import check_amount, check_id, check_measure
+from billow.model.names import (
+    check_amount,
+    check_id,
+    check_measure,
+    check_optional_id,
+    check_text,
+    check_traits,
+    check_word,
+)
 
 MOST_NODES = 32
 """NUMA nodes per host that a node mask can name."""
+
+_RANGES = (
+    ("cpu_ratio", 0.01, 1000.0),
+    ("memory_ratio", 0.01, 100.0),
+    ("bandwidth_mib_s", 0.0, 1e12),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +51,8 @@ class Host:
     Attributes:
         nodes: Its NUMA nodes; a host without NUMA has one.
         cordon: Why nothing new may be placed on it; empty when it takes instances.
-        cpu_ratio, memory_ratio: Sold per physical CPU and MiB (state of record, 1.0 = no overcommit).
+        cpu_ratio, memory_ratio: Sold per physical CPU and MiB (state of record, 1.0 = no
+            overcommit).
         bandwidth_mib_s: What its link carries for migrations, MiB/s.
         cpu_used_milli, memory_used_mib: Real use (state of world); NaN when not seen.
     """
@@ -60,16 +75,23 @@ class Host:
     memory_used_mib: float = math.nan
 
     def __post_init__(self) -> None:
-        check_id("host", self.id)
-        check_amount(f"NUMA nodes of host {self.id}", len(self.nodes), least=1, most=MOST_NODES)
-        check_amount(f"sockets of host {self.id}", self.sockets, least=1, most=4096)
-        check_measure(f"cpu_ratio of host {self.id}", self.cpu_ratio, least=0.01, most=1000.0)
-        check_measure(f"memory_ratio of host {self.id}", self.memory_ratio, least=0.01, most=100.0)
-        for name in ("bandwidth_mib_s", "cpu_used_milli", "memory_used_mib"):
+        name = check_id("host", self.id)
+        check_amount(f"NUMA nodes of host {name}", len(self.nodes), least=1, most=MOST_NODES)
+        check_amount(f"sockets of host {name}", self.sockets, least=1, most=4096)
+        for field_name, vocabulary in (("arch", Arch), ("power", Power), ("health", Health)):
+            check_word(f"{field_name} of host {name}", getattr(self, field_name), vocabulary)
+        for field_name in ("zone", "rack", "gpu_model"):
+            check_optional_id(field_name, getattr(self, field_name))
+        check_traits(f"traits of host {name}", self.traits)
+        check_text(f"cordon of host {name}", self.cordon)
+        self._check_measures()
+
+    def _check_measures(self) -> None:
+        for name, least, most in _RANGES:
+            what = f"{name} of host {self.id}"
+            check_measure(what, getattr(self, name), least=least, most=most, unseen=False)
+        for name in ("cpu_used_milli", "memory_used_mib"):
             check_measure(f"{name} of host {self.id}", getattr(self, name))
-        for what, text in (("zone", self.zone), ("rack", self.rack), ("GPU", self.gpu_model)):
-            if text:
-                check_id(what, text)
 
     @property
     def cpu_milli(self) -> int:

@@ -2,18 +2,21 @@
 """The host table: one row per host, NumPy columns with stated units."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from billow.model.column import Categorical, Table, frozen, observed
-from billow.model.host import Host, Node
+from billow.errors import Invalid
+from billow.model.column import Categorical, Digest, codes, frozen, measured, numbers, words
+from billow.model.host import MOST_NODES, Host, Node
 from billow.model.kinds import Arch, Health, Power, code_of, value_of
+from billow.model.names import check_optional_id, check_text, check_traits
 from billow.model.resources import (
     CPU,
+    LARGEST,
     MEMORY,
     RESOURCES,
     BoolArray,
@@ -21,6 +24,7 @@ from billow.model.resources import (
     FloatArray,
     IntArray,
 )
+from billow.model.table import Table, feed_column
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,64 +32,99 @@ class Hosts(Table):
     """Hosts by row, sorted by id.
 
     Attributes:
-        capacity: What a node physically has, `(hosts, nodes, RESOURCES) int64`; rows of a host with fewer
-            nodes are padded with zeros.
+        capacity: What a node physically has, `(hosts, nodes, RESOURCES) int64`; rows of a host with
+            fewer nodes are padded with zeros.
         node_count: `(hosts,) uint8`.
         arch, power, health: `(hosts,) uint8`, codes of `Arch`, `Power`, `Health`.
         cordon: Why nothing new may come; `""` when it takes instances.
         cpu_ratio, memory_ratio: Sold per physical unit, `(hosts,) float64`.
         bandwidth: For migrations, MiB/s, `(hosts,) float64`.
-        cpu_used, memory_used: Real use, thousandths of a CPU and MiB, NaN when not seen, `(hosts,) float64`.
+        cpu_used, memory_used: Real use, thousandths of a CPU and MiB, NaN when not seen,
+            `(hosts,) float64`.
     """
 
     capacity: IntArray
     node_count: CodeArray
-    arch: CodeArray
-    sockets: npt.NDArray[np.int16]
-    zone: Categorical[str]
-    rack: Categorical[str]
-    traits: Categorical[frozenset[str]]
-    gpu_model: Categorical[str]
-    power: CodeArray
-    health: CodeArray
-    cordon: Categorical[str]
-    cpu_ratio: FloatArray
-    memory_ratio: FloatArray
-    bandwidth: FloatArray
-    cpu_used: FloatArray = observed()
-    memory_used: FloatArray = observed()
+    arch: CodeArray = field(metadata=codes("arch", Arch.X86_64))
+    sockets: npt.NDArray[np.int16] = field(
+        metadata=numbers("sockets", 1, np.int16, least=1, most=4096)
+    )
+    zone: Categorical[str] = field(metadata=words("zone", "", check_optional_id))
+    rack: Categorical[str] = field(metadata=words("rack", "", check_optional_id))
+    traits: Categorical[frozenset[str]] = field(metadata=words("traits", frozenset(), check_traits))
+    gpu_model: Categorical[str] = field(metadata=words("gpu_model", "", check_optional_id))
+    power: CodeArray = field(metadata=codes("power", Power.ON))
+    health: CodeArray = field(metadata=codes("health", Health.OK))
+    cordon: Categorical[str] = field(metadata=words("cordon", "", check_text))
+    cpu_ratio: FloatArray = field(
+        metadata=numbers("cpu_ratio", 1.0, np.float64, least=0.01, most=1000.0)
+    )
+    memory_ratio: FloatArray = field(
+        metadata=numbers("memory_ratio", 1.0, np.float64, least=0.01, most=100.0)
+    )
+    bandwidth: FloatArray = field(
+        metadata=numbers("bandwidth_mib_s", 1000.0, np.float64, least=0.0, most=1e12)
+    )
+    cpu_used: FloatArray = field(metadata=measured("cpu_used_milli", np.float64))
+    memory_used: FloatArray = field(metadata=measured("memory_used_mib", np.float64))
 
     @classmethod
     def of(cls, hosts: Iterable[Host]) -> "Hosts":
         """Build the table from row values; the caller sorts."""
         rows = list(hosts)
-        most = max((len(host.nodes) for host in rows), default=1)
-        capacity = np.zeros((len(rows), most, len(RESOURCES)), dtype=np.int64)
-        for number, host in enumerate(rows):
-            capacity[number, : len(host.nodes)] = [node.amounts for node in host.nodes]
+        counts = np.fromiter((len(host.nodes) for host in rows), dtype=np.uint8, count=len(rows))
+        amounts = [node.amounts for host in rows for node in host.nodes]
         return cls(
             id=tuple(host.id for host in rows),
-            capacity=frozen(capacity),
-            node_count=_codes(len(host.nodes) for host in rows),
-            arch=_codes(code_of(host.arch) for host in rows),
-            sockets=frozen(np.array([host.sockets for host in rows], dtype=np.int16)),
-            zone=Categorical.of(host.zone for host in rows),
-            rack=Categorical.of(host.rack for host in rows),
-            traits=Categorical.of(host.traits for host in rows),
-            gpu_model=Categorical.of(host.gpu_model for host in rows),
-            power=_codes(code_of(host.power) for host in rows),
-            health=_codes(code_of(host.health) for host in rows),
-            cordon=Categorical.of(host.cordon for host in rows),
-            cpu_ratio=_measures(host.cpu_ratio for host in rows),
-            memory_ratio=_measures(host.memory_ratio for host in rows),
-            bandwidth=_measures(host.bandwidth_mib_s for host in rows),
-            cpu_used=_measures(host.cpu_used_milli for host in rows),
-            memory_used=_measures(host.memory_used_mib for host in rows),
+            capacity=_padded(counts, np.array(amounts, dtype=np.int64).reshape(-1, len(RESOURCES))),
+            node_count=frozen(counts),
+            **cls.declared_columns(rows),
+        )
+
+    @classmethod
+    def of_columns(
+        cls,
+        id: Sequence[str],  # noqa: A002 (the column's name)
+        capacity: IntArray,
+        node_count: CodeArray | None = None,
+        **columns: object,
+    ) -> "Hosts":
+        """Build the table from columns in any order of rows; `Pool.of_columns` checks them.
+
+        Args:
+            id: One per host.
+            capacity: `(hosts, nodes, RESOURCES)`, whole numbers.
+            node_count: `(hosts,)`; all nodes of `capacity` by default.
+            columns: An array (codes for a vocabulary), a `Categorical`, a list of plain values, or
+                one plain value for all rows; what is left out has the default of `Host`.
+
+        Raises:
+            Invalid: a column is unknown, of another length, or cannot be kept.
+        """
+        shape = (len(id), capacity.shape[1] if capacity.ndim == 3 else 0, len(RESOURCES))
+        if capacity.shape != shape or capacity.dtype.kind not in "iu" or not 0 < shape[1] <= 32:
+            raise Invalid(
+                f"capacity must be whole numbers of shape (hosts, nodes, {len(RESOURCES)})",
+                fix=f"give one row per host and at most {MOST_NODES} nodes",
+                code="invalid-column",
+            )
+        count = np.full(len(id), shape[1]) if node_count is None else node_count
+        return cls(
+            id=tuple(id),
+            capacity=frozen(capacity.astype(np.int64, copy=False)),
+            node_count=frozen(count.astype(np.uint8, copy=False)),
+            **cls.filled_columns(len(id), columns),
         )
 
     @cached_property
+    def present(self) -> BoolArray:
+        """Which entries of the node axis are nodes and not padding, `(hosts, nodes) bool`."""
+        there: BoolArray = np.arange(self.capacity.shape[1]) < self.node_count[:, None]
+        return there
+
+    @cached_property
     def sellable(self) -> IntArray:
-        """What may be handed out per node: capacity times ratio, `(hosts, nodes, RESOURCES) int64`."""
+        """What may be handed out per node, `(hosts, nodes, RESOURCES) int64`: capacity * ratio."""
         if np.all(self.cpu_ratio == 1.0) and np.all(self.memory_ratio == 1.0):
             return self.capacity
         scaled = self.capacity.copy()
@@ -106,11 +145,9 @@ class Hosts(Table):
 
     def view(self, row: int) -> Host:
         """Return one row as a value."""
-        count = int(self.node_count[row])
-        nodes = tuple(Node(*map(int, amounts)) for amounts in self.capacity[row, :count])
         return Host(
             id=self.id[row],
-            nodes=nodes,
+            nodes=self._nodes(row),
             arch=value_of(Arch, self.arch[row]),
             sockets=int(self.sockets[row]),
             zone=self.zone[row],
@@ -123,22 +160,53 @@ class Hosts(Table):
             cpu_ratio=float(self.cpu_ratio[row]),
             memory_ratio=float(self.memory_ratio[row]),
             bandwidth_mib_s=float(self.bandwidth[row]),
-            cpu_used_milli=float(self.cpu_used[row]),
-            memory_used_mib=float(self.memory_used[row]),
+            cpu_used_milli=seen(self.cpu_used[row]),
+            memory_used_mib=seen(self.memory_used[row]),
+        )
+
+    def feed(self, digest: Digest) -> None:
+        """Add every column that is not a measurement to a digest."""
+        super().feed(digest)
+        feed_column(self.node_count, digest)
+        feed_column(self.capacity[self.present], digest)
+
+    def check(self, what: str) -> None:
+        """Check every column. Raises Invalid that names a row."""
+        super().check(what)
+        if len(self.capacity) != len(self) or len(self.node_count) != len(self):
+            raise Invalid("capacity and node_count must have one row per host")
+        width = self.capacity.shape[1]
+        counts = (self.node_count < 1) | (self.node_count > width)
+        if counts.any():
+            raise self.broken_law(what, f"it must have 1 to {width} NUMA nodes", counts)
+        wrong = (self.capacity < 0) | (self.capacity > LARGEST)
+        if wrong.any():
+            law = f"its nodes must have from 0 to {LARGEST} of everything"
+            raise self.broken_law(what, law, np.any(wrong, axis=(1, 2)))
+        padding = self.capacity.any(axis=2) & ~self.present
+        if padding.any():
+            raise self.broken_law(what, "it has capacity without a node", np.any(padding, axis=1))
+
+    def _nodes(self, row: int) -> tuple[Node, ...]:
+        return tuple(
+            Node(*amounts) for amounts in self.capacity[row, : self.node_count[row]].tolist()
         )
 
 
-def _codes(values: Iterable[int]) -> CodeArray:
-    array: CodeArray = frozen(np.array(list(values), dtype=np.uint8))
-    return array
-
-
-def _measures(values: Iterable[float]) -> FloatArray:
-    array: FloatArray = frozen(np.array(list(values), dtype=np.float64))
-    return array
+def seen(measure: float) -> float:
+    """Return a measurement as a plain number; the one `math.nan` when it was not seen."""
+    return math.nan if math.isnan(measure) else float(measure)
 
 
 def unseen(rows: int) -> FloatArray:
     """Return a measurement column in which nothing was seen: `(rows,) float64`, all NaN."""
     array: FloatArray = frozen(np.full(rows, math.nan))
     return array
+
+
+def _padded(counts: CodeArray, amounts: IntArray) -> IntArray:
+    width = max(int(counts.max(initial=1)), 1)
+    capacity = np.zeros((len(counts), width, len(RESOURCES)), dtype=np.int64)
+    capacity[np.arange(width) < counts[:, None]] = amounts
+    frozen(capacity)
+    return capacity

@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An instance as a value: one row of the pool's instance table, a request for one, or the input to build one."""
+"""An instance as a value: a row of the pool's instance table, or a request for one."""
 
 import math
 from dataclasses import dataclass
 
+from billow.errors import Invalid
 from billow.model.host import MOST_NODES
 from billow.model.kinds import Kind, State
-from billow.model.names import check_amount, check_id, check_measure
+from billow.model.names import (
+    check_amount,
+    check_id,
+    check_measure,
+    check_optional_id,
+    check_text,
+    check_word,
+)
 from billow.model.shape import Shape
+
+MOST_PRIORITY = 1_000_000
+"""The highest and, negated, the lowest priority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +57,20 @@ class Instance:
 
     def __post_init__(self) -> None:
         check_id("instance", self.id)
-        check_amount(f"priority of {self.id}", self.priority, least=-1_000_000, most=1_000_000)
+        if not isinstance(self.shape, Shape):
+            raise Invalid(f"instance {self.id} needs a shape", code="invalid-shape")
+        check_word(f"kind of {self.id}", self.kind, Kind)
+        check_word(f"state of {self.id}", self.state, State)
+        check_amount(
+            f"priority of {self.id}", self.priority, least=-MOST_PRIORITY, most=MOST_PRIORITY
+        )
         for node in self.nodes:
             check_amount(f"NUMA node of {self.id}", node, most=MOST_NODES - 1)
+        for name in ("host", "group", "tenant", "zone", "image"):
+            check_optional_id(name, getattr(self, name))
+        check_text(f"the reason why {self.id} is immovable", self.immovable)
         for name in ("dirty_mib_s", "cpu_used_milli", "memory_used_mib"):
             check_measure(f"{name} of {self.id}", getattr(self, name))
-        for what, text in (
-            ("group", self.group),
-            ("tenant", self.tenant),
-            ("zone", self.zone),
-            ("image", self.image),
-        ):
-            if text:
-                check_id(what, text)
 
     @property
     def migratable(self) -> bool:

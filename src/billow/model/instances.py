@@ -2,17 +2,29 @@
 """The instance table: one row per instance, NumPy columns with stated units."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from billow.model.column import Categorical, Table, frozen, observed
-from billow.model.instance import Instance, mask_of, nodes_of
-from billow.model.kinds import Kind, State, code_of, value_of
+from billow.errors import Invalid
+from billow.model.column import (
+    AnyArray,
+    Categorical,
+    Digest,
+    codes,
+    frozen,
+    measured,
+    numbers,
+    words,
+)
+from billow.model.hosts import Hosts, seen
+from billow.model.instance import MOST_PRIORITY, Instance, mask_of, nodes_of
+from billow.model.kinds import Kind, State, value_of
+from billow.model.names import check_optional_id, check_text
 from billow.model.resources import CodeArray, MaskArray, RowArray
 from billow.model.shape import Shape
+from billow.model.table import Table, feed_column
 
 NOWHERE = -1
 """The host row of an instance that is on no host."""
@@ -23,35 +35,39 @@ class Instances(Table):
     """Instances by row, sorted by id.
 
     Attributes:
-        kind, state: `(instances,) uint8`, codes of `Kind` and `State`.
         shape: Position in `Pool.shapes`, `(instances,) int32`.
         host: Host row or `NOWHERE`, `(instances,) int32`.
-        nodes: Bit mask of the NUMA nodes that it is bound to, 0 when it floats, `(instances,) uint32`.
+        nodes: Bit mask of the NUMA nodes that it is bound to, 0 when it floats,
+            `(instances,) uint32`.
+        kind, state: `(instances,) uint8`, codes of `Kind` and `State`.
         priority: `(instances,) int32`.
         dirty: Memory written, MiB/s, NaN when not seen, `(instances,) float32`.
-        cpu_used, memory_used: Thousandths of a CPU and MiB, NaN when not seen, `(instances,) float32`.
+        cpu_used, memory_used: Thousandths of a CPU and MiB, NaN when not seen,
+            `(instances,) float32`.
     """
 
-    kind: CodeArray
-    state: CodeArray
     shape: RowArray
     host: RowArray
     nodes: MaskArray
-    priority: RowArray
-    group: Categorical[str]
-    tenant: Categorical[str]
-    zone: Categorical[str]
-    image: Categorical[str]
-    immovable: Categorical[str]
-    dirty: npt.NDArray[np.float32] = observed()
-    cpu_used: npt.NDArray[np.float32] = observed()
-    memory_used: npt.NDArray[np.float32] = observed()
+    kind: CodeArray = field(metadata=codes("kind", Kind.VM))
+    state: CodeArray = field(metadata=codes("state", State.REQUESTED))
+    priority: RowArray = field(
+        metadata=numbers("priority", 0, np.int32, least=-MOST_PRIORITY, most=MOST_PRIORITY)
+    )
+    group: Categorical[str] = field(metadata=words("group", "", check_optional_id))
+    tenant: Categorical[str] = field(metadata=words("tenant", "", check_optional_id))
+    zone: Categorical[str] = field(metadata=words("zone", "", check_optional_id))
+    image: Categorical[str] = field(metadata=words("image", "", check_optional_id))
+    immovable: Categorical[str] = field(metadata=words("immovable", "", check_text))
+    dirty: npt.NDArray[np.float32] = field(metadata=measured("dirty_mib_s", np.float32))
+    cpu_used: npt.NDArray[np.float32] = field(metadata=measured("cpu_used_milli", np.float32))
+    memory_used: npt.NDArray[np.float32] = field(metadata=measured("memory_used_mib", np.float32))
 
     @classmethod
     def of(
         cls, instances: Iterable[Instance], shape: Mapping[str, int], host: Mapping[str, int]
     ) -> "Instances":
-        """Build the table from row values, with the row numbers of shapes and hosts; the caller sorts.
+        """Build the table from row values, with the rows of shapes and hosts; the caller sorts.
 
         Raises:
             KeyError: a shape or a host that is not in the pool.
@@ -59,20 +75,40 @@ class Instances(Table):
         rows = list(instances)
         return cls(
             id=tuple(each.id for each in rows),
-            kind=_column((code_of(each.kind) for each in rows), np.uint8),
-            state=_column((code_of(each.state) for each in rows), np.uint8),
             shape=_column((shape[each.shape.name] for each in rows), np.int32),
             host=_column((host[each.host] if each.host else NOWHERE for each in rows), np.int32),
             nodes=_column((mask_of(each.nodes) for each in rows), np.uint32),
-            priority=_column((each.priority for each in rows), np.int32),
-            group=Categorical.of(each.group for each in rows),
-            tenant=Categorical.of(each.tenant for each in rows),
-            zone=Categorical.of(each.zone for each in rows),
-            image=Categorical.of(each.image for each in rows),
-            immovable=Categorical.of(each.immovable for each in rows),
-            dirty=_column((each.dirty_mib_s for each in rows), np.float32),
-            cpu_used=_column((each.cpu_used_milli for each in rows), np.float32),
-            memory_used=_column((each.memory_used_mib for each in rows), np.float32),
+            **cls.declared_columns(rows),
+        )
+
+    @classmethod
+    def of_columns(
+        cls,
+        id: Sequence[str],  # noqa: A002 (the column's name)
+        shape: AnyArray,
+        host: AnyArray,
+        nodes: AnyArray | None = None,
+        **columns: object,
+    ) -> "Instances":
+        """Build the table from columns in any order of rows; `Pool.of_columns` checks them.
+
+        Args:
+            id: One per instance.
+            shape: Position in the shapes that are given with it, `(instances,)`.
+            host: Row of the host in the hosts that are given with it, or `NOWHERE`, `(instances,)`.
+            nodes: Mask of NUMA nodes, `(instances,)`; all float by default.
+            columns: As for `Hosts.of_columns`, with the defaults of `Instance`.
+
+        Raises:
+            Invalid: a column is unknown, of another length, or cannot be kept.
+        """
+        masks = np.zeros(len(id), dtype=np.uint32) if nodes is None else nodes
+        return cls(
+            id=tuple(id),
+            shape=frozen(shape.astype(np.int32, copy=False)),
+            host=frozen(host.astype(np.int32, copy=False)),
+            nodes=frozen(masks.astype(np.uint32, copy=False)),
+            **cls.filled_columns(len(id), columns),
         )
 
     def view(self, row: int, shapes: Sequence[Shape], hosts: Sequence[str]) -> Instance:
@@ -91,11 +127,30 @@ class Instances(Table):
             zone=self.zone[row],
             image=self.image[row],
             immovable=self.immovable[row],
-            dirty_mib_s=float(self.dirty[row]),
-            cpu_used_milli=float(self.cpu_used[row]),
-            memory_used_mib=float(self.memory_used[row]),
+            dirty_mib_s=seen(self.dirty[row]),
+            cpu_used_milli=seen(self.cpu_used[row]),
+            memory_used_mib=seen(self.memory_used[row]),
         )
 
+    def feed_with(self, digest: Digest, shapes: tuple[Shape, ...]) -> None:
+        """Add every column that is not a measurement to a digest; shapes by their meaning."""
+        self.feed(digest)
+        feed_column(self.host, digest)
+        feed_column(self.nodes, digest)
+        Categorical(self.shape, shapes).feed(digest, lambda shape: shape.canonical)
 
-def _column(values: Iterable[float], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    def check_with(self, hosts: Hosts, shapes: Sequence[Shape]) -> None:
+        """Check every column and what it points at. Raises Invalid that names a row."""
+        self.check("instance")
+        if not len(self.shape) == len(self.host) == len(self.nodes) == len(self):
+            raise Invalid("shape, host and nodes must have one row per instance")
+        wrong = (self.shape < 0) | (self.shape >= len(shapes))
+        if wrong.any():
+            raise self.broken_law("instance", "its shape is not in the pool", wrong)
+        wrong = (self.host < NOWHERE) | (self.host >= len(hosts))
+        if wrong.any():
+            raise self.broken_law("instance", "its host is not in the pool", wrong)
+
+
+def _column(values: Iterable[float], dtype: type[np.generic]) -> AnyArray:
     return frozen(np.array(list(values), dtype=dtype))

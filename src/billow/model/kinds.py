@@ -47,7 +47,7 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """Where an instance is in its life. A stopped instance keeps its place, so that it can start again."""
+    """Where an instance is in its life. A stopped one keeps its place, to start again."""
 
     REQUESTED = "requested"
     RUNNING = "running"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pool as few bytes: columns as they lie in memory, compressed. For keeping snapshots, not for people.
+"""A pool as few bytes: columns as they lie in memory, compressed. For keeping, not for people.
 
-Layout: `BLWP`, one byte of version, eight bytes of length, then a zlib stream of a JSON head (one line) and
-the columns that it names, little-endian, one after another.
+Layout: `BLWP`, one byte of version, eight bytes of length, then a zlib stream of a JSON head (one
+line) and the columns that it names, little-endian, one after another.
 """
 
 import json
@@ -14,13 +14,14 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from billow.errors import Invalid
-from billow.model.column import Categorical, Table, frozen
+from billow.model.column import Categorical, frozen
 from billow.model.document import read, written
 from billow.model.group import Fact, Gap, Group, Link
 from billow.model.hosts import Hosts
 from billow.model.instances import Instances
 from billow.model.pool import Pool
 from billow.model.shape import Shape
+from billow.model.table import Table
 
 MAGIC: Final = b"BLWP\x01"
 _LARGEST_BYTES: Final = 2**32

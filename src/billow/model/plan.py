@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What capabilities want (`Proposal`) and what will be done (`Plan`): immutable values.
 
-A plan leaves no choice to whoever carries it out, can be carried out once, and answers five questions: what
-changes, why, what it costs, what could not be done and why, and how to undo it.
+A plan leaves no choice to whoever carries it out, can be carried out once, and answers five
+    questions: what changes, why, what it costs, what could not be done and why, and how to undo it.
 """
 
 from dataclasses import dataclass, field
@@ -83,7 +83,8 @@ class Step:
     """One action at its place in a plan.
 
     Attributes:
-        wave: Steps of one wave run side by side; a wave starts when the one before has ended. From 0.
+        wave: Steps of one wave run side by side; a wave starts when the one before has ended. From
+            0.
         after: Ids of the actions that must have succeeded first.
     """
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator allows: the limits that every plan keeps. A policy says what, never how.
 
-Each knob has a unit in its name, a default, a range and a reason. A capability's own policy is a model of its
-own in its folder and derives from `Policy`.
+Each knob has a unit in its name, a default, a range and a reason. A capability's own policy is a
+model of its own in its folder and derives from `Policy`.
 """
 
 from pydantic import BaseModel, ConfigDict, Field

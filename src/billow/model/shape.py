@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an instance takes of a host: the cloud's flavour, as a value.
 
-Equal instances share one `Shape`, so that a pool of a million instances holds a few hundred shapes and a
-solver can treat equal instances as one class.
+Equal instances share one `Shape`, so that a pool of a million instances holds a few hundred shapes
+and a solver can treat equal instances as one class.
 """
 
 from dataclasses import dataclass, field
 
+from billow.errors import Invalid
 from billow.model.kinds import Arch
-from billow.model.names import check_amount, check_id
+from billow.model.names import check_amount, check_id, check_traits, check_word
 from billow.model.resources import CPU, GPU, HUGE, MEMORY
 
 
@@ -44,8 +45,28 @@ class Shape:
         check_amount(f"memory_mib of shape {self.name}", self.memory_mib)
         check_amount(f"numa_nodes of shape {self.name}", self.numa_nodes, most=32)
         check_amount(f"gpus of shape {self.name}", self.gpus, most=4096)
-        for trait in self.traits:
-            check_id("trait", trait)
+        check_traits(f"traits of shape {self.name}", self.traits)
+        if self.arch is not None:
+            check_word(f"arch of shape {self.name}", self.arch, Arch)
+        for name in ("huge_pages", "dedicated"):
+            if not isinstance(getattr(self, name), bool):
+                raise Invalid(f"{name} of shape {self.name} must be true or false")
+
+    @property
+    def canonical(self) -> str:
+        """All that it says, as one text for digests: equal for equal shapes on any machine."""
+        words = (
+            self.name,
+            self.cpu_milli,
+            self.memory_mib,
+            self.numa_nodes,
+            int(self.huge_pages),
+            self.gpus,
+            self.arch or "",
+            int(self.dedicated),
+            *sorted(self.traits),
+        )
+        return "\2".join(map(str, words))
 
     @property
     def demand(self) -> tuple[int, int, int, int]:
@@ -58,7 +79,7 @@ class Shape:
 
     @property
     def share(self) -> tuple[int, int, int, int]:
-        """What it takes of each of its NUMA nodes, by resource, rounded up; zeros when it floats."""
+        """What it takes of each of its NUMA nodes, rounded up; zeros when it floats."""
         if not self.numa_nodes:
             return 0, 0, 0, 0
         cpu, memory, huge, gpu = (-(-amount // self.numa_nodes) for amount in self.demand)
