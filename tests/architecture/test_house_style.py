@@ -87,6 +87,11 @@ def test_no_notes_to_finish_later() -> None:
     assert [name for name in PYTHON_FILES if note.search((ROOT / name).read_text())] == []
 
 
+def test_no_path_of_this_machine() -> None:
+    here = f"{ROOT.parent}/".encode()
+    assert [name for name in tracked() if here in (ROOT / name).read_bytes()] == []
+
+
 def modules() -> list[str]:
     """Return the name of each public module of the package."""
     found = pkgutil.walk_packages(billow.__path__, "billow.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wheel holds every file of the package: pages, scripts, migrations, guest firmware and types."""
+"""The wheel holds every file of the package: pages, scripts, migrations, firmware and types."""
 
 import subprocess
 import sys
