@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The composition root: settings become one object that every face calls.
+
+It is the only file that knows all parts. It pairs them and decides nothing.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+from pydantic import ValidationError
+
+from billow import telemetry
+from billow.act.guard import World
+from billow.act.lease import Writer
+from billow.act.undo import way_back
+from billow.capabilities.placement.plan import Placement
+from billow.capabilities.placement.policy import PlacementPolicy
+from billow.errors import Conflict, Invalid, NotFound, Unavailable
+from billow.identity.keeper import Keeper
+from billow.loop import Loop, Standing, Wish
+from billow.model.action import Place
+from billow.model.ask import Ask
+from billow.model.event import Event, EventKind
+from billow.model.group import Group
+from billow.model.instance import Instance
+from billow.model.names import check_name
+from billow.model.plan import Plan, Proposal, Rejection
+from billow.model.policy import Limits, Policy
+from billow.model.pool import Pool
+from billow.model.run import Run
+from billow.plan.asked import requested
+from billow.ports import Capability, Clock, Engine
+from billow.sense.collect import Collector
+from billow.settings import Settings
+from billow.store.plans import PlanRow
+from billow.store.store import Store
+
+CAPABILITIES: tuple[Capability[Any], ...] = (Placement(),)
+"""Every capability. A new one is a folder and its name here."""
+
+ENGINES: Mapping[str, str] = {
+    "sim": "billow.engines.sim.open",
+    "qemu": "billow.engines.qemu.open",
+}
+"""Modules with `open_engine(settings, clock)`, imported only when used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that `billow doctor` looked at."""
+
+    name: str
+    ok: bool
+    text: str
+    fix: str = ""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        await asyncio.sleep(seconds)
+
+
+class Billow:
+    """The whole product behind one face. Open it with `open_billow`."""
+
+    def __init__(
+        self, settings: Settings, store: Store, engine: Engine, keeper: Keeper, clock: Clock
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.keeper = keeper
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._clock = clock
+        self._engine = engine
+        writer = Writer(store, clock, self.name, ttl_s=settings.lease_s)
+        collector = Collector(engine)
+        world = World(engine, collector, store, store, clock, writer, limits_of(settings))
+        standing = [Standing(each, each.policy()) for each in CAPABILITIES]
+        self._loop = Loop(world, store, self._new_id, standing)
+        self._writer = writer
+        self._collector = collector
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def begin(self) -> None:
+        """Take the lease if it is free, recover what was under way, and start looking at the pool."""
+        await self._lead()
+        self._tasks = [
+            asyncio.create_task(self._keep_leading(), name="lease"),
+            asyncio.create_task(self._keep_looking(), name="sense"),
+        ]
+
+    @property
+    def leading(self) -> bool:
+        """Whether this controller is the one that writes."""
+        return self._writer.held
+
+    async def pool(self) -> Pool:
+        """Return the pool as last seen. Raises Unavailable."""
+        return await self._collector.last()
+
+    async def sense(self) -> Pool:
+        """Look at the pool now. Raises Unavailable."""
+        return await self._collector.fresh()
+
+    def capabilities(self) -> Mapping[str, Capability[Any]]:
+        """Return every capability by its name."""
+        return {each.name: each for each in CAPABILITIES}
+
+    async def propose(
+        self,
+        capability: str,
+        policy: Mapping[str, object],
+        *,
+        requests: Sequence[Instance] = (),
+        groups: Sequence[Group] = (),
+        actor: str,
+    ) -> Plan:
+        """Make and keep the plan that a capability wants.
+
+        Args:
+            requests: New instances, for placement.
+            groups: Groups that the requests name and the pool does not have yet.
+
+        Raises:
+            NotFound: no such capability.
+            Invalid: the policy or a request makes no sense.
+            Unavailable: the pool could not be seen.
+        """
+        for request in requests:
+            check_name("instance name", request.id)
+        chosen = self._capability(capability)
+        rules = parse_policy(chosen, policy)
+
+        def want(pool: Pool) -> list[Proposal]:
+            grown = pool.with_groups(groups).with_requests(requests)
+            return [with_groups(chosen.propose(grown, rules), grown)]
+
+        return await self._loop.plan(want, Wish(_title(capability, requests), actor))
+
+    async def ask(self, asks: Sequence[Ask], *, actor: str) -> Plan:
+        """Make and keep the plan for direct requests on things that exist.
+
+        Raises:
+            NotFound: a request on something that is not in the pool.
+            Invalid: a request that makes no sense.
+        """
+
+        def want(pool: Pool) -> list[Proposal]:
+            return [requested(pool, asks, Placement().choose)]
+
+        names = ", ".join(f"{each.verb} {each.subject}" for each in asks[:3])
+        more = f" and {len(asks) - 3} more" if len(asks) > 3 else ""
+        return await self._loop.plan(want, Wish(f"{names}{more}", actor))
+
+    async def plan(self, plan_id: str) -> Plan:
+        """Return a plan. Raises NotFound."""
+        return await self.store.plan(plan_id)
+
+    async def base_of(self, plan_id: str) -> Pool:
+        """Return the pool that a plan was made for. Raises NotFound."""
+        return await self.store.base_of(plan_id)
+
+    async def plans(self, *, limit: int = 50, before: str = "") -> Sequence[PlanRow]:
+        """Return plans, newest first."""
+        return await self.store.plans(limit=limit, before=before)
+
+    async def apply(self, plan_id: str, *, actor: str, if_match: str = "") -> Run:
+        """Begin to carry a plan out; the run goes on in the background. See `Loop.start`."""
+        return await self._loop.start(plan_id, actor=actor, if_match=if_match)
+
+    async def stop(self, run_id: str, *, actor: str) -> Run:
+        """Start no more steps of a run. Raises NotFound, Conflict."""
+        run = await self.store.run(run_id)
+        self._loop.stop(run_id, actor=actor)
+        return run
+
+    async def undo(self, run_id: str, *, actor: str) -> Plan:
+        """Make the plan that takes a run back, to be read and applied. Raises NotFound, Conflict."""
+        run = await self.store.run(run_id)
+        if not run.state.final:
+            raise Conflict(f"run {run_id} is still under way", fix="stop it first, or wait")
+        plan = await self.store.plan(run.plan_id)
+        back = way_back(plan, run)
+        return await self._loop.plan(lambda _: [back], Wish(f"undo {run_id}", actor, plan.id))
+
+    async def run(self, run_id: str) -> Run:
+        """Return a run. Raises NotFound."""
+        return await self.store.run(run_id)
+
+    async def runs(self, *, limit: int = 50, before: str = "") -> Sequence[Run]:
+        """Return runs, newest first."""
+        return await self.store.runs(limit=limit, before=before)
+
+    async def wait(self, run_id: str) -> Run:
+        """Return a run when it has ended."""
+        await self._loop.wait(run_id)
+        return await self.store.run(run_id)
+
+    async def events(
+        self, *, after: int = 0, limit: int = 500, subject: str = "", newest: bool = False
+    ) -> Sequence[Event]:
+        """Return what happened, oldest first unless `newest`."""
+        return await self.store.events(after=after, limit=limit, subject=subject, newest=newest)
+
+    def follow(self, after: int) -> AsyncIterator[Event]:
+        """Yield what happened after an event, then what happens."""
+        return self.store.follow(after)
+
+    async def why_not(self, request: Instance) -> Sequence[Rejection]:
+        """Return what rules out which hosts for a request."""
+        pool = await self.pool()
+        return await asyncio.to_thread(Placement().why_not, pool, request, PlacementPolicy())
+
+    async def doctor(self) -> Sequence[Check]:
+        """Look at every part and say what is missing and how to get it."""
+        checks = [Check("store", ok=True, text=self.settings.database_url.split("@")[-1])]
+        role = "this controller is the writer" if self.leading else "another controller writes"
+        checks.append(Check("lease", ok=True, text=role))
+        try:
+            pool = await self.sense()
+        except Unavailable as error:
+            return [*checks, Check("pool", ok=False, text=error.brief, fix=error.fix)]
+        text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances"
+        checks.append(Check("pool", ok=True, text=f"{self._engine.name}: {text}"))
+        gaps = (Check(gap.subject, ok=False, text=gap.why) for gap in pool.gaps)
+        return [*checks, *gaps]
+
+    async def audit(self, actor: str, text: str, subjects: tuple[str, ...] = ()) -> None:
+        """Record that a person changed something or tried to."""
+        event = Event(EventKind.AUDIT, self._clock.now(), text, subjects, actor)
+        await self.store.tell(event)
+
+    async def aclose(self) -> None:
+        """Let go of everything; the pool runs on, and the journal knows where to go on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._loop.aclose()
+        await self._writer.release()
+        await self._engine.aclose()
+        await self.store.aclose()
+
+    async def _lead(self) -> None:
+        led = self.leading
+        await self._writer.turn()
+        telemetry.WRITER.set(self.leading)
+        if self.leading and not led:
+            await self._loop.recover()
+
+    async def _keep_leading(self) -> None:
+        while True:
+            await self._clock.sleep(self.settings.lease_s / 3)
+            with contextlib.suppress(Unavailable):
+                await self._lead()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self._loop.turn()
+            await self._clock.sleep(self.settings.sense_every_s)
+
+    def _capability(self, name: str) -> Capability[Any]:
+        known = self.capabilities()
+        if name not in known:
+            raise NotFound(f"no capability {ascii(name)}", fix=f"choose: {', '.join(known)}")
+        return known[name]
+
+    def _new_id(self, kind: str) -> str:
+        """Return an id that is unique for ever and sorts by time."""
+        return f"{kind}-{int(self._clock.now() * 1000):011x}{secrets.token_hex(2)}"
+
+
+async def open_billow(settings: Settings, *, clock: Clock | None = None) -> Billow:
+    """Open store, engine and identity, take the lease if it is free, and begin.
+
+    Raises:
+        Invalid: a setting that cannot work.
+        Unavailable: the database or the engine does not answer.
+    """
+    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    time_source = clock or SystemClock()
+    store = await Store.open(settings.database_url)
+    engine: Engine = await import_module(ENGINES[settings.engine]).open_engine(
+        settings, time_source
+    )
+    billow = Billow(settings, store, engine, Keeper(store, time_source), time_source)
+    await billow.begin()
+    return billow
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits that the settings give."""
+    names = set(Limits.model_fields) & set(Settings.model_fields)
+    return Limits(**{name: getattr(settings, name) for name in names})
+
+
+def parse_policy(capability: Capability[Any], knobs: Mapping[str, object]) -> Policy:
+    """Return a capability's policy from its knobs. Raises Invalid that names each wrong knob."""
+    try:
+        return capability.policy.model_validate(dict(knobs))
+    except ValidationError as error:
+        details = tuple(
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
+        )
+        known = ", ".join(capability.policy.model_fields)
+        raise Invalid("the policy is not valid", details, f"knobs: {known}") from error
+
+
+def with_groups(proposal: Proposal, pool: Pool) -> Proposal:
+    """Return the proposal with each placement carrying its group's definition."""
+    actions = tuple(
+        replace(action, group=pool.group(action.instance.group))
+        if isinstance(action, Place) and action.instance.group
+        else action
+        for action in proposal.actions
+    )
+    return replace(proposal, actions=actions)
+
+
+def _title(capability: str, requests: Sequence[Instance]) -> str:
+    if not requests:
+        return capability
+    count = len(requests)
+    return f"create {requests[0].id}" if count == 1 else f"create {count} instances"
