@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where everything is kept: names the places in a state folder, one per pool, and does no I/O.
+
+engine.json                         what this pool is: its hosts and their capacity fence
+the highest fence that was ever seen actions/ID.json                     what became of an action
+controllers/TOKEN.lock              locked as long as that controller lives images/NAME.json,
+NAME.qcow2|raw    the images that a user registered cache/                              what can be
+made again: kernels, the probe's answer volumes/INSTANCE/                   storage that all hosts
+reach: disks, seed, serial log hosts/HOST/host.json                cordon and power
+hosts/HOST/INSTANCE/                what one host keeps of an instance: record, lock, QMP socket,
+log
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Residence:
+    """The folder that one host keeps for one instance: one process at most."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """What the host knows of the instance (`record.Resident`)."""
+        return self.path / "resident.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the QEMU process as long as it lives."""
+        return self.path / "lock"
+
+    @property
+    def pid(self) -> Path:
+        """The process id; QEMU removes it when it ends by itself."""
+        return self.path / "pid"
+
+    @property
+    def socket(self) -> Path:
+        """The QMP socket."""
+        return self.path / "qmp"
+
+    @property
+    def log(self) -> Path:
+        """What QEMU said."""
+        return self.path / "qemu.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """The folder of an instance that all hosts reach."""
+
+    path: Path
+
+    @property
+    def machine(self) -> Path:
+        """What the instance is (`machine.Machine`)."""
+        return self.path / "machine.json"
+
+    @property
+    def serial(self) -> Path:
+        """Everything that the guest wrote on its serial line, over all hosts."""
+        return self.path / "serial.log"
+
+    @property
+    def disk(self) -> Path:
+        """Its own disk, an overlay on its image."""
+        return self.path / "disk.qcow2"
+
+    @property
+    def seed(self) -> Path:
+        """The cloud-init seed."""
+        return self.path / "seed.iso"
+
+    @property
+    def orders(self) -> Path:
+        """The firmware guest's control pages."""
+        return self.path / "orders.bin"
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """The state folder of one pool."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        """What this pool is."""
+        return self.root / "engine.json"
+
+    @property
+    def fence(self) -> Path:
+        """The highest fence that was ever seen."""
+        return self.root / "fence"
+
+    @property
+    def actions(self) -> Path:
+        """One file for each action."""
+        return self.root / "actions"
+
+    @property
+    def controllers(self) -> Path:
+        """One lock for each controller."""
+        return self.root / "controllers"
+
+    @property
+    def images(self) -> Path:
+        """The registered images."""
+        return self.root / "images"
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again."""
+        return self.root / "cache"
+
+    @property
+    def volumes(self) -> Path:
+        """One folder for each instance."""
+        return self.root / "volumes"
+
+    @property
+    def hosts(self) -> Path:
+        """One folder for each host."""
+        return self.root / "hosts"
+
+    def host(self, host: str) -> Path:
+        """Return what a host says of itself."""
+        return self.hosts / host / "host.json"
+
+    def residence(self, host: str, instance: str) -> Residence:
+        """Return the folder of an instance on a host."""
+        return Residence(self.hosts / host / instance)
+
+    def volume(self, instance: str) -> Volume:
+        """Return the folder of an instance on the shared storage."""
+        return Volume(self.volumes / instance)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start, stop and destroy the one process that a residence may hold."""
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from billow.engines.qemu.command import Site, command_line
+from billow.engines.qemu.folder import Residence, Volume
+from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.machine import Machine, Wire
+from billow.engines.qemu.monitor import listen, talk
+from billow.engines.qemu.process import alive, claimed, gone, kill, last_words, launch
+from billow.engines.qemu.record import InstanceRecord, Stage
+from billow.errors import BillowError, Refused, Unavailable
+
+BUTTON_EVERY_S: Final = 2.0
+"""A guest that still boots misses the power button; it is pressed again."""
+
+
+async def spawn(ground: Ground, machine: Machine, host: str, *, incoming: bool = False) -> None:
+    """Start the process of a machine on a host; its guest does not run yet.
+
+    Raises:
+        Conflict: it has a process there.
+        Unavailable: QEMU is not installed, or cannot be started.
+    """
+    if not ground.findings.version:
+        missing = ground.findings.missing[0]
+        raise Unavailable(f"{missing.what} is missing: {missing.effect}", fix=missing.fix)
+    residence = ground.ledger.folder.residence(host, machine.instance)
+    card = machine.card
+    if card is not None and card.wire is Wire.TAP:
+        await ground.network.add_tap(host, card.tap)
+    with claimed(residence) as lock, listen(residence.socket) as server:
+        site = _site(ground, machine, residence, server.fileno(), incoming=incoming)
+        where = ground.network.namespace(host)
+        command = command_line(machine, site)
+        await launch(command, residence, (server.fileno(), lock), netns=where)
+
+
+async def boot(ground: Ground, machine: Machine, host: str) -> None:
+    """Start a machine on a host and let its guest run.
+
+    Raises:
+        Refused: QEMU did not take the machine; nothing is left running.
+    """
+    async with ground.starts:
+        await spawn(ground, machine, host)
+        await cont(ground, machine, host)
+
+
+async def cont(ground: Ground, machine: Machine, host: str) -> None:
+    """Let the guest of a started process run; end the process when that fails. Raises Refused."""
+    residence = ground.ledger.folder.residence(host, machine.instance)
+    try:
+        async with talk(residence.socket) as monitor:
+            await monitor.execute("cont")
+    except BillowError as error:
+        await clear(ground, machine, host)
+        raise Refused(
+            f"QEMU did not start {machine.instance} on {host}",
+            details=(*error.details, *last_words(residence)),
+            fix="read what QEMU said; `billow doctor` tries this machine",
+        ) from error
+
+
+async def stop(ground: Ground, machine: Machine, host: str, grace_s: float) -> bool:
+    """Press the power button; cut the power when time is up. Return whether it went by itself."""
+    residence = ground.ledger.folder.residence(host, machine.instance)
+    orderly = await _press(residence, grace_s) if alive(residence) else True
+    await clear(ground, machine, host)
+    return orderly
+
+
+async def clear(ground: Ground, machine: Machine, host: str) -> None:
+    """End the process of a machine on a host and what only it needed. Repeatable."""
+    residence = ground.ledger.folder.residence(host, machine.instance)
+    await kill(residence)
+    residence.pid.unlink(missing_ok=True)
+    residence.socket.unlink(missing_ok=True)
+    card = machine.card
+    if card is not None and card.wire is Wire.TAP:
+        await ground.network.remove_tap(host, card.tap)
+
+
+async def leave(ground: Ground, machine: Machine, host: str) -> None:
+    """End everything that a host has of an instance, its record included. Repeatable."""
+    await clear(ground, machine, host)
+    ground.ledger.forget_resident(host, machine.instance)
+
+
+async def destroy(ground: Ground, record: InstanceRecord) -> None:
+    """Remove an instance from every host and from the storage. Repeatable; there is no way back."""
+    name = record.machine.instance
+    ground.ledger.save_instance(replace(record, stage=Stage.DELETING))
+    for host in ground.ledger.hosts_of(name):
+        await leave(ground, record.machine, host)
+    ground.ledger.forget_instance(name)
+
+
+async def _press(residence: Residence, grace_s: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(grace_s):
+            while alive(residence):
+                with contextlib.suppress(BillowError):
+                    async with talk(residence.socket) as monitor:
+                        await monitor.execute("system_powerdown")
+                await gone(residence, BUTTON_EVERY_S)
+    return not alive(residence)
+
+
+def _site(
+    ground: Ground, machine: Machine, residence: Residence, qmp: int, *, incoming: bool
+) -> Site:
+    volume: Volume = ground.ledger.folder.volume(machine.instance)
+    return Site(
+        binary=Path(ground.findings.qemu),
+        qmp=qmp,
+        cache=ground.ledger.folder.cache,
+        pid=residence.pid,
+        serial=volume.serial,
+        disk=volume.disk,
+        seed=volume.seed,
+        orders=volume.orders,
+        incoming=incoming,
+        sandbox=ground.findings.sandbox,
+    )

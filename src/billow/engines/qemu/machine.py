@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one QEMU machine is: enough to build the same process again on any host."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from billow.model.names import check_amount, check_name
+
+LEAST_MEMORY_MIB = 8
+"""Less than this and QEMU's PC does not come up."""
+MOST_CPUS = 255
+"""vCPUs that QEMU's PC can have."""
+
+
+class Accelerator(StrEnum):
+    """How guest code is run."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """What must be equal on both sides of a live migration.
+
+    Attributes:
+        board: QEMU's versioned machine type; its short name changes with upgrades.
+        dirty_ring: Entries per vCPU; 0 without the ring. It cannot be switched on later.
+    """
+
+    accelerator: Accelerator
+    board: str
+    cpu: str
+    dirty_ring: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firmware:
+    """Boots Billow's firmware guest.
+
+    Attributes:
+        image: File name in the cache folder.
+        orders: Whether its control pages are loaded from the volume.
+    """
+
+    kind: Literal["firmware"] = "firmware"
+    image: str
+    orders: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """Boots a Linux kernel with an initial RAM disk, both by their names in the cache folder."""
+
+    kind: Literal["kernel"] = "kernel"
+    kernel: str
+    initrd: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """Boots a disk of its own, an overlay on an image, with a cloud-init seed beside it."""
+
+    kind: Literal["disk"] = "disk"
+
+
+Boot: TypeAlias = Firmware | Kernel | Disk
+
+
+class Wire(StrEnum):
+    """How a network card is connected."""
+
+    TAP = "tap"
+    """To the bridge of the host's network namespace."""
+    USER = "user"
+    """To a network that QEMU itself plays, outwards only; needs no rights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One virtio network card.
+
+    Attributes:
+        address: Address with prefix length for the guest, or empty when QEMU gives one.
+        gateway: Empty for none.
+        tap: Interface name in the host's namespace; empty for `USER`.
+    """
+
+    wire: Wire
+    mac: str
+    address: str = ""
+    gateway: str = ""
+    tap: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine; `instance` is an RFC 1123 label, so that it is a safe file name."""
+
+    instance: str
+    uuid: str
+    cpus: int
+    memory_mib: int
+    platform: Platform
+    boot: Boot
+    card: Card | None = None
+
+    def __post_init__(self) -> None:
+        check_name("instance", self.instance)
+        check_amount(f"vCPUs of {self.instance}", self.cpus, least=1, most=MOST_CPUS)
+        check_amount(
+            f"memory_mib of {self.instance}", self.memory_mib, least=LEAST_MEMORY_MIB, most=2**24
+        )

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring an instance that was left half-way into one clear state.
+
+It never guesses: the home is what the records say, a move is complete only if the source says
+`postmigrate` or is gone and the target says that it has everything. Run it as often as you like; it
+may itself be killed at any instant.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import Final
+
+from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.lifecycle import clear, destroy, leave
+from billow.engines.qemu.machine import Machine
+from billow.engines.qemu.monitor import Monitor, talk
+from billow.engines.qemu.process import alive, kill
+from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
+from billow.errors import BillowError
+from billow.model.kinds import State
+
+CANCEL_S: Final = 20.0
+_LOOK_EVERY_S: Final = 0.02
+_WAITING = frozenset({"inmigrate"})
+_HANDED_OVER = frozenset({"postmigrate"})
+_HALF_WAY = frozenset({"setup", "active", "device", "cancelling", "pre-switchover", "wait-unplug"})
+
+
+async def settle(ground: Ground, name: str) -> None:
+    """Make an instance clear: on one host, or gone. Nobody else may be at work on it.
+
+    Raises:
+        BillowError: a process does not answer or does not end; try again.
+    """
+    record = ground.ledger.instance(name)
+    if record is None:
+        await _sweep(ground, name)
+    elif record.stage is Stage.DELETING:
+        await destroy(ground, record)
+    elif record.stage is Stage.CREATING:
+        await _settle_creation(ground, record)
+    else:
+        await _settle_move(ground, record.machine)
+
+
+async def _sweep(ground: Ground, name: str) -> None:
+    """Remove what is left of an instance that has no record any more, or never had one."""
+    for host in ground.ledger.hosts_of(name):
+        await kill(ground.ledger.folder.residence(host, name))
+        ground.ledger.forget_resident(host, name)
+    ground.ledger.forget_instance(name)
+
+
+async def _settle_creation(ground: Ground, record: InstanceRecord) -> None:
+    """Keep an instance that runs; what did not come that far never was."""
+    name = record.machine.instance
+    home = ground.ledger.home(name)
+    if home is not None and await _runs(ground, name, home[0]):
+        ground.ledger.save_instance(replace(record, stage=Stage.READY))
+    else:
+        await destroy(ground, record)
+
+
+async def _runs(ground: Ground, name: str, host: str) -> bool:
+    residence = ground.ledger.folder.residence(host, name)
+    if alive(residence):
+        with contextlib.suppress(BillowError):
+            async with talk(residence.socket) as monitor:
+                return await monitor.status() == "running"
+    return False
+
+
+async def _settle_move(ground: Ground, machine: Machine) -> None:
+    residents = ground.ledger.residents(machine.instance)
+    by_role = {resident.role: (host, resident) for host, resident in residents.items()}
+    source, target = by_role.get(Role.SOURCE), by_role.get(Role.TARGET)
+    home = by_role.get(Role.HOME)
+    if home is None and source is not None:
+        arrived = target is not None and await _arrived(ground, machine, source[0], target[0])
+        home = target if arrived else source
+        assert home is not None  # noqa: S101  # narrows the type: one of the two is there
+        home = (home[0], replace(home[1], role=Role.HOME))
+        ground.ledger.save_resident(home[0], machine.instance, home[1])
+    for host in ground.ledger.hosts_of(machine.instance):
+        if home is None or host != home[0]:
+            await leave(ground, machine, host)
+    if home is not None:
+        await _wake(ground, machine, *home)
+
+
+async def _arrived(ground: Ground, machine: Machine, source: str, target: str) -> bool:
+    """End a move under way; return whether the target has everything and the source is done."""
+    folder, name = ground.ledger.folder, machine.instance
+    there = folder.residence(target, name)
+    if not await _gave_up(ground, name, source) or not alive(there):
+        return False
+    with contextlib.suppress(BillowError, TimeoutError):
+        async with talk(there.socket) as monitor, asyncio.timeout(CANCEL_S):
+            while await monitor.status() in _WAITING:  # noqa: ASYNC110  # QEMU must be asked
+                await asyncio.sleep(_LOOK_EVERY_S)
+            return True
+    return False
+
+
+async def _gave_up(ground: Ground, name: str, source: str) -> bool:
+    """Cancel what the source still sends; return whether it handed all over, or is gone."""
+    here = ground.ledger.folder.residence(source, name)
+    if not alive(here):
+        return True
+    async with talk(here.socket) as monitor:
+        await _cancel(monitor)
+        return await monitor.status() in _HANDED_OVER
+
+
+async def _cancel(monitor: Monitor) -> None:
+    async with asyncio.timeout(CANCEL_S):
+        while (await monitor.mapping("query-migrate")).get("status") in _HALF_WAY:
+            await monitor.execute("migrate_cancel")
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _wake(ground: Ground, machine: Machine, host: str, resident: Resident) -> None:
+    """Let a guest run that shall run and was left waiting; end a process that shall not be."""
+    residence = ground.ledger.folder.residence(host, machine.instance)
+    if resident.wanted is State.STOPPED:
+        await clear(ground, machine, host)
+    elif resident.wanted is State.RUNNING and alive(residence):
+        async with talk(residence.socket) as monitor:
+            if await monitor.status() in {"prelaunch", "paused", "postmigrate"}:
+                await monitor.execute("cont")
