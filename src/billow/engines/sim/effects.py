@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an action does to the world at the moment when it succeeds, and what a dying host does."""
+
+from dataclasses import replace
+from typing import TypeVar
+
+from billow.engines.sim.ground import Ground
+from billow.errors import Bug
+from billow.model.action import (
+    Action,
+    Cordon,
+    Delete,
+    Fence,
+    Migrate,
+    Place,
+    PowerOff,
+    PowerOn,
+    Resize,
+    Start,
+    Stop,
+    Uncordon,
+)
+from billow.model.host import Host
+from billow.model.instance import Instance
+from billow.model.kinds import Health, Power, State
+
+Found = TypeVar("Found")
+_ALIVE = (State.RUNNING, State.PAUSED)
+
+
+def achieve(ground: Ground, action: Action) -> None:
+    """Make true what an action achieves. Raises Bug for a verb that the rules do not know."""
+    match action:
+        case Place():
+            wanted = replace(
+                action.instance, host=action.host, nodes=action.nodes, state=State.RUNNING
+            )
+            ground.put(wanted)
+        case Migrate():
+            there = _instance(ground, action.instance)
+            ground.put(replace(there, host=action.target, nodes=action.target_nodes))
+        case Start():
+            ground.put(replace(_instance(ground, action.instance), state=State.RUNNING))
+        case Stop():
+            ground.put(replace(_instance(ground, action.instance), state=State.STOPPED))
+        case Delete():
+            ground.remove(action.instance)
+        case Resize():
+            there = _instance(ground, action.instance)
+            ground.put(replace(there, shape=action.new, nodes=action.nodes))
+        case _:
+            _achieve_on_host(ground, action)
+
+
+def _achieve_on_host(ground: Ground, action: Action) -> None:
+    match action:
+        case Cordon():
+            ground.put_host(replace(_host(ground, action.host), cordon=action.why))
+        case Uncordon():
+            ground.put_host(replace(_host(ground, action.host), cordon=""))
+        case PowerOn():
+            host = _host(ground, action.host)
+            ground.put_host(replace(host, power=Power.ON, health=Health.OK))
+        case PowerOff():
+            ground.put_host(replace(_host(ground, action.host), power=Power.OFF))
+        case Fence():
+            ground.put_host(replace(_host(ground, action.host), power=Power.OFF))
+            _end_residents(ground, action.host, State.STOPPED, (*_ALIVE, State.FAILED))
+        case _:
+            raise Bug(f"the simulator accepted {action.name}, which it cannot do")
+
+
+def die(ground: Ground, name: str) -> None:
+    """Let a host die: nobody can tell its power, and what ran on it has failed."""
+    ground.put_host(replace(_host(ground, name), power=Power.UNKNOWN, health=Health.FAILED))
+    _end_residents(ground, name, State.FAILED, _ALIVE)
+
+
+def come_back(ground: Ground, name: str) -> None:
+    """Let a host be well again, with power; what had failed on it stays so until it is started."""
+    ground.put_host(replace(_host(ground, name), power=Power.ON, health=Health.OK))
+
+
+def _end_residents(ground: Ground, name: str, state: State, alive: tuple[State, ...]) -> None:
+    for resident in ground.residents(name):
+        there = _instance(ground, resident)
+        if there.state in alive:
+            ground.put(replace(there, state=state))
+
+
+def _instance(ground: Ground, name: str) -> Instance:
+    return _found(ground.instance(name), name)
+
+
+def _host(ground: Ground, name: str) -> Host:
+    return _found(ground.host(name), name)
+
+
+def _found(value: Found | None, name: str) -> Found:
+    if value is None:
+        raise Bug(f"the simulator lost {name!a} while it worked on it")
+    return value
