@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 import billow
 from billow.errors import BillowError
 from billow.model.policy import Policy
+from billow.settings import Settings
 
 Kind = TypeVar("Kind")
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "generated"
@@ -67,15 +69,31 @@ def bounds(schema: dict[str, object]) -> str:
     return ", ".join(f"{name} {schema[name]}" for name in names if name in schema)
 
 
+def default_of(field: FieldInfo) -> str:
+    """Return a field's default as text; one that depends on the machine says how."""
+    if field.is_required():
+        return "required"
+    if field.default_factory is not None and field.default_factory.__doc__:
+        return summary(field.default_factory.__doc__)
+    return f"`{field.get_default(call_default_factory=True, validated_data={})!r}`"
+
+
 def knobs(model: type[BaseModel]) -> str:
     """Return a table of a model's fields: name, default, range, meaning."""
-    rows = []
     properties = model.model_json_schema()["properties"]
-    for name, field in model.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        shown = "required" if field.is_required() else f"`{default!r}`"
-        rows.append([f"`{name}`", shown, bounds(properties[name]), field.description or ""])
+    rows = [
+        [f"`{name}`", default_of(field), bounds(properties[name]), field.description or ""]
+        for name, field in model.model_fields.items()
+    ]
     return table(["name", "default", "range", "meaning"], rows)
+
+
+def settings_page() -> str:
+    """Return the page of settings, by the names that they have in `billow.toml`."""
+    told = (
+        "In `billow.toml` by these names; in the environment as `BILLOW_` and the name in capitals."
+    )
+    return f"# Settings\n\n{told}\n\n{knobs(Settings)}"
 
 
 def policies_page() -> str:
@@ -104,7 +122,7 @@ def python_page(package: str) -> str:
 def main() -> None:
     """Write every generated page anew."""
     shutil.rmtree(TARGET, ignore_errors=True)
-    pages = {"errors": errors_page(), "policies": policies_page()}
+    pages = {"errors": errors_page(), "policies": policies_page(), "settings": settings_page()}
     pages |= {f"python/{package}": python_page(package) for package in PYTHON_PACKAGES}
     for name, text in pages.items():
         path = TARGET / f"{name}.md"
