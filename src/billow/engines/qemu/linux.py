@@ -52,7 +52,7 @@ async def prepare(cache: Path, environment: Mapping[str, str]) -> LinuxGuest:
         return known
     make_folder(cache)
     with tempfile.TemporaryDirectory(prefix="linux-", dir=cache) as scratch:
-        kernel, modules = await _kernel(Path(scratch))
+        kernel, modules = await _kernel(Path(scratch), environment)
         busybox = await _busybox(Path(scratch), environment)
         files = await asyncio.to_thread(lambda: list(_files(busybox, modules)))
         guest = await asyncio.to_thread(_keep, cache, kernel.read_bytes(), archive(files))
@@ -69,9 +69,13 @@ def _keep(cache: Path, kernel: bytes, initrd: bytes) -> LinuxGuest:
     return LinuxGuest(*names)
 
 
-async def _kernel(scratch: Path) -> tuple[Path, Path]:
-    """Return a kernel and its folder of modules: this machine's newest, else Debian's."""
-    found = _installed(Path("/"))
+async def _kernel(scratch: Path, environment: Mapping[str, str]) -> tuple[Path, Path]:
+    """Return a kernel and its folder of modules: this machine's newest, else Debian's.
+
+    `BILLOW_GUEST_KERNEL_DIR` names a folder with an unpacked kernel package, as `./dev` makes it.
+    """
+    found = _installed(Path(environment.get("BILLOW_GUEST_KERNEL_DIR", "/")))
+    found = found or _installed(Path("/"))
     if found is None:
         found = _installed(await _fetch(scratch, await _kernel_package()))
     if found is None:
