@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Any set of moves to a possible arrangement is ordered so that no moment is over capacity."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billow.model.action import Delete, Migrate, Place, PowerOff, PowerOn
+from billow.model.host import Host, Node
+from billow.model.instance import Instance
+from billow.model.kinds import Power, State
+from billow.model.plan import Plan, Proposal
+from billow.model.policy import Limits
+from billow.model.pool import Pool
+from billow.model.shape import Shape
+from billow.plan.check import violations
+from billow.plan.compose import Stamp, compose
+from billow.plan.replay import replay
+from tests.plan.pools import reachable
+
+HALF = Shape("half", 2000, 4096)
+WHOLE = Shape("whole", 4000, 8192)
+
+
+def plan_for(pool: Pool, *actions: object, limits: Limits | None = None) -> Plan:
+    proposal = Proposal("request", actions)  # type: ignore[arg-type]
+    return compose(pool, [proposal], limits or Limits(), Stamp("p"))
+
+
+def hosts(*names: str) -> list[Host]:
+    return [Host(name, (Node(4000, 8192),)) for name in names]
+
+
+def on(name: str, host: str, shape: Shape = HALF) -> Instance:
+    return Instance(name, shape, host=host, state=State.RUNNING)
+
+
+def move(name: str, source: str, target: str) -> Migrate:
+    return Migrate(instance=name, source=source, target=target)
+
+
+def test_a_swap_of_full_hosts_goes_by_a_third() -> None:
+    pool = Pool.build(hosts("h1", "h2", "h3"), [on("a", "h1", WHOLE), on("b", "h2", WHOLE)])
+    plan = plan_for(pool, move("a", "h1", "h2"), move("b", "h2", "h1"))
+    assert [(s.action.instance, s.action.target) for s in plan.steps] == [
+        ("a", "h3"),
+        ("b", "h1"),
+        ("a", "h2"),
+    ]
+    assert not plan.rejections
+    assert (plan.predicted.instance("a").host, plan.predicted.instance("b").host) == ("h2", "h1")
+
+
+def test_a_swap_without_a_third_host_is_rejected_with_what_lacks() -> None:
+    pool = Pool.build(hosts("h1", "h2"), [on("a", "h1", WHOLE), on("b", "h2", WHOLE)])
+    plan = plan_for(pool, move("a", "h1", "h2"), move("b", "h2", "h1"))
+    assert not plan.steps
+    assert [r.subject for r in plan.rejections] == ["instance/a", "instance/b"]
+    assert "needs 4000 thousandths of a CPU, 0 free" in plan.rejections[0].causes
+    assert plan.predicted.digest == pool.digest
+
+
+def test_a_step_names_what_it_waits_for() -> None:
+    pool = Pool.build(hosts("h1", "h2"), [on("a", "h1", WHOLE), on("b", "h2", WHOLE)])
+    new = Place(instance=Instance("c", WHOLE), host="h2")
+    plan = plan_for(pool, new, Delete(instance="b", host="h2"))
+    first, second = plan.steps
+    assert (first.action.name, second.action.name) == ("delete", "place")
+    assert second.after == (first.action.id,)
+
+
+def test_migrations_per_host_are_limited_and_the_rest_goes_in_parallel() -> None:
+    names = [f"i{number}" for number in range(8)]
+    tiny = Shape("tiny", 100, 128)
+    pool = Pool.build(
+        hosts("h1", "h2", "h3", "h4"),
+        [on(name, "h1" if int(name[1]) < 4 else "h2", tiny) for name in names],
+    )
+    moves = [move(n, "h1" if int(n[1]) < 4 else "h2", "h3" if int(n[1]) < 4 else "h4") for n in names]
+    plan = plan_for(pool, *moves, limits=Limits(migrations_at_once_per_host=2))
+    assert [len(wave) for wave in plan.waves] == [4, 4]
+    for wave in plan.waves:
+        load = Counter(host for step in wave for host in step.action.hosts)
+        assert max(load.values()) <= 2
+
+
+def test_a_host_is_powered_off_after_it_is_empty_and_on_before_it_is_used() -> None:
+    asleep = Host("h3", (Node(4000, 8192),), power=Power.OFF)
+    pool = Pool.build([*hosts("h1", "h2"), asleep], [on("a", "h1")])
+    plan = plan_for(
+        pool, PowerOff(host="h1"), move("a", "h1", "h3"), PowerOn(host="h3")
+    )
+    assert [s.action.name for s in plan.steps] == ["power-on", "migrate", "power-off"]
+    assert plan.steps[1].after == (plan.steps[0].action.id,)
+    assert plan.steps[2].after == (plan.steps[1].action.id,)
+
+
+def test_what_exceeds_the_steps_at_once_waits_for_the_next_wave() -> None:
+    pool = Pool.build(hosts("h1", "h2"))
+    tiny = Shape("tiny", 100, 128)
+    places = [Place(instance=Instance(f"i{n}", tiny), host="h1") for n in range(5)]
+    plan = plan_for(pool, *places, limits=Limits(steps_at_once=2))
+    assert [len(wave) for wave in plan.waves] == [2, 2, 1]
+
+
+@given(reachable(), st.integers(1, 3), st.integers(1, 8))
+def test_every_moment_is_within_capacity(
+    case: tuple[Pool, list[Migrate]], per_host: int, at_once: int
+) -> None:
+    pool, moves = case
+    limits = Limits(migrations_at_once_per_host=per_host, steps_at_once=at_once)
+    plan = plan_for(pool, *moves, limits=limits)
+    assert violations(pool, plan) == ()
+    for wave in plan.waves:
+        assert len(wave) <= at_once
+
+
+@given(reachable())
+def test_every_move_is_done_or_rejected_and_what_is_predicted_is_what_replay_gives(
+    case: tuple[Pool, list[Migrate]],
+) -> None:
+    pool, moves = case
+    plan = plan_for(pool, *moves)
+    refused = {rejection.subject for rejection in plan.rejections}
+    after = plan.predicted
+    for each in moves:
+        if each.subject not in refused:
+            assert after.instance(each.instance).host == each.target
+            assert after.instance(each.instance).nodes == each.target_nodes
+    assert after.digest == replay(pool, [step.action for step in plan.steps]).digest
+
+
+@given(reachable())
+def test_a_free_host_makes_every_arrangement_reachable(case: tuple[Pool, list[Migrate]]) -> None:
+    pool, moves = case
+    spare = Host("zz", (Node(100_000, 200_000), Node(100_000, 200_000)), rack="rz", zone="zz")
+    ungrouped = [
+        Instance(i.id, i.shape, host=i.host, nodes=i.nodes, state=i.state)
+        for i in pool.instance_views()
+    ]
+    roomy = Pool.build([*pool.host_views(), spare], ungrouped)
+    assert not plan_for(roomy, *moves).rejections
