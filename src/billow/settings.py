@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     )
     listen: str = Field("127.0.0.1", description="Address of the API and the console.")
     port: int = Field(8520, ge=0, le=65535, description="Port of both; 0 takes a free one.")
+    names: frozenset[str] = Field(
+        frozenset(),
+        description="Host names by which clients call it, besides localhost and addresses.",
+    )
     pool: str = Field(
         "billow", pattern="^[a-z0-9]{1,8}$", description="Name of the pool on this machine."
     )

@@ -91,7 +91,7 @@ def _changing(role: Role) -> Callable[[Request, Billow], AsyncIterator[Caller]]:
 async def _audit(request: Request, billow: Billow, person: Person, outcome: str) -> None:
     what = f"{request.method} {request.url.path}".encode("ascii", "backslashreplace").decode()
     subjects = tuple(f"{noun}/{name}" for noun, name in request.path_params.items())
-    await billow.keeper.audit(person, f"{what}: {outcome}", subjects)
+    await billow.audit(person.name, f"{what}: {outcome}", subjects)
 
 
 FOR_VIEWERS = Depends(_reading(Role.VIEWER))

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from billow.api.caller import Caller, IfMatch, Operator, check_match
 from billow.api.offer import OFFERED, settled
 from billow.api.requests import Destination, NewInstances, NewSize, Reason, instances_of, shape_of
-from billow.app import Ask
+from billow.model.ask import Ask, AskVerb
 
 router = APIRouter(tags=["changes"])
 
@@ -65,7 +65,7 @@ async def create_instances(call: Change, body: NewInstances) -> Response:
 )
 async def delete_instance(call: Change, instance: str) -> Response:
     """Destroy an instance and what it stored. There is no way back."""
-    return await call.settle(Ask(verb="delete", subject=instance))
+    return await call.settle(Ask(AskVerb.DELETE, instance))
 
 
 @router.post(
@@ -79,7 +79,7 @@ async def migrate_instance(
 ) -> Response:
     """Move a running instance live, to a host or to wherever placement says."""
     sent = body or Destination()
-    return await call.settle(Ask("migrate", instance, target=sent.target, why=sent.why))
+    return await call.settle(Ask(AskVerb.MIGRATE, instance, target=sent.target, why=sent.why))
 
 
 @router.post(
@@ -91,10 +91,10 @@ async def migrate_instance(
 async def resize_instance(call: Change, instance: str, body: NewSize) -> Response:
     """Give an instance another shape where it is."""
     shape = shape_of(body.shape, await call.caller.billow.pool())
-    return await call.settle(Ask("resize", instance, shape=shape, why=body.why))
+    return await call.settle(Ask(AskVerb.RESIZE, instance, shape=shape, why=body.why))
 
 
-def _add_plain(noun: str, verb: str, words: str) -> None:
+def _add_plain(noun: str, verb: AskVerb, words: str) -> None:
     """Add the route of a verb that needs no more than a name and a reason."""
 
     async def change(call: Change, name: str, body: Reason | None = None) -> Response:
@@ -111,9 +111,9 @@ def _add_plain(noun: str, verb: str, words: str) -> None:
     )
 
 
-_add_plain("instance", "start", "Start a stopped instance")
-_add_plain("instance", "stop", "Stop an instance; it keeps its place")
-_add_plain("host", "cordon", "Let nothing new come to a host")
-_add_plain("host", "uncordon", "Let instances come to a host again")
-_add_plain("host", "power-on", "Give a host power")
-_add_plain("host", "power-off", "Shut an empty host down")
+_add_plain("instance", AskVerb.START, "Start a stopped instance")
+_add_plain("instance", AskVerb.STOP, "Stop an instance; it keeps its place")
+_add_plain("host", AskVerb.CORDON, "Let nothing new come to a host")
+_add_plain("host", AskVerb.UNCORDON, "Let instances come to a host again")
+_add_plain("host", AskVerb.POWER_ON, "Give a host power")
+_add_plain("host", AskVerb.POWER_OFF, "Shut an empty host down")

@@ -54,8 +54,8 @@ async def stream_events(
 ) -> AsyncIterator[ServerSentEvent]:
     """Send each event as it happens, under its id.
 
-    A client that comes back with `Last-Event-ID` (or `after`) gets what it missed. When that history
-    is gone, a `resync` event says so: read the state again, then listen on.
+    A client that comes back with `Last-Event-ID` (or `after`) gets what it missed. When that
+    history is gone, a `resync` event says so: read the state again, then listen on.
     """
     newest = await _newest(billow)
     start = newest if begin is None else begin

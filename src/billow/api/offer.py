@@ -23,7 +23,7 @@ OFFERED = CREATED | STARTED
 
 async def offered(caller: Caller, plan: Plan) -> JSONResponse:
     """Answer with a plan that was just made."""
-    before = await caller.billow.store.base_of(plan.id)
+    before = await caller.billow.base_of(plan.id)
     body = await to_thread.run_sync(render.plan_answer, plan, before)
     return JSONResponse(body, 201, headers={"Location": f"/v1/plans/{plan.id}"})
 

@@ -83,4 +83,4 @@ async def why_not(billow: Viewed, body: Question) -> JSONResponse:
 
 
 async def _with_base(billow: Billow, plan_id: str) -> tuple[Plan, Pool]:
-    return await billow.plan(plan_id), await billow.store.base_of(plan_id)
+    return await billow.plan(plan_id), await billow.base_of(plan_id)

@@ -90,7 +90,7 @@ class InstanceQuery(ListQuery):
 async def show_pool(billow: Viewed) -> JSONResponse:
     """Return sums over the pool; the ETag is its digest, for If-Match."""
     pool = await billow.pool()
-    body = await to_thread.run_sync(render.pool_summary, billow.name, pool)
+    body = await to_thread.run_sync(render.pool_summary, billow.settings.pool, pool)
     return JSONResponse(body, headers={"ETag": f'"{pool.digest}"'})
 
 
