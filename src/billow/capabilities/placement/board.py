@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scores of all hosts for one class of requests, kept up to date host by host.
+
+One vectorised pass fills the board; after that only hosts that changed are scored again, one by one
+or in one pass when they are many. The best host is found by looking at the cells and then into one,
+so that a pick costs about the square root of the number of hosts.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from billow.capabilities.placement.arithmetic import ARRAYS, NUMBERS
+from billow.capabilities.placement.cells import Cells
+from billow.capabilities.placement.fellows import Closed
+from billow.capabilities.placement.judge import NO_ROOM, Judge
+from billow.capabilities.placement.need import Need
+from billow.capabilities.placement.scene import Scene
+from billow.model.resources import BoolArray, FloatArray
+
+_FEW: Final = 12
+"""Up to so many changed hosts are scored one by one, which is quicker than a pass."""
+
+
+class Board:
+    """What every host is worth to one class of requests now.
+
+    Attributes:
+        scores: By position (see `Cells`), `(hosts,) float64`; `NO_ROOM` where the request must not
+            go.
+    """
+
+    def __init__(
+        self, scene: Scene, cells: Cells, need: Need, judge: Judge, suitable: BoolArray
+    ) -> None:
+        self._scene = scene
+        self._cells = cells
+        self._judge = judge
+        self._views = {"numa": need.shape.numa_nodes > 0, "whole": need.whole}
+        self._suitable = suitable
+        self._seen = len(scene.changes)
+        scores = judge.score(scene.left_by_all(**self._views), ARRAYS)
+        self.scores: FloatArray = np.where(suitable, scores, NO_ROOM)[cells.order]
+        self._best: FloatArray = np.maximum.reduceat(self.scores, cells.starts)
+
+    def pick(self, term: FloatArray, closed: Closed) -> int | None:
+        """Return the row of the best open host, or None.
+
+        Args:
+            term: What each cell adds to its hosts' scores, `(cells,) float64`.
+            closed: Where the request must not go.
+
+        Ties go to the first in the order of zone, rack and id.
+        """
+        self._refresh()
+        if closed.only is not None:
+            return self._if_open(closed.only, closed)
+        total = self._best + term
+        if closed.cells is not None:
+            total[closed.cells] = NO_ROOM
+        if closed.hosts:
+            return self._pick_around(total, term, closed)
+        cell = int(total.argmax())
+        if total[cell] == NO_ROOM:
+            return None
+        start, end = self._cells.start[cell : cell + 2]
+        return int(self._cells.order[start + int(self.scores[start:end].argmax())])
+
+    def nodes_on(self, host: int) -> int:
+        """Return the mask of the NUMA nodes to take on a host that fits; 0 when it floats."""
+        if not self._judge.width:
+            return 0
+        return self._judge.choose_nodes(self._scene.left_on(host, **self._views), NUMBERS)
+
+    def _if_open(self, host: int, closed: Closed) -> int | None:
+        score = self.scores[self._cells.position[host]]
+        return host if score > NO_ROOM and host not in closed.hosts else None
+
+    def _pick_around(self, total: FloatArray, term: FloatArray, closed: Closed) -> int | None:
+        """Pick where single hosts are closed: what they hide is looked at only when a cell wins."""
+        around: dict[int, FloatArray | None] = {}
+        for host in closed.hosts:
+            around[self._cells.of[int(self._cells.position[host])]] = None
+        while True:
+            cell = int(total.argmax())
+            if total[cell] == NO_ROOM:
+                return None
+            start, end = self._cells.start[cell : cell + 2]
+            if cell not in around:
+                return int(self._cells.order[start + int(self.scores[start:end].argmax())])
+            open_scores = around[cell]
+            if open_scores is not None:
+                return int(self._cells.order[start + int(open_scores.argmax())])
+            around[cell] = open_scores = self._open_scores(start, end, closed)
+            total[cell] = open_scores.max() + term[cell]
+
+    def _open_scores(self, start: int, end: int, closed: Closed) -> FloatArray:
+        scores = self.scores[start:end].copy()
+        for offset, host in enumerate(self._cells.order[start:end].tolist()):
+            if host in closed.hosts:
+                scores[offset] = NO_ROOM
+        return scores
+
+    def _refresh(self) -> None:
+        changes = self._scene.changes
+        if self._seen == len(changes):
+            return
+        changed = set(changes[self._seen :])
+        self._seen = len(changes)
+        if len(changed) <= _FEW:
+            for host in changed:
+                self._score_one(host)
+        else:
+            self._score_many(np.array(sorted(changed), dtype=np.intp))
+
+    def _score_one(self, host: int) -> None:
+        if not self._suitable[host]:
+            return
+        position = int(self._cells.position[host])
+        left = self._scene.left_on(host, **self._views)
+        self.scores[position] = self._judge.score(left, NUMBERS)
+        cell = self._cells.of[position]
+        start, end = self._cells.start[cell : cell + 2]
+        scores = self.scores[start:end]
+        self._best[cell] = scores[scores.argmax()]
+
+    def _score_many(self, hosts: "np.typing.NDArray[np.intp]") -> None:
+        scores = self._judge.score(self._scene.left_by(hosts, **self._views), ARRAYS)
+        positions = self._cells.position[hosts]
+        self.scores[positions] = np.where(self._suitable[hosts], scores, NO_ROOM)
+        self._best = np.maximum.reduceat(self.scores, self._cells.starts)

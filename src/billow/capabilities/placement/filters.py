@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host must be, whatever is free on it: one vectorised step per demand, each with its words.
+
+A step returns which hosts pass, `(hosts,) bool`. Room is judged by `judge.py`, groups by
+`fellows.py`; their words stand here too, so that every reason in a plan comes from one table.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from billow.capabilities.placement.need import Need
+from billow.capabilities.placement.scene import Scene
+from billow.model.kinds import Health, Power, code_of
+from billow.model.resources import GPU, BoolArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One demand on hosts.
+
+    Attributes:
+        name: Stable, for programs and tests.
+        reason: What is said of hosts that do not pass.
+        passes: Which hosts pass; it may return all.
+        fix: What would help when this alone rules hosts out; `{hosts}` stands for their number and
+            names.
+    """
+
+    name: str
+    reason: Callable[[Need], str]
+    passes: Callable[[Scene, Need], BoolArray]
+    fix: Callable[[Need], str]
+
+
+def steps(scene: Scene, need: Need) -> Iterator[tuple[Filter, BoolArray]]:
+    """Yield each filter that this need makes matter, with the hosts that pass."""
+    for step in FILTERS:
+        yield step, step.passes(scene, need)
+
+
+def suitable(scene: Scene, need: Need) -> BoolArray:
+    """Return which hosts pass all filters: `(hosts,) bool`."""
+    good = np.ones(len(scene.pool.hosts), dtype=np.bool_)
+    for _, passing in steps(scene, need):
+        good &= passing
+    return good
+
+
+def _all(scene: Scene) -> BoolArray:
+    return np.ones(len(scene.pool.hosts), dtype=np.bool_)
+
+
+def _powered(scene: Scene, _: Need) -> BoolArray:
+    passing: BoolArray = scene.pool.hosts.power == code_of(Power.ON)
+    return passing
+
+
+def _healthy(scene: Scene, _: Need) -> BoolArray:
+    passing: BoolArray = scene.pool.hosts.health == code_of(Health.OK)
+    return passing
+
+
+def _open(scene: Scene, _: Need) -> BoolArray:
+    return scene.pool.hosts.cordon.where("")
+
+
+def _right_arch(scene: Scene, need: Need) -> BoolArray:
+    arch = need.shape.arch
+    return _all(scene) if arch is None else scene.pool.hosts.arch == code_of(arch)
+
+
+def _traits(scene: Scene, need: Need) -> BoolArray:
+    wanted = need.shape.traits
+    if not wanted:
+        return _all(scene)
+    able = [wanted <= traits for traits in scene.pool.hosts.traits.categories]
+    passing: BoolArray = np.array(able, dtype=np.bool_)[scene.pool.hosts.traits.codes]
+    return passing
+
+
+def _in_zone(scene: Scene, need: Need) -> BoolArray:
+    return scene.pool.hosts.zone.where(need.zone) if need.zone else _all(scene)
+
+
+def _gpus(scene: Scene, need: Need) -> BoolArray:
+    if not need.shape.gpus:
+        return _all(scene)
+    passing: BoolArray = scene.sellable[:, GPU] >= need.shape.gpus
+    return passing
+
+
+def _large_enough(scene: Scene, need: Need) -> BoolArray:
+    passing: BoolArray = np.all(scene.sellable[:, :GPU] >= need.shape.demand[:GPU], axis=1)
+    if need.shape.numa_nodes:
+        return passing & (_large_nodes(scene, need) >= need.shape.numa_nodes)
+    return passing
+
+
+def _large_nodes(scene: Scene, need: Need) -> IntArray:
+    """Return how many NUMA nodes of each host could hold a share when empty."""
+    hosts = scene.pool.hosts
+    large: BoolArray = np.all(hosts.sellable >= need.shape.share, axis=2)
+    large = large & (np.arange(large.shape[1]) < hosts.node_count[:, None])
+    count: IntArray = large.sum(axis=1)
+    return count
+
+
+def _sells_once(scene: Scene, need: Need) -> BoolArray:
+    if not need.shape.dedicated:
+        return _all(scene)
+    return scene.pool.hosts.cpu_ratio <= 1.0
+
+
+def _size(need: Need) -> str:
+    nodes = need.shape.numa_nodes
+    return f"too small for shape {need.shape.name} even when empty" + (
+        f" ({nodes} NUMA node{'s' if nodes > 1 else ''})" if nodes else ""
+    )
+
+
+def _named_traits(need: Need) -> str:
+    return ", ".join(sorted(need.shape.traits))
+
+
+FILTERS: tuple[Filter, ...] = (
+    Filter("power", lambda _: "without power", _powered, lambda _: "power on {hosts}"),
+    Filter("health", lambda _: "not healthy", _healthy, lambda _: "repair {hosts}"),
+    Filter("cordon", lambda _: "cordoned", _open, lambda _: "uncordon {hosts}"),
+    Filter(
+        "arch",
+        lambda need: f"not {need.shape.arch}",
+        _right_arch,
+        lambda need: f"take an image that does not need {need.shape.arch}: {{hosts}} would fit",
+    ),
+    Filter(
+        "traits",
+        lambda need: f"without {_named_traits(need)}",
+        _traits,
+        lambda need: f"drop {_named_traits(need)}: {{hosts}} would fit",
+    ),
+    Filter(
+        "zone",
+        lambda need: f"not in zone {need.zone}",
+        _in_zone,
+        lambda need: f"drop zone {need.zone}: {{hosts}} elsewhere would fit",
+    ),
+    Filter(
+        "gpu",
+        lambda need: f"with fewer than {need.shape.gpus} GPUs",
+        _gpus,
+        lambda _: "ask for fewer GPUs: {hosts} would fit",
+    ),
+    Filter("size", _size, _large_enough, lambda _: "choose a smaller shape: {hosts} would fit"),
+    Filter(
+        "dedicated",
+        lambda _: "sells its CPUs more than once",
+        _sells_once,
+        lambda _: "drop dedicated CPUs, or set cpu_ratio to 1 on one of {hosts}",
+    ),
+)
+"""In the order in which a person wants to hear them: first what an operator did."""

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests become placements: every request of a pool gets a host, or a reason why not.
+
+This is the capability's face. Where an instance goes is decided in `solve.py`; why one cannot go
+anywhere is put into words by `why.py`. Pure: no I/O, no clock, no dice.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from billow.capabilities.placement.need import Need, need_of
+from billow.capabilities.placement.policy import PlacementPolicy
+from billow.capabilities.placement.solve import Placer, Spot, ordered, requests
+from billow.capabilities.placement.verdict import judged
+from billow.capabilities.placement.why import Words
+from billow.model.action import Place
+from billow.model.instance import Instance, nodes_of
+from billow.model.plan import Proposal, Rejection
+from billow.model.policy import Policy
+from billow.model.pool import Pool
+from billow.model.resources import CPU
+
+NAME: Final = "placement"
+
+
+class Placement:
+    """The capability: places what is requested."""
+
+    name = NAME
+    policy: type[Policy] = PlacementPolicy
+
+    def propose(self, pool: Pool, policy: PlacementPolicy, /) -> Proposal:
+        """Return one `Place` per request that fits and one rejection per request that does not.
+
+        A request is an instance with state `requested` and no host (`Pool.with_requests` makes
+        them). Linear in hosts per class of equal requests, and nearly constant per request.
+        """
+        batch = _Batch(pool, policy)
+        actions = tuple(batch.actions())
+        rejections = tuple(batch.rejections())
+        return Proposal(NAME, actions, rejections=rejections, gain=batch.gain())
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Where an instance can go: a host and, when it is bound, its NUMA nodes there."""
+
+    host: str
+    nodes: tuple[int, ...] = ()
+
+
+class Chooser:
+    """Finds other hosts for instances, one after the other; each choice counts for the next.
+
+    For migrations without a target and for emptying a host: ask for its instances in turn.
+    """
+
+    def __init__(self, pool: Pool, policy: PlacementPolicy) -> None:
+        self._pool = pool
+        self._policy = policy
+        self._placer = Placer(pool, policy)
+        self._words = Words(self._placer.scene)
+
+    def choose(self, instance: int, exclude: Collection[str] = ()) -> Choice | Rejection:
+        """Return where an instance (row) goes, never where it is or to an excluded host.
+
+        Raises:
+            NotFound: an excluded host that is not in the pool.
+        """
+        closed = {self._pool.host_row(name) for name in exclude}
+        here = self._placer.scene.draft.where(instance)[0]
+        if here >= 0:
+            closed.add(here)
+        spot = self._placer.place(instance, closed)
+        if spot is not None:
+            return Choice(self._pool.hosts.id[spot.host], nodes_of(spot.nodes))
+        need = need_of(self._pool, instance)
+        verdict = judged(self._placer.scene, instance, need, self._policy, closed)
+        return self._words.rejection(f"instance/{self._pool.instances.id[instance]}", verdict)
+
+
+def choose(
+    pool: Pool, instance: int, policy: PlacementPolicy, exclude: Collection[str] = ()
+) -> Choice | Rejection:
+    """Return another host for one instance (row), or why there is none. See `Chooser` for many."""
+    return Chooser(pool, policy).choose(instance, exclude)
+
+
+def why_not(pool: Pool, request: Instance, policy: PlacementPolicy) -> tuple[Rejection, ...]:
+    """Return, for every kind of host, what rules out how many of them for a request.
+
+    Kinds of which every host fits are left out, so an empty answer means that all hosts fit. For an
+    instance that is in the pool under this name the question is where else it could go.
+
+    Raises:
+        Invalid: the request names an unknown group.
+    """
+    known = request.id in pool.instances.row
+    grown = pool if known else pool.with_requests([request])
+    row = grown.instance_row(request.id)
+    scene = Placer(grown, policy).scene
+    here = scene.draft.where(row)[0]
+    verdict = judged(scene, row, need_of(grown, row), policy, [here] if here >= 0 else [])
+    return Words(scene).by_class(f"instance/{request.id}", verdict)
+
+
+class _Batch:
+    """All requests of a pool, placed once."""
+
+    def __init__(self, pool: Pool, policy: PlacementPolicy) -> None:
+        self._pool = pool
+        self._policy = policy
+        self._rows = ordered(pool, requests(pool))
+        self._placer = Placer(pool, policy)
+        self._spots = [self._placer.place(row) for row in self._rows]
+
+    def actions(self) -> Iterator[Place]:
+        """Yield what is placed, in the order in which it was."""
+        ids = self._pool.hosts.id
+        for row, spot in self._outcomes():
+            if spot is not None:
+                circle = self._placer.scene.draft.circle(row)
+                yield Place(
+                    instance=self._pool.instances.view(row, self._pool.shapes, ids),
+                    host=ids[spot.host],
+                    nodes=nodes_of(spot.nodes),
+                    group=circle.group if circle is not None else None,
+                    reason=self._reason(spot),
+                )
+
+    def rejections(self) -> Iterator[Rejection]:
+        """Yield what is not placed; equal requests share one explanation."""
+        words = Words(self._placer.scene)
+        known: dict[tuple[Need, str], Rejection] = {}
+        for row, spot in self._outcomes():
+            if spot is not None:
+                continue
+            subject = f"instance/{self._pool.instances.id[row]}"
+            need = need_of(self._pool, row)
+            key = need, self._pool.instances.group[row]
+            if key not in known:
+                verdict = judged(self._placer.scene, row, need, self._policy)
+                known[key] = words.rejection(subject, verdict)
+            same = known[key]
+            yield Rejection(subject, same.reason, same.causes, same.fix)
+
+    def gain(self) -> dict[str, float]:
+        """Return what the batch came to."""
+        placed = [spot.host for spot in self._spots if spot is not None]
+        return {
+            "instances_placed": float(len(placed)),
+            "instances_rejected": float(len(self._spots) - len(placed)),
+            "hosts_used": float(len(set(placed))),
+        }
+
+    def _outcomes(self) -> Iterator[tuple[int, Spot | None]]:
+        return zip(self._rows, self._spots, strict=True)
+
+    def _reason(self, spot: Spot) -> str:
+        free = self._placer.scene.draft.free_hosts[spot.host, CPU]
+        total = self._placer.scene.sellable[spot.host, CPU]
+        return f"{self._policy.strategy}: {free / max(total, 1):.0%} of its CPU stays free"

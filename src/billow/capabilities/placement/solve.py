@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which request goes where: important and large ones first, each on the best host left.
+
+Greedy, so a batch is placed in one pass: per class of equal requests one vectorised pass over the
+hosts, per request one pick and one re-scored host. Every placement is made on a draft, which has
+the last word on room and groups.
+Pure: no I/O, no clock, no dice; ties are broken by order, so the same pool gives the same answer.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from billow.capabilities.placement.balance import Balance
+from billow.capabilities.placement.board import Board
+from billow.capabilities.placement.cells import cells_of
+from billow.capabilities.placement.fellows import Closed, closed_by
+from billow.capabilities.placement.filters import suitable
+from billow.capabilities.placement.judge import Judge
+from billow.capabilities.placement.need import Need, need_of
+from billow.capabilities.placement.policy import PlacementPolicy
+from billow.capabilities.placement.scene import Scene
+from billow.model.instances import NOWHERE
+from billow.model.kinds import Kind, Rule, State, code_of
+from billow.model.pool import Pool
+from billow.model.resources import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A host (row) and the mask of its NUMA nodes, 0 when floating."""
+
+    host: int
+    nodes: int
+
+
+class Placer:
+    """Puts instances of a pool on hosts, one by one, each where it is best now.
+
+    Attributes:
+        scene: The pool as placed so far.
+    """
+
+    def __init__(self, pool: Pool, policy: PlacementPolicy) -> None:
+        self.scene = Scene(pool)
+        self._policy = policy
+        self._cells = cells_of(pool.hosts)
+        self._balance = Balance(self.scene, self._cells, policy)
+        self._boards: dict[tuple[int, int, int], Board] = {}
+
+    def place(self, instance: int, exclude: Iterable[int] = ()) -> Spot | None:
+        """Put an instance (row) on the best open host and return where; None when there is none.
+
+        Args:
+            instance: A request, or an instance that is to move to another host.
+            exclude: Rows of hosts that are closed to it.
+        """
+        if not len(self._cells):
+            return None
+        board = self._board(instance)
+        closed = self._closed(instance, exclude)
+        while (host := board.pick(self._balance.term, closed)) is not None:
+            spot = Spot(host, board.nodes_on(host))
+            if self._assign(instance, spot):
+                return spot
+            closed = Closed(closed.hosts | {host}, closed.cells, closed.only)
+        return None
+
+    def forget(self, instance: int) -> None:
+        """Let go of the scores of this instance's class; they are made anew when needed."""
+        self._boards.pop(self._key(instance), None)
+
+    def _assign(self, instance: int, spot: Spot) -> bool:
+        was = self.scene.draft.where(instance)[0]
+        if not self.scene.assign(instance, spot.host, spot.nodes):
+            return False
+        shape = self.scene.pool.shapes[self.scene.pool.instances.shape[instance]]
+        self._balance.enter(self._cell(spot.host), shape)
+        if was != NOWHERE:
+            self._balance.enter(self._cell(was), shape, -1)
+        return True
+
+    def _cell(self, host: int) -> int:
+        return self._cells.of[int(self._cells.position[host])]
+
+    def _closed(self, instance: int, exclude: Iterable[int]) -> Closed:
+        closed = closed_by(self.scene.draft.circle(instance), instance, self._cells)
+        hosts = closed.hosts.union(exclude)
+        return closed if hosts == closed.hosts else Closed(hosts, closed.cells, closed.only)
+
+    def _key(self, instance: int) -> tuple[int, int, int]:
+        ours = self.scene.pool.instances
+        return int(ours.shape[instance]), int(ours.kind[instance]), int(ours.zone.codes[instance])
+
+    def _board(self, instance: int) -> Board:
+        key = self._key(instance)
+        board = self._boards.get(key)
+        if board is None:
+            need = need_of(self.scene.pool, instance)
+            board = self._boards[key] = self._new_board(need)
+        return board
+
+    def _new_board(self, need: Need) -> Board:
+        judge = Judge(need, self._policy)
+        return Board(self.scene, self._cells, need, judge, suitable(self.scene, need))
+
+
+def requests(pool: Pool) -> IntArray:
+    """Return the rows of the instances that are requested and on no host, in row order."""
+    ours = pool.instances
+    wanted = (ours.host == NOWHERE) & (ours.state == code_of(State.REQUESTED))
+    return np.flatnonzero(wanted).astype(np.int64)
+
+
+def ordered(pool: Pool, rows: IntArray) -> Sequence[int]:
+    """Return requests (rows) in the order in which they are placed.
+
+    By priority, then by size; equal ones side by side, and the members of an affinity group where
+    its first member stands. Their order in the pool decides only between equals.
+    """
+    ours = pool.instances
+    shape, kind = ours.shape[rows], ours.kind[rows]
+    group, zone = ours.group.codes[rows], ours.zone.codes[rows]
+    priority = ours.priority[rows].astype(np.float64)
+    size = _sizes(pool)[shape] + (kind == code_of(Kind.BARE_METAL))
+    together = _affine(pool)[group]
+    gang = np.where(together, group, -1)
+    _raise_to_first(gang, priority)
+    _raise_to_first(gang, size)
+    order = np.lexsort((rows, group, zone, kind, shape, gang, -size, -priority))
+    placed_in_turn: list[int] = rows[order].tolist()
+    return placed_in_turn
+
+
+def _sizes(pool: Pool) -> FloatArray:
+    """Return the largest share of the pool that each shape takes, `(shapes,) float64`, below 1."""
+    total = np.maximum(pool.hosts.sellable.sum(axis=(0, 1)), 1)
+    shares: FloatArray = (pool.demand / total).max(axis=1, initial=0.0)
+    return np.minimum(shares, 1.0)
+
+
+def _affine(pool: Pool) -> "np.typing.NDArray[np.bool_]":
+    """Return which group codes are affinity groups, `(groups,) bool`."""
+    affine = {group.name for group in pool.groups if group.rule is Rule.AFFINITY}
+    return np.array([name in affine for name in pool.instances.group.categories], dtype=np.bool_)
+
+
+def _raise_to_first(gang: "np.typing.NDArray[np.int32]", value: FloatArray) -> None:
+    """Give every member of a gang (code, -1 for none) the highest value among them."""
+    members = gang >= 0
+    if members.any():
+        highest = np.full(int(gang.max()) + 1, -np.inf)
+        np.maximum.at(highest, gang[members], value[members])
+        value[members] = highest[gang[members]]

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every demand of one request against every host: who passes what. `why.py` puts it into words."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from billow.capabilities.placement.arithmetic import ARRAYS
+from billow.capabilities.placement.fellows import open_to
+from billow.capabilities.placement.filters import steps
+from billow.capabilities.placement.judge import Judge, Left, unfit
+from billow.capabilities.placement.need import Need
+from billow.capabilities.placement.policy import PlacementPolicy
+from billow.capabilities.placement.scene import Scene
+from billow.model.group import Group
+from billow.model.kinds import Rule
+from billow.model.resources import RESOURCES, BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Demand:
+    """One thing that a request asks of hosts.
+
+    Attributes:
+        name: Stable: a filter's name, `group`, `excluded`, `whole`, a resource, or `numa`.
+        reason: What is said of hosts that do not pass.
+        fix: What would help where nothing else is missing; `{hosts}` stands for those hosts.
+        passing: `(hosts,) bool`.
+        is_room: Whether it is about what is free now.
+    """
+
+    name: str
+    reason: str
+    fix: str
+    passing: BoolArray
+    is_room: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """All demands of one request on all hosts.
+
+    Attributes:
+        remainder: What each host would have left, by resource; negative is what it lacks.
+    """
+
+    need: Need
+    demands: tuple[Demand, ...]
+    remainder: list[FloatArray]
+
+    @cached_property
+    def _failing(self) -> BoolArray:
+        """`(demands, hosts) bool`."""
+        return ~np.stack([demand.passing for demand in self.demands])
+
+    @cached_property
+    def fits(self) -> BoolArray:
+        """Which hosts pass everything, `(hosts,) bool`."""
+        fits: BoolArray = ~np.any(self._failing, axis=0)
+        return fits
+
+    @cached_property
+    def first(self) -> "npt.NDArray[np.intp]":
+        """The first demand that each host fails; -1 where it fits, `(hosts,)`."""
+        return np.where(self.fits, -1, np.argmax(self._failing, axis=0))
+
+    def only(self, number: int) -> BoolArray:
+        """Return which hosts fail this demand and no other, `(hosts,) bool`."""
+        alone: BoolArray = (self._failing.sum(axis=0) == 1) & self._failing[number]
+        return alone
+
+    @cached_property
+    def lacks_room_only(self) -> BoolArray:
+        """Which hosts fail nothing but room, `(hosts,) bool`."""
+        other = [
+            ~demand.passing
+            for demand in self.demands
+            if not demand.is_room or demand.name == "whole"
+        ]
+        lacks: BoolArray = ~np.any(np.stack(other), axis=0) & ~self.fits
+        return lacks
+
+
+def judged(
+    scene: Scene, instance: int, need: Need, policy: PlacementPolicy, exclude: Iterable[int] = ()
+) -> Verdict:
+    """Return how every host stands to an instance (row) now. Linear in hosts."""
+    judge = Judge(need, policy)
+    left = scene.left_by_all(numa=need.shape.numa_nodes > 0, whole=need.whole)
+    circle = scene.draft.circle(instance)
+    demands = [
+        Demand(step.name, step.reason(need), step.fix(need), passing)
+        for step, passing in steps(scene, need)
+    ]
+    excluded = np.zeros(len(scene.pool.hosts), dtype=np.bool_)
+    excluded[list(exclude)] = True
+    demands.append(Demand("excluded", "not to be used for it", "allow {hosts}", ~excluded))
+    if circle is not None:
+        passing = open_to(circle, instance, len(scene.pool.hosts))
+        demands.append(_group_demand(circle.group, passing))
+    remainder = judge.remainder(left)
+    demands.extend(_room(need, judge, left, remainder))
+    return Verdict(need, tuple(demands), remainder)
+
+
+_ROOM_REASONS = (
+    "too little free CPU",
+    "too little free memory",
+    "too few free huge pages",
+    "too few free GPUs",
+)
+
+
+def _room(
+    need: Need, judge: Judge, left: Left[FloatArray], remainder: list[FloatArray]
+) -> Iterator[Demand]:
+    reason = "not empty" if need.whole else "taken whole by bare metal"
+    fix = "empty one of {hosts}" if need.whole else "delete the bare metal on one of {hosts}"
+    yield Demand("whole", reason, fix, left.in_the_way <= 0, is_room=True)
+    for name, words, amount in zip(RESOURCES, _ROOM_REASONS, remainder, strict=True):
+        yield Demand(name, words, "", amount >= 0, is_room=True)
+    if judge.width:
+        nodes = "NUMA node" if judge.width == 1 else "NUMA nodes"
+        words = f"fewer than {judge.width} {nodes} with room for a share"
+        passing = unfit(judge.tightness(left, ARRAYS)) >= 0
+        yield Demand("numa", words, "", passing, is_room=True)
+
+
+def _group_demand(group: Group, passing: BoolArray) -> Demand:
+    scope = group.scope
+    if group.rule is Rule.ANTI_AFFINITY:
+        reason = f"another of group {group.name} is on the same {scope}"
+        fix = f"take it out of group {group.name}: {{hosts}} would fit"
+    else:
+        reason = f"not on the {scope} of group {group.name}"
+        fix = f"make room on the {scope} of group {group.name}, or take it out: {{hosts}} would fit"
+    return Demand("group", reason, fix, passing)
+
+
+def host_classes(scene: Scene) -> IntArray:
+    """Return a class number per host: equal in arch, zone, traits, GPU model and capacity.
+
+    Classes are numbered by their first host. Sorts the hosts.
+    """
+    hosts = scene.pool.hosts
+    nodes = hosts.sellable.reshape(len(hosts), -1)
+    codes = np.stack(
+        [hosts.zone.codes, hosts.traits.codes, hosts.gpu_model.codes, hosts.arch, hosts.node_count],
+        axis=1,
+    ).astype(np.int64)
+    features = np.concatenate([codes, nodes], axis=1)
+    _, first, inverse = np.unique(features, axis=0, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse.reshape(-1)]
