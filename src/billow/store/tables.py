@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every table of the store, for SQLite and PostgreSQL alike.
+
+The migrations build them; a test checks that both agree. Numbers rise in the order of commits,
+since there is one write transaction at a time (see `database`). Times are seconds since the epoch.
+Columns named `document`, `data` and `error` hold JSON, written and read by `billow.model.codec`.
+This module must not run a statement.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+CONTROLLER: Final = "controller"
+"""The one lease: whoever holds it carries plans out."""
+GENERATION: Final = "generation"
+"""The counter of pool changes seen."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_Number = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER counts up by itself there
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _time(name: str) -> Column[float]:
+    return Column(name, Double, nullable=False, server_default="0")
+
+
+def _whole(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+def _number() -> Column[int]:
+    return Column("number", _Number, primary_key=True, autoincrement=True)
+
+
+# Pools that plans were made for, each once.
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    _time("taken_at"),
+    Column("packed", LargeBinary, nullable=False),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("based_on", Text, ForeignKey(snapshots.c.digest), nullable=False),
+    _whole("generation"),
+    _text("parent"),
+    _text("title"),
+    _text("actor"),
+    _time("created_at"),
+    _text("capabilities"),
+    _whole("steps"),
+    _whole("rejections"),
+    Column("document", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("plan_id", Text, ForeignKey(plans.c.id), nullable=False, unique=True),
+    _text("actor"),
+    Column("fence", BigInteger, nullable=False),
+    _time("started_at"),
+    Column("state", Text, nullable=False, index=True),
+    _time("ended_at"),
+    _text("text"),
+    sqlite_autoincrement=True,
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("run", _Number, ForeignKey(runs.c.number), primary_key=True),
+    Column("action_id", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("phase", Text, nullable=False),
+    _time("started_at"),
+    _time("ended_at"),
+    _text("progress"),
+    _text("error"),
+    sqlite_with_rowid=False,
+)
+
+events = Table(
+    "events",
+    metadata,
+    _number(),
+    Column("kind", Text, nullable=False),
+    _time("at"),
+    _text("actor"),
+    _text("document"),
+    sqlite_autoincrement=True,
+)
+
+event_subjects = Table(
+    "event_subjects",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("event", _Number, ForeignKey(events.c.number), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("holder"),
+    Column("fence", BigInteger, nullable=False),
+    _time("until"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+# What was answered to a request that bore an idempotency key; no response while it is under way.
+answers = Table(
+    "answers",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("response", Text),
+    _time("at"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    _time("created_at"),
+    _time("expires_at"),
+    _time("revoked_at"),
+    _time("last_used_at"),
+)
+
+session_keys = Table(
+    "session_keys",
+    metadata,
+    _number(),
+    Column("secret", LargeBinary, nullable=False),
+    _time("created_at"),
+    sqlite_autoincrement=True,
+)
