@@ -9,7 +9,6 @@ import contextlib
 import os
 import secrets
 import socket
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -18,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from billow import telemetry
+from billow.act.clock import SystemClock
 from billow.act.guard import World
 from billow.act.lease import Writer
 from billow.act.undo import way_back
@@ -63,18 +63,6 @@ class Check:
     fix: str = ""
 
 
-class SystemClock:
-    """The clock of this machine."""
-
-    def now(self) -> float:
-        """Return seconds since the epoch."""
-        return time.time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after so many seconds."""
-        await asyncio.sleep(seconds)
-
-
 class Billow:
     """The whole product behind one face. Open it with `open_billow`."""
 
@@ -97,7 +85,7 @@ class Billow:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self) -> None:
-        """Take the lease if it is free, recover what was under way, and start looking at the pool."""
+        """Take the lease if it is free, recover what was under way, and start to look around."""
         await self._lead()
         self._tasks = [
             asyncio.create_task(self._keep_leading(), name="lease"),
@@ -132,9 +120,8 @@ class Billow:
     ) -> Plan:
         """Make and keep the plan that a capability wants.
 
-        Args:
-            requests: New instances, for placement.
-            groups: Groups that the requests name and the pool does not have yet.
+        `requests` are new instances for placement; `groups` are those that they name and the pool
+        does not have yet.
 
         Raises:
             NotFound: no such capability.
@@ -190,7 +177,7 @@ class Billow:
         return run
 
     async def undo(self, run_id: str, *, actor: str) -> Plan:
-        """Make the plan that takes a run back, to be read and applied. Raises NotFound, Conflict."""
+        """Make the plan that takes a run back, to be read first. Raises NotFound, Conflict."""
         run = await self.store.run(run_id)
         if not run.state.final:
             raise Conflict(f"run {run_id} is still under way", fix="stop it first, or wait")
@@ -277,7 +264,7 @@ class Billow:
     def _capability(self, name: str) -> Capability[Any]:
         known = self.capabilities()
         if name not in known:
-            raise NotFound(f"no capability {ascii(name)}", fix=f"choose: {', '.join(known)}")
+            raise NotFound(f"no capability {name!a}", fix=f"choose: {', '.join(known)}")
         return known[name]
 
     def _new_id(self, kind: str) -> str:

@@ -24,7 +24,9 @@ def _try(draft: Draft, move: tuple[int, int, int]) -> None:
 
 
 @given(pools(), MOVES)
-def test_no_host_or_node_is_ever_over_capacity(pool: Pool, moves: list[tuple[int, int, int]]) -> None:
+def test_no_host_or_node_is_ever_over_capacity(
+    pool: Pool, moves: list[tuple[int, int, int]]
+) -> None:
     draft = Draft(pool)
     for move in moves:
         _try(draft, move)

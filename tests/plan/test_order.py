@@ -77,7 +77,9 @@ def test_migrations_per_host_are_limited_and_the_rest_goes_in_parallel() -> None
         hosts("h1", "h2", "h3", "h4"),
         [on(name, "h1" if int(name[1]) < 4 else "h2", tiny) for name in names],
     )
-    moves = [move(n, "h1" if int(n[1]) < 4 else "h2", "h3" if int(n[1]) < 4 else "h4") for n in names]
+    moves = [
+        move(n, "h1" if int(n[1]) < 4 else "h2", "h3" if int(n[1]) < 4 else "h4") for n in names
+    ]
     plan = plan_for(pool, *moves, limits=Limits(migrations_at_once_per_host=2))
     assert [len(wave) for wave in plan.waves] == [4, 4]
     for wave in plan.waves:
@@ -88,9 +90,7 @@ def test_migrations_per_host_are_limited_and_the_rest_goes_in_parallel() -> None
 def test_a_host_is_powered_off_after_it_is_empty_and_on_before_it_is_used() -> None:
     asleep = Host("h3", (Node(4000, 8192),), power=Power.OFF)
     pool = Pool.build([*hosts("h1", "h2"), asleep], [on("a", "h1")])
-    plan = plan_for(
-        pool, PowerOff(host="h1"), move("a", "h1", "h3"), PowerOn(host="h3")
-    )
+    plan = plan_for(pool, PowerOff(host="h1"), move("a", "h1", "h3"), PowerOn(host="h3"))
     assert [s.action.name for s in plan.steps] == ["power-on", "migrate", "power-off"]
     assert plan.steps[1].after == (plan.steps[0].action.id,)
     assert plan.steps[2].after == (plan.steps[1].action.id,)
