@@ -7,7 +7,7 @@ decision record, not a plug-in: `match` with `assert_never` finds every place th
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, get_args
 
 from billow.model.group import Group
 from billow.model.instance import Instance
@@ -387,26 +387,5 @@ Action: TypeAlias = (
     | Cutover
 )
 
-VERBS: dict[str, type[Action]] = {
-    verb.name: verb
-    for verb in (
-        Place,
-        Migrate,
-        Start,
-        Stop,
-        Delete,
-        Resize,
-        Cordon,
-        Uncordon,
-        PowerOn,
-        PowerOff,
-        Fence,
-        Patch,
-        Upgrade,
-        Snapshot,
-        Restore,
-        Copy,
-        Cutover,
-    )
-}
+VERBS: dict[str, type[Action]] = {verb.name: verb for verb in get_args(Action)}
 """Every verb by its name."""

@@ -2,7 +2,7 @@
 """What capabilities want (`Proposal`) and what will be done (`Plan`): immutable values.
 
 A plan leaves no choice to whoever carries it out, can be carried out once, and answers five
-    questions: what changes, why, what it costs, what could not be done and why, and how to undo it.
+questions: what changes, why, what it costs, what could not be done and why, and how to undo it.
 """
 
 from dataclasses import dataclass, field
@@ -83,8 +83,7 @@ class Step:
     """One action at its place in a plan.
 
     Attributes:
-        wave: Steps of one wave run side by side; a wave starts when the one before has ended. From
-            0.
+        wave: From 0; the steps of one wave run side by side, when the wave before has ended.
         after: Ids of the actions that must have succeeded first.
     """
 

@@ -2,8 +2,8 @@
 """The resources that a host has and an instance takes: one fixed axis for every array.
 
 Why an axis and not fields: filters, drafts and solvers work on `(hosts, nodes, RESOURCES)` arrays,
-    and an axis that never changes lets them say `array[..., CPU]`. Huge pages are a memory of their
-    own: an instance with huge pages takes `huge_mib` and no `memory_mib`.
+and an axis that never changes lets them say `array[..., CPU]`. Huge pages are a memory of their
+own: an instance with huge pages takes `huge_mib` and no `memory_mib`.
 """
 
 from typing import Final, TypeAlias
