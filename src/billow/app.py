@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -21,12 +21,11 @@ from billow.act.clock import SystemClock
 from billow.act.guard import World
 from billow.act.lease import Writer
 from billow.act.undo import way_back
-from billow.capabilities.placement.plan import Placement
+from billow.capabilities.placement.plan import Placement, choose, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
-from billow.errors import Conflict, Invalid, NotFound, Unavailable
+from billow.errors import Blocked, Conflict, Invalid, NotFound, Unavailable
 from billow.identity.keeper import Keeper
 from billow.loop import Loop, Standing, Wish
-from billow.model.action import Place
 from billow.model.ask import Ask
 from billow.model.event import Event, EventKind
 from billow.model.group import Group
@@ -135,7 +134,7 @@ class Billow:
 
         def want(pool: Pool) -> list[Proposal]:
             grown = pool.with_groups(groups).with_requests(requests)
-            return [with_groups(chosen.propose(grown, rules), grown)]
+            return [chosen.propose(grown, rules)]
 
         return await self._loop.plan(want, Wish(_title(capability, requests), actor))
 
@@ -148,7 +147,7 @@ class Billow:
         """
 
         def want(pool: Pool) -> list[Proposal]:
-            return [requested(pool, asks, Placement().choose)]
+            return [requested(pool, asks, elsewhere)]
 
         names = ", ".join(f"{each.verb} {each.subject}" for each in asks[:3])
         more = f" and {len(asks) - 3} more" if len(asks) > 3 else ""
@@ -211,7 +210,7 @@ class Billow:
     async def why_not(self, request: Instance) -> Sequence[Rejection]:
         """Return what rules out which hosts for a request."""
         pool = await self.pool()
-        return await asyncio.to_thread(Placement().why_not, pool, request, PlacementPolicy())
+        return await asyncio.to_thread(why_not, pool, request, PlacementPolicy())
 
     async def doctor(self) -> Sequence[Check]:
         """Look at every part and say what is missing and how to get it."""
@@ -308,15 +307,12 @@ def parse_policy(capability: Capability[Any], knobs: Mapping[str, object]) -> Po
         raise Invalid("the policy is not valid", details, f"knobs: {known}") from error
 
 
-def with_groups(proposal: Proposal, pool: Pool) -> Proposal:
-    """Return the proposal with each placement carrying its group's definition."""
-    actions = tuple(
-        replace(action, group=pool.group(action.instance.group))
-        if isinstance(action, Place) and action.instance.group
-        else action
-        for action in proposal.actions
-    )
-    return replace(proposal, actions=actions)
+def elsewhere(pool: Pool, name: str) -> tuple[str, tuple[int, ...]]:
+    """Return another host and NUMA nodes for an instance, as placement chooses. Raises Blocked."""
+    found = choose(pool, pool.instance_row(name), PlacementPolicy())
+    if isinstance(found, Rejection):
+        raise Blocked(found.reason, found.causes, found.fix)
+    return found.host, found.nodes
 
 
 def _title(capability: str, requests: Sequence[Instance]) -> str:
