@@ -9,15 +9,21 @@ never guessed at.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Final, cast
+from typing import Any, Final, cast
+
+import numpy as np
 
 from billow.errors import Invalid
 from billow.model.action import Action
+from billow.model.column import Categorical, Declared
 from billow.model.document import (
     Document,
     Misfit,
+    Reader,
     check_fields,
     checked_mapping,
+    fields_reader,
+    list_reader,
     misfit,
     read,
     read_as,
@@ -27,13 +33,14 @@ from billow.model.document import (
 )
 from billow.model.event import Event
 from billow.model.group import Fact, Gap, Group, Link
-from billow.model.host import Host
-from billow.model.instance import Instance
+from billow.model.host import Host, Node
+from billow.model.instance import Instance, nodes_of
 from billow.model.packed import pack, unpack
 from billow.model.plan import Cost, Finding, Plan, Rejection, Step
 from billow.model.pool import Pool
 from billow.model.run import Entry, Progress, Run
 from billow.model.shape import Shape
+from billow.model.table import Table
 
 __all__ = [
     "action_document",
@@ -206,10 +213,8 @@ def pool_document(pool: Pool) -> Document:
         "digest": pool.digest,
         "shapes": written(pool.shapes),
         "groups": written(pool.groups),
-        "hosts": [_fields_of(host) for host in pool.host_views()],
-        "instances": [
-            {**_fields_of(each), "shape": each.shape.name} for each in pool.instance_views()
-        ],
+        "hosts": _host_rows(pool),
+        "instances": _instance_rows(pool),
         "links": written(pool.links),
         "facts": written(pool.facts),
         "gaps": written(pool.gaps),
@@ -224,6 +229,61 @@ def pool_from_document(document: object) -> Pool:
             that is not that of its content.
     """
     return cast(Pool, read_as(_read_pool, document, "the pool"))
+
+
+def _host_rows(pool: Pool) -> list[Document]:
+    hosts = pool.hosts
+    counts = hosts.node_count.tolist()
+    nodes = [
+        [dict(zip(_NODE_FIELDS, amounts, strict=True)) for amounts in row[:count]]
+        for row, count in zip(hosts.capacity.tolist(), counts, strict=True)
+    ]
+    columns = {"id": hosts.id, "nodes": nodes, **_written_columns(hosts)}
+    return _rows(Host, columns)
+
+
+def _instance_rows(pool: Pool) -> list[Document]:
+    table = pool.instances
+    names = [*pool.hosts.id, ""]  # NOWHERE counts from the end
+    masks, where = np.unique(table.nodes, return_inverse=True)
+    nodes = [list(nodes_of(mask)) for mask in masks.tolist()]
+    columns = {
+        "id": table.id,
+        "shape": [pool.shapes[code].name for code in table.shape.tolist()],
+        "host": [names[row] for row in table.host.tolist()],
+        "nodes": [nodes[place] for place in where.tolist()],
+        **_written_columns(table),
+    }
+    return _rows(Instance, columns)
+
+
+def _rows(kind: type[Host | Instance], columns: Mapping[str, Sequence[object]]) -> list[Document]:
+    names = [each.name for each in fields(kind)]
+    listed = zip(*(columns[name] for name in names), strict=True)
+    return [dict(zip(names, values, strict=True)) for values in listed]
+
+
+def _written_columns(table: Table) -> dict[str, Sequence[object]]:
+    return {
+        declared.attribute: _written_column(declared, getattr(table, name))
+        for name, declared in table.declared().items()
+    }
+
+
+def _written_column(declared: Declared, column: Any) -> Sequence[object]:  # noqa: ANN401 (any column)
+    if isinstance(column, Categorical):
+        choices = [written(choice) for choice in column.categories]
+        return [choices[code] for code in column.codes.tolist()]
+    if declared.vocabulary is not None:
+        words = [choice.value for choice in declared.vocabulary]
+        return [words[code] for code in column.tolist()]
+    if declared.unseen and np.isnan(column).any():
+        return [written(each) for each in column.tolist()]
+    plain: list[object] = column.tolist()
+    return plain
+
+
+_NODE_FIELDS = tuple(each.name for each in fields(Node))
 
 
 def _fields_of(value: object) -> Document:
@@ -276,9 +336,8 @@ def _read_pool(document: object) -> Pool:
     values = {name: _read_at(_POOL_READERS[name], mapping, name) for name in mapping}
     shapes = cast(Sequence[Shape], values.pop("shapes", ()))
     by_name = {shape.name: shape for shape in shapes}
-    values["instances"] = _read_at(
-        reader_of(tuple[Instance, ...]), {"instances": _with_shapes(rows, by_name)}, "instances"
-    )
+    reader = list_reader(fields_reader(Instance, {"shape": lambda it: _shape_named(it, by_name)}))
+    values["instances"] = _read_at(reader, {"instances": rows}, "instances")
     try:
         pool = Pool.build(**{"hosts": (), **values})  # type: ignore[arg-type]  # as read
     except Invalid as error:
@@ -291,20 +350,7 @@ def _read_pool(document: object) -> Pool:
     return pool
 
 
-def _with_shapes(rows: object, shapes: Mapping[str, Shape]) -> object:
-    """Put shapes in the place of their names; what is no row stays, for the reader to refuse."""
-    if not isinstance(rows, list):
-        return rows
-    written_out = {name: written(shape) for name, shape in shapes.items()}
-    return [
-        {**row, "shape": _shape_named(row.get("shape"), written_out)}
-        if isinstance(row, Mapping)
-        else row
-        for row in rows
-    ]
-
-
-def _shape_named(name: object, shapes: Mapping[str, object]) -> object:
+def _shape_named(name: object, shapes: Mapping[str, Shape]) -> Shape:
     if isinstance(name, str) and name in shapes:
         return shapes[name]
     raise misfit(f"{shown(name)} is no shape of this pool", fix="add it to the list shapes")
@@ -324,9 +370,9 @@ def _opened(document: object, kind: str) -> Document:
     return mapping
 
 
-def _read_at(reader: object, mapping: Mapping[str, object], name: str) -> object:
+def _read_at(reader: Reader, mapping: Mapping[str, object], name: str) -> object:
     try:
-        return reader(mapping[name])  # type: ignore[operator]
+        return reader(mapping[name])
     except Misfit as error:
         error.path.append(f".{name}")
         raise

@@ -88,7 +88,7 @@ def _made_reader(kind: Any) -> Reader:  # noqa: ANN401 (see above)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return _word_reader(kind)
     if is_dataclass(kind):
-        return _fields_reader(cast(type, kind))
+        return fields_reader(cast(type, kind), {})
     return _generic_reader(get_origin(kind), get_args(kind))
 
 
@@ -98,7 +98,7 @@ def _generic_reader(origin: object, arguments: tuple[object, ...]) -> Reader:
     if origin is dict:
         return _mapping_reader(reader_of(arguments[1]))
     if origin in (tuple, frozenset):
-        return _list_reader(reader_of(arguments[0]), cast(type, origin))
+        return list_reader(reader_of(arguments[0]), cast(type, origin))
     raise TypeError(f"no document for {origin!r}")
 
 
@@ -191,7 +191,9 @@ def _word_reader(vocabulary: type[StrEnum]) -> Reader:
     return read_word
 
 
-def _list_reader(reader: Reader, kind: Callable[[list[object]], object]) -> Reader:
+def list_reader(reader: Reader, kind: Callable[[list[object]], object] = tuple) -> Reader:
+    """Return the reader of a list of what `reader` reads."""
+
     def read_list(document: object) -> object:
         if not isinstance(document, list | tuple):
             raise misfit(f"{shown(document)} is not a list", fix="give a list in brackets")
@@ -253,9 +255,12 @@ def _read_verb(document: object) -> object:
     return reader_of(kind)(mapping)
 
 
-def _fields_reader(kind: type) -> Reader:
+def fields_reader(kind: type, own: Mapping[str, Reader]) -> Reader:
+    """Return the reader of a dataclass, with readers of the caller's own for some fields."""
     hints = get_type_hints(kind)
-    readers = {each.name: reader_of(hints[each.name]) for each in fields(kind)}
+    readers = {
+        each.name: own.get(each.name) or reader_of(hints[each.name]) for each in fields(kind)
+    }
     required = [
         each.name
         for each in fields(kind)

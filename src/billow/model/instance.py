@@ -17,6 +17,9 @@ from billow.model.names import (
 )
 from billow.model.shape import Shape
 
+UNSEEN = math.nan
+"""What a measurement is that was not seen."""
+
 MOST_PRIORITY = 1_000_000
 """The highest and, negated, the lowest priority."""
 
@@ -51,9 +54,9 @@ class Instance:
     zone: str = ""
     image: str = ""
     immovable: str = ""
-    dirty_mib_s: float = math.nan
-    cpu_used_milli: float = math.nan
-    memory_used_mib: float = math.nan
+    dirty_mib_s: float = UNSEEN
+    cpu_used_milli: float = UNSEEN
+    memory_used_mib: float = UNSEEN
 
     def __post_init__(self) -> None:
         check_id("instance", self.id)
@@ -61,16 +64,29 @@ class Instance:
             raise Invalid(f"instance {self.id} needs a shape", code="invalid-shape")
         check_word(f"kind of {self.id}", self.kind, Kind)
         check_word(f"state of {self.id}", self.state, State)
-        check_amount(
-            f"priority of {self.id}", self.priority, least=-MOST_PRIORITY, most=MOST_PRIORITY
-        )
-        for node in self.nodes:
-            check_amount(f"NUMA node of {self.id}", node, most=MOST_NODES - 1)
+        self._check_nodes()
         for name in ("host", "group", "tenant", "zone", "image"):
             check_optional_id(name, getattr(self, name))
-        check_text(f"the reason why {self.id} is immovable", self.immovable)
+        if self.priority != 0 or self.immovable != "":
+            what = f"priority of {self.id}"
+            check_amount(what, self.priority, least=-MOST_PRIORITY, most=MOST_PRIORITY)
+            check_text(f"the reason why {self.id} is immovable", self.immovable)
         for name in ("dirty_mib_s", "cpu_used_milli", "memory_used_mib"):
-            check_measure(f"{name} of {self.id}", getattr(self, name))
+            if getattr(self, name) is not UNSEEN:
+                check_measure(f"{name} of {self.id}", getattr(self, name))
+
+    def _check_nodes(self) -> None:
+        if self.nodes == ():
+            return
+        given: object = self.nodes
+        if not isinstance(given, tuple) or len(set(given)) < len(given):
+            raise Invalid(
+                f"nodes of {self.id} must be a tuple of distinct NUMA nodes",
+                fix="name each node once, like (0, 1)",
+                code="invalid-nodes",
+            )
+        for node in self.nodes:
+            check_amount(f"NUMA node of {self.id}", node, most=MOST_NODES - 1)
 
     @property
     def migratable(self) -> bool:

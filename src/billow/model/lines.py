@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from billow.errors import Invalid
-from billow.model.spelling import wrong
 
 Value = TypeVar("Value")
 
@@ -132,21 +131,19 @@ def _line(number: int, raw: Sequence[str], plain: frozenset[str]) -> Line:
     for word in raw:
         key, equals, value = word.partition("=")
         if not equals or '"' in key or raw[0] in plain:
-            words.append(line.located(lambda word=word: _unquoted(word)))  # type: ignore[misc]
+            words.append(_unquoted(word, line) if '"' in word else word)
         elif key in options:
             raise line.wrong(f"{key!a} stands twice", "write it once")
         else:
-            options[key] = line.located(lambda value=value: _unquoted(value))  # type: ignore[misc]
+            options[key] = _unquoted(value, line) if '"' in value else value
     return Line(number, tuple(words), options)
 
 
-def _unquoted(word: str) -> str:
-    if '"' not in word:
-        return word
+def _unquoted(word: str, line: Line) -> str:
     try:
         text = json.loads(word)
     except ValueError:
         text = None
     if isinstance(text, str):
         return text
-    raise wrong(word, "a text in quotes", 'write "text", with \\" for a quote and \\\\ for \\')
+    raise line.wrong(f"{word[:60]!a} is not a text in quotes", 'write "text", with \\" for a quote')

@@ -34,7 +34,7 @@ from billow.model.spelling import (
 
 Value = TypeVar("Value")
 
-_KINDS = frozenset(Kind)
+_STATE = word_reader(State)
 _KEYWORDS = ("shape", "group", "host", *Kind, "link", "fact", "gap")
 _NODE = re.compile(r"(?:([0-9]{1,2})x)?\(([^()]*)\)", re.ASCII)
 _HOST_FORM = "host ID nodes=2x(44,180GiB,huge=64GiB,gpus=1) [rack=R] [zone=Z] [traits=A,B] ..."
@@ -123,9 +123,9 @@ class _Reading:
             )
         values = _read_options(line, line.options, INSTANCE_OPTIONS)
         values.update(shape=self._shapes[shape], kind=Kind(line.keyword))
-        hosts = [line.located(lambda each=each: read_place(each)) for each in ranged(line, place)]  # type: ignore[misc]
+        hosts = [_read_at(line, read_place, each) for each in ranged(line, place)]
         default = State.RUNNING if hosts[0][0] else State.REQUESTED
-        values["state"] = line.located(lambda: word_reader(State)(state[0])) if state else default
+        values["state"] = _read_at(line, _STATE, state[0]) if state else default
         for each, (host, nodes) in zip(ranged(line, name), cycle(hosts)):
             self._add(line, {**values, "id": each, "host": host, "nodes": nodes})
 
@@ -158,8 +158,8 @@ class _Reading:
 def _read_options(
     line: Line, options: Mapping[str, str], known: Iterable[Option]
 ) -> dict[str, Any]:
-    by_key = {option.key: option for option in known}
     values: dict[str, Any] = {}
+    by_key = {option.key: option for option in known} if options else {}
     for key, text in options.items():
         option = by_key.get(key)
         if option is None:
@@ -175,6 +175,13 @@ def _read_option(line: Line, option: Option, text: str) -> object:
         return option.read(text)
     except Invalid as error:
         raise line.wrong(f"{option.key}: {error.brief}", error.fix) from None
+
+
+def _read_at(line: Line, read: Callable[[str], Value], text: str) -> Value:
+    try:
+        return read(text)
+    except Invalid as error:
+        raise line.wrong(error.brief, error.fix) from None
 
 
 def _twice(line: Line, name: str) -> Invalid:
