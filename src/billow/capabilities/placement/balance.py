@@ -7,10 +7,10 @@ when hosts are compared, so that an instance changes it for its zone and rack in
 
 import numpy as np
 
-from billow.capabilities.placement.cells import Cells
+from billow.capabilities.placement.cells import Cells, Rows
 from billow.capabilities.placement.policy import PlacementPolicy, Strategy
 from billow.capabilities.placement.scene import Scene
-from billow.model.resources import CPU, GPU, FloatArray, IntArray, RowArray
+from billow.model.resources import CPU, HUGE, MEMORY, FloatArray, IntArray, RowArray
 from billow.model.shape import Shape
 
 
@@ -57,17 +57,16 @@ class _Scope:
         self._domain = np.repeat(np.arange(len(begins)), np.diff([*begins, len(codes)])).tolist()
         cpu, memory = policy.cpu_weight, policy.memory_weight
         whole = (cpu + memory) or 1.0
-        serving = scene.pool.hosts.schedulable[:, None]
         starts = cells.starts[begins]
-        free = _sums(np.where(serving, scene.draft.free_hosts, 0)[cells.order], starts)
-        total = _sums(np.where(serving, scene.sellable, 0)[cells.order], starts)
-        self._cpu_value = _values(total[:, 0], weight * cpu / whole)
-        self._memory_value = _values(total[:, 1], weight * memory / whole)
+        free = _sums(scene, scene.draft.free_hosts, cells, starts)
+        total = _sums(scene, scene.sellable, cells, starts)
+        value = np.array([cpu, memory]) * weight / whole / np.maximum(total, 1)
+        self._cpu_value: list[float] = value[:, 0].tolist()
+        self._memory_value: list[float] = value[:, 1].tolist()
         self._cpu: list[int] = free[:, 0].tolist()
         self._memory: list[int] = free[:, 1].tolist()
-        self.term: FloatArray = np.zeros(len(codes), dtype=np.float64)
-        for domain in range(len(begins)):
-            self._refresh(domain)
+        shares = (free * value).sum(axis=1)
+        self.term: FloatArray = np.repeat(shares, np.diff([*begins, len(codes)]))
 
     def enter(self, cell: int, shape: Shape, sign: int) -> None:
         domain = self._domain[cell]
@@ -89,13 +88,10 @@ def _pairs(cells: Cells) -> RowArray:
     return np.append(0, np.cumsum(fresh)).astype(np.int32)
 
 
-def _sums(amounts: IntArray, starts: IntArray) -> IntArray:
-    """Add CPU, and memory of both kinds, from each start to the next: `(domains, 2) int64`."""
-    by_domain = np.add.reduceat(amounts, starts, axis=0)
-    memory = by_domain[:, CPU + 1 : GPU].sum(axis=1)
-    return np.stack([by_domain[:, CPU], memory], axis=1)
-
-
-def _values(total: IntArray, weight: float) -> list[float]:
-    """Return what one unit that is left is worth in each domain."""
-    return [weight / amount if amount else 0.0 for amount in total.tolist()]
+def _sums(scene: Scene, amounts: IntArray, cells: Cells, starts: Rows) -> IntArray:
+    """Add CPU, and memory of both kinds, of hosts in service by domain: `(domains, 2) int64`."""
+    serving = scene.pool.hosts.schedulable
+    columns = (amounts[:, CPU], amounts[:, MEMORY] + amounts[:, HUGE])
+    return np.stack(
+        [np.add.reduceat((column * serving)[cells.order], starts) for column in columns], axis=1
+    )

@@ -24,14 +24,15 @@ class Filter:
         name: Stable, for programs and tests.
         reason: What is said of hosts that do not pass.
         passes: Which hosts pass; it may return all.
-        fix: What would help when this alone rules hosts out; `{hosts}` stands for their number and
-            names.
+        fix: What would help when this alone rules hosts out; `{hosts}` stands for those hosts.
+        implied: Whether a host that fails it can never have room, so that only words need it.
     """
 
     name: str
     reason: Callable[[Need], str]
     passes: Callable[[Scene, Need], BoolArray]
     fix: Callable[[Need], str]
+    implied: bool = False
 
 
 def steps(scene: Scene, need: Need) -> Iterator[tuple[Filter, BoolArray]]:
@@ -41,10 +42,11 @@ def steps(scene: Scene, need: Need) -> Iterator[tuple[Filter, BoolArray]]:
 
 
 def suitable(scene: Scene, need: Need) -> BoolArray:
-    """Return which hosts pass all filters: `(hosts,) bool`."""
+    """Return which hosts pass all filters that room does not imply: `(hosts,) bool`."""
     good = np.ones(len(scene.pool.hosts), dtype=np.bool_)
-    for _, passing in steps(scene, need):
-        good &= passing
+    for step in FILTERS:
+        if not step.implied:
+            good &= step.passes(scene, need)
     return good
 
 
@@ -151,8 +153,15 @@ FILTERS: tuple[Filter, ...] = (
         lambda need: f"with fewer than {need.shape.gpus} GPUs",
         _gpus,
         lambda _: "ask for fewer GPUs: {hosts} would fit",
+        implied=True,
     ),
-    Filter("size", _size, _large_enough, lambda _: "choose a smaller shape: {hosts} would fit"),
+    Filter(
+        "size",
+        _size,
+        _large_enough,
+        lambda _: "choose a smaller shape: {hosts} would fit",
+        implied=True,
+    ),
     Filter(
         "dedicated",
         lambda _: "sells its CPUs more than once",

@@ -27,7 +27,7 @@ class Left(Generic[Column]):
 
     Attributes:
         free: By resource.
-        inverse: 1 / what may be sold, by resource; 0 where there is none.
+        inverse: 1 / what may be sold, by resource.
         nodes, node_inverse: The same by NUMA node; a node that a host does not have has -1 CPU.
         in_the_way: Instances that must not be there: any beside bare metal, bare metal beside any.
         has_gpu: 1 where the host has a GPU, used or not.

@@ -28,24 +28,20 @@ class Scene:
 
     Attributes:
         draft: The judge of capacity and group rules.
-        occupants: Instances on each host, `(hosts,) int64`.
-        whole: Bare-metal instances on each host, `(hosts,) int64`.
+        sellable: What each host may sell in all, `(hosts, RESOURCES) int64`.
         changes: Rows of the hosts that changed, oldest first.
     """
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.draft = Draft(pool)
-        ours = pool.instances
-        placed = ours.host != NOWHERE
-        self.occupants = _counts(ours.host[placed], len(pool.hosts))
-        bare = placed & (ours.kind == _BARE_METAL)
-        self.whole = _counts(ours.host[bare], len(pool.hosts))
         self.changes: list[int] = []
-        self.sellable: IntArray = pool.hosts.sellable.sum(axis=1)
+        self.sellable: IntArray = pool.free + pool.reserved
         self._inverse = _inverse(self.sellable)
         self._has_gpu = (self.sellable[:, GPU] > 0).astype(np.float64)
         self._node_count: list[int] = pool.hosts.node_count.tolist()
+        self._bare_metal = self._counts(bare_metal=True)
+        self._everyone: IntArray | None = None
 
     @cached_property
     def _node_inverse(self) -> FloatArray:
@@ -87,7 +83,7 @@ class Scene:
             inverse=self._inverse[host].tolist(),
             nodes=nodes,
             node_inverse=node_inverse,
-            in_the_way=float((self.occupants if whole else self.whole)[host]),
+            in_the_way=float(self._in_the_way(whole=whole)[host]),
             has_gpu=float(self._has_gpu[host]),
         )
 
@@ -105,7 +101,7 @@ class Scene:
             inverse=_columns(self._inverse[rows]),
             nodes=nodes,
             node_inverse=node_inverse,
-            in_the_way=(self.occupants if whole else self.whole)[rows].astype(np.float64),
+            in_the_way=self._in_the_way(whole=whole)[rows].astype(np.float64),
             has_gpu=self._has_gpu[rows],
         )
 
@@ -113,20 +109,31 @@ class Scene:
         bare = self.pool.instances.kind[instance] == _BARE_METAL
         for host, change in ((source, -1), (target, 1)):
             if host != NOWHERE:
-                self.occupants[host] += change
                 self.changes.append(host)
+                if self._everyone is not None:
+                    self._everyone[host] += change
                 if bare:
-                    self.whole[host] += change
+                    self._bare_metal[host] += change
 
+    def _in_the_way(self, *, whole: bool) -> IntArray:
+        """Return how many instances of each host keep a request from it, `(hosts,) int64`."""
+        if not whole:
+            return self._bare_metal
+        if self._everyone is None:
+            self._everyone = self._counts(bare_metal=False)
+        return self._everyone
 
-def _counts(hosts: npt.NDArray[np.int32], count: int) -> IntArray:
-    return np.bincount(hosts, minlength=count).astype(np.int64)
+    def _counts(self, *, bare_metal: bool) -> IntArray:
+        counted = self.draft.host != NOWHERE
+        if bare_metal:
+            counted &= self.pool.instances.kind == _BARE_METAL
+        hosts = self.draft.host[counted]
+        return np.bincount(hosts, minlength=len(self.pool.hosts)).astype(np.int64)
 
 
 def _inverse(amounts: IntArray) -> FloatArray:
-    """Return 1 / amount, 0 where there is none."""
-    inverse: FloatArray = np.zeros(amounts.shape, dtype=np.float64)
-    np.divide(1.0, amounts, out=inverse, where=amounts > 0)
+    """Return 1 / amount; 1 where there is none, since nothing of nothing is left there."""
+    inverse: FloatArray = 1.0 / np.maximum(amounts, 1)
     return inverse
 
 

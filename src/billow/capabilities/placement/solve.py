@@ -135,7 +135,7 @@ def ordered(pool: Pool, rows: IntArray) -> Sequence[int]:
 
 def _sizes(pool: Pool) -> FloatArray:
     """Return the largest share of the pool that each shape takes, `(shapes,) float64`, below 1."""
-    total = np.maximum(pool.hosts.sellable.sum(axis=(0, 1)), 1)
+    total = np.maximum((pool.free + pool.reserved).sum(axis=0), 1)
     shares: FloatArray = (pool.demand / total).max(axis=1, initial=0.0)
     return np.minimum(shares, 1.0)
 
