@@ -18,6 +18,7 @@ from billow.model.action import (
 )
 from billow.model.ask import Ask, AskVerb
 from billow.model.instance import Instance, nodes_of
+from billow.model.instances import NOWHERE
 from billow.model.kinds import Power, State
 from billow.model.plan import Proposal, Rejection
 from billow.model.pool import Pool
@@ -106,7 +107,8 @@ def _nodes_for(pool: Pool, instance: Instance, ask: Ask) -> tuple[int, ...]:
     grown = pool.with_shapes([ask.shape])
     draft = Draft(grown)
     row, host = grown.instance_row(instance.id), grown.host_row(instance.host)
-    draft.shape[row] = grown.shapes.index(ask.shape)
+    draft.assign(row, NOWHERE)
+    draft.reshape(row, grown.shapes.index(ask.shape))
     mask = node_mask(draft, row, host)
     if mask is None:
         raise Blocked(
