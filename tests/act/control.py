@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A controller over a simulated world and a real store, that can be made to die at any journal write."""
+"""A controller over a simulated world and a real store; it can die at any journal write."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from billow.act.clock import SystemClock
 from billow.act.guard import World
@@ -40,12 +40,12 @@ class MortalJournal:
         self.writes = 0
         self.dead = False
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - it stands in for a whole protocol
         method = getattr(self._store, name)
         return self._counted(method) if name in WRITES else method
 
     def _counted(self, method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        async def write(*args: Any, **kwargs: Any) -> None:
+        async def write(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
             self.writes += 1
             last = self.writes == self._at
             if self.dead or (last and not self._after):
@@ -97,7 +97,7 @@ class Lab:
         self.store: Store
         self._count = 0
 
-    async def __aenter__(self) -> "Lab":
+    async def __aenter__(self) -> Self:
         self.store = await Store.open(self.url)
         # A death is an exception that nobody is there to catch: that is what it stands for.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A controller that dies at any journal write leaves nothing lost, nothing twice, and a run that ends."""
+"""A death at any journal write leaves nothing lost, nothing twice, and a run that ends."""
 
 import asyncio
 import contextlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One plan of many wishes: precedence, protection, limits, and words that do not change by accident."""
+"""One plan of many wishes: precedence, protection, limits, and words fixed by tests."""
 
 from dataclasses import replace
 
