@@ -92,6 +92,11 @@ class Billow:
         ]
 
     @property
+    def clock(self) -> Clock:
+        """The only source of time."""
+        return self._clock
+
+    @property
     def leading(self) -> bool:
         """Whether this controller is the one that writes."""
         return self._writer.held
