@@ -35,7 +35,8 @@ def in_fresh_process(code: str, *arguments: str) -> tuple[dict[str, float], floa
         The object, and the most memory that the process held, MiB. It is read from the process's own
         VmHWM: `ru_maxrss` would also count what its parent held when it was started.
     """
-    tail = "\nprint(*(l.split()[1] for l in open('/proc/self/status') if l[:5] == 'VmHWM'))"
+    status = "open('/proc/self/status')"
+    tail = f"\nprint(*(line.split()[1] for line in {status} if line[:5] == 'VmHWM'))"
     done = subprocess.run(
         [sys.executable, "-c", code + tail, *arguments],
         check=True,
