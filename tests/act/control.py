@@ -10,6 +10,8 @@ from billow.act.clock import SystemClock
 from billow.act.guard import World
 from billow.act.lease import Writer
 from billow.engines.sim.engine import SimEngine
+from billow.engines.sim.script import Script
+from billow.engines.sim.setting import Setting
 from billow.engines.sim.world import World as SimWorld
 from billow.loop import Loop, Wish
 from billow.model.action import Action
@@ -90,8 +92,10 @@ class Controller:
 class Lab:
     """A simulated world, a store on disk, and controllers that come and go."""
 
-    def __init__(self, pool: Pool, folder: Path, limits: Limits | None = None) -> None:
-        self.sim = SimWorld(pool, speed=SPEED)
+    def __init__(
+        self, pool: Pool, folder: Path, limits: Limits | None = None, faults: str = ""
+    ) -> None:
+        self.sim = SimWorld(pool, Setting(script=Script.parse(faults), speed=SPEED))
         self.url = f"sqlite:///{folder / 'billow.db'}"
         self.limits = limits or Limits()
         self.store: Store
