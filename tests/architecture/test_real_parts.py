@@ -25,7 +25,8 @@ def suite(tmp_path: Path) -> Path:
     """Return a folder with two small tests under this project's own conftest and settings."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "tests").mkdir()
-    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path / "tests")
+    for shared in (ROOT / "tests").glob("*.py"):
+        shutil.copy(shared, tmp_path / "tests")
     (tmp_path / "tests" / "test_small.py").write_text(TESTS)
     return tmp_path
 
