@@ -66,6 +66,14 @@ class Board:
         start, end = self._cells.start[cell : cell + 2]
         return int(self._cells.order[start + int(self.scores[start:end].argmax())])
 
+    def pick_among(self, term: FloatArray, open_hosts: BoolArray) -> int | None:
+        """Return the row of the best of the hosts in `(hosts,) bool`, or None. Linear in hosts."""
+        self._refresh()
+        total = self.scores + term[self._cells.of]
+        total[~open_hosts[self._cells.order]] = NO_ROOM
+        position = int(total.argmax())
+        return None if total[position] == NO_ROOM else int(self._cells.order[position])
+
     def nodes_on(self, host: int) -> int:
         """Return the mask of the NUMA nodes to take on a host that fits; 0 when it floats."""
         if not self._judge.width:

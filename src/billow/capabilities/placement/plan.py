@@ -113,7 +113,7 @@ class _Batch:
         self._policy = policy
         self._rows = ordered(pool, requests(pool))
         self._placer = Placer(pool, policy)
-        self._spots = [self._placer.place(row) for row in self._rows]
+        self._spots = self._placer.place_all(self._rows)
 
     def actions(self) -> Iterator[Place]:
         """Yield what is placed, in the order in which it was."""

@@ -62,6 +62,12 @@ class Scene:
         self._moved(instance, was, host)
         return True
 
+    def undo(self, instance: int) -> None:
+        """Take back the last `assign`, which was of this instance (row)."""
+        left = self.draft.where(instance)[0]
+        self.draft.undo()
+        self._moved(instance, left, self.draft.where(instance)[0])
+
     def left_by_all(self, *, numa: bool, whole: bool) -> Left[FloatArray]:
         """Return what every host has left; NUMA nodes only when asked for."""
         return self._left(slice(None), numa=numa, whole=whole)

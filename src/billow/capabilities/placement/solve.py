@@ -7,8 +7,9 @@ the last word on room and groups.
 Pure: no I/O, no clock, no dice; ties are broken by order, so the same pool gives the same answer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -24,7 +25,10 @@ from billow.capabilities.placement.scene import Scene
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Kind, Rule, State, code_of
 from billow.model.pool import Pool
-from billow.model.resources import FloatArray, IntArray
+from billow.model.resources import BoolArray, FloatArray, IntArray, RowArray
+
+GANG_TRIES: Final = 8
+"""Hosts, racks or zones that are tried for an affinity group before its members go one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,69 @@ class Placer:
             closed = Closed(closed.hosts | {host}, closed.cells, closed.only)
         return None
 
-    def forget(self, instance: int) -> None:
-        """Let go of the scores of this instance's class; they are made anew when needed."""
-        self._boards.pop(self._key(instance), None)
+    def place_all(self, instances: Sequence[int]) -> list[Spot | None]:
+        """Put instances (rows) on hosts in this order; members of a new affinity group together."""
+        spots: list[Spot | None] = []
+        for gang in self._gangs(instances):
+            spots += (self._place_gang(gang) if gang[1:] else None) or map(self.place, gang)
+        return spots
+
+    def _gangs(self, instances: Sequence[int]) -> Iterator[list[int]]:
+        """Yield neighbours of one affinity group that nobody is in yet; all others alone."""
+        gang: list[int] = []
+        for instance in instances:
+            circle = self.scene.draft.circle(instance)
+            if gang and circle is not self.scene.draft.circle(gang[0]):
+                yield gang
+                gang = []
+            gang.append(instance)
+            if circle is None or circle.group.rule is not Rule.AFFINITY or circle.others(instance):
+                yield gang
+                gang = []
+        if gang:
+            yield gang
+
+    def _place_gang(self, gang: list[int]) -> list[Spot | None] | None:
+        """Put all members in one domain; None, with nothing changed, when none has room for all."""
+        circle = self.scene.draft.circle(gang[0])
+        if circle is None or not len(self._cells):
+            return None
+        open_hosts = self._roomy(circle.domains, gang)
+        for _ in range(GANG_TRIES):
+            host = self._board(gang[0]).pick_among(self._balance.term, open_hosts)
+            if host is None:
+                return None
+            spots = self._place_beside(gang, host)
+            if spots is not None:
+                return spots
+            open_hosts &= circle.domains != circle.domains[host]
+        return None
+
+    def _place_beside(self, gang: list[int], host: int) -> list[Spot | None] | None:
+        """Put the first member on a host and the others where its rule lets them; all or none."""
+        spot = Spot(host, self._board(gang[0]).nodes_on(host))
+        spots: list[Spot | None] = []
+        placed = self._assign(gang[0], spot)
+        while placed:
+            spots.append(spot)
+            if len(spots) == len(gang):
+                return spots
+            found = self.place(gang[len(spots)])
+            placed, spot = found is not None, found or spot
+        for member in reversed(gang[: len(spots)]):
+            self._take_back(member)
+        return None
+
+    def _roomy(self, domains: RowArray, gang: list[int]) -> BoolArray:
+        """Return the hosts in whose domain is room in total for a gang: `(hosts,) bool`."""
+        ours = self.scene.pool
+        total = ours.demand[ours.instances.shape[gang]].sum(axis=0)
+        free = np.maximum(self.scene.draft.free_hosts, 0)
+        roomy = np.ones(len(domains), dtype=np.bool_)
+        for resource, amount in enumerate(total.tolist()):
+            if amount:
+                roomy &= np.bincount(domains, weights=free[:, resource])[domains] >= amount
+        return roomy
 
     def _assign(self, instance: int, spot: Spot) -> bool:
         was = self.scene.draft.where(instance)[0]
@@ -80,6 +144,12 @@ class Placer:
         if was != NOWHERE:
             self._balance.enter(self._cell(was), shape, -1)
         return True
+
+    def _take_back(self, instance: int) -> None:
+        host = self.scene.draft.where(instance)[0]
+        self.scene.undo(instance)
+        shape = self.scene.pool.shapes[self.scene.pool.instances.shape[instance]]
+        self._balance.enter(self._cell(host), shape, -1)
 
     def _cell(self, host: int) -> int:
         return self._cells.of[int(self._cells.position[host])]
@@ -140,13 +210,13 @@ def _sizes(pool: Pool) -> FloatArray:
     return np.minimum(shares, 1.0)
 
 
-def _affine(pool: Pool) -> "np.typing.NDArray[np.bool_]":
+def _affine(pool: Pool) -> BoolArray:
     """Return which group codes are affinity groups, `(groups,) bool`."""
     affine = {group.name for group in pool.groups if group.rule is Rule.AFFINITY}
     return np.array([name in affine for name in pool.instances.group.categories], dtype=np.bool_)
 
 
-def _raise_to_first(gang: "np.typing.NDArray[np.int32]", value: FloatArray) -> None:
+def _raise_to_first(gang: RowArray, value: FloatArray) -> None:
     """Give every member of a gang (code, -1 for none) the highest value among them."""
     members = gang >= 0
     if members.any():
