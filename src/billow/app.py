@@ -289,7 +289,9 @@ async def open_billow(settings: Settings, *, clock: Clock | None = None) -> Bill
     engine: Engine = await import_module(ENGINES[settings.engine]).open_engine(
         settings, time_source
     )
-    billow = Billow(settings, store, engine, Keeper(store, time_source), time_source)
+    keeper = Keeper(store, time_source)
+    await keeper.bootstrap(settings.state_dir / "token")
+    billow = Billow(settings, store, engine, keeper, time_source)
     await billow.begin()
     return billow
 
