@@ -7,7 +7,8 @@ from billow.model.plan import Plan, Step
 from billow.model.pool import Pool
 from billow.model.run import Run
 from billow.plan.replay import replay
-from billow.store import Lease, Store
+from billow.ports import Lease
+from billow.store import Store
 
 
 def a_pool(hosts: int = 3) -> Pool:

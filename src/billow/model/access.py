@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may do what, and the token that shows who asks: the nouns that identity and the store share.
+"""Who may do what, and what shows who asks: the nouns that identity and the store share.
 
-No secret is held here: of a token only its SHA-256 is known once it has been handed out.
+Of a token only its SHA-256 is known once it has been handed out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -50,3 +50,18 @@ class Token:
     def good(self, now: float) -> bool:
         """Return whether it opens anything at that time."""
         return not self.revoked_at and (not self.expires_at or now < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """What signs the cookies of sessions, for a time.
+
+    Attributes:
+        number: Rises with each new key.
+        secret: 32 random bytes.
+        created_at: Seconds since the epoch.
+    """
+
+    number: int
+    secret: bytes = field(repr=False)
+    created_at: float

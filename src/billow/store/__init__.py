@@ -6,8 +6,7 @@ gives back; it decides nothing.
 """
 
 from billow.store.idempotency import Answer
-from billow.store.lease import Lease
 from billow.store.plans import PlanRow, PlanStatus
 from billow.store.store import Store
 
-__all__ = ["Answer", "Lease", "PlanRow", "PlanStatus", "Store"]
+__all__ = ["Answer", "PlanRow", "PlanStatus", "Store"]

@@ -6,34 +6,18 @@ it too early or be taken over too late, but never write beside another: each jou
 fences in its own transaction. A holder's name proves nothing; the fence does.
 """
 
-from dataclasses import dataclass
-
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billow.errors import Invalid, Leased
+from billow.ports import Lease
 from billow.store.database import Database
 from billow.store.tables import CONTROLLER, leases
 from billow.store.text import storable
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to carry plans out.
-
-    Attributes:
-        holder: Who has it, unique per process; empty when nobody has.
-        fence: Rises by one at each change of holder; an engine and the journal refuse older ones.
-        until: When others may take it, seconds since the epoch.
-    """
-
-    holder: str
-    fence: int
-    until: float
-
-
 class Leases:
-    """The lease as rows of one database."""
+    """The lease as a row of one database; it is `billow.ports.Leases`."""
 
     _database: Database
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billow.errors import NotFound
-from billow.model.access import Role, Token
+from billow.model.access import Role, SessionKey, Token
 from billow.store.database import Database
 from billow.store.rows import AnyRow
 from billow.store.tables import session_keys, tokens
@@ -21,15 +21,25 @@ class Tokens:
 
     _database: Database
 
-    async def add_token(self, token: Token, *, first: bool = False) -> bool:
-        """Keep a new token; with `first`, only where there is none. Return whether it was kept."""
+    async def add_token(self, token: Token) -> None:
+        """Keep a new token."""
+
+        async def add(connection: AsyncConnection) -> None:
+            await connection.execute(insert(tokens).values(_row(token)))
+
+        await self._database.write(add)
+
+    async def add_first_admin(self, token: Token) -> bool:
+        """Keep a new token if no admin's is good at its creation; return whether it was kept."""
+        live = or_(tokens.c.expires_at == 0, tokens.c.expires_at > token.created_at)
+        admins = select(tokens.c.id).where(
+            tokens.c.role == Role.ADMIN.value, tokens.c.revoked_at == 0, live
+        )
 
         async def add(connection: AsyncConnection) -> bool:
-            count = select(func.count()).select_from(tokens)
-            if first and await connection.scalar(count):
+            if (await connection.execute(admins)).first() is not None:
                 return False
-            row = asdict(token) | {"name": storable(token.name), "role": token.role.value}
-            await connection.execute(insert(tokens).values(row))
+            await connection.execute(insert(tokens).values(_row(token)))
             return True
 
         return await self._database.write(add)
@@ -71,14 +81,17 @@ class Tokens:
 
         await self._database.write(mark)
 
-    async def session_keys(self) -> dict[int, tuple[bytes, float]]:
-        """Return each session key by its number, with the time it was made."""
+    async def session_key(self, number: int = 0) -> SessionKey | None:
+        """Return a session key, or the newest for 0; None when it is gone."""
+        query = select(session_keys).order_by(session_keys.c.number.desc())
+        if number:
+            query = query.where(session_keys.c.number == number)
         async with self._database.read() as connection:
-            rows = await connection.execute(select(session_keys))
-            return {row.number: (bytes(row.secret), row.created_at) for row in rows}
+            row = (await connection.execute(query)).first()
+        return None if row is None else SessionKey(row.number, bytes(row.secret), row.created_at)
 
     async def add_session_key(self, secret: bytes, at: float, *, drop_before: float) -> None:
-        """Add a session key and drop those made before a time."""
+        """Add a session key and drop those made before a time: their sessions end."""
 
         async def add(connection: AsyncConnection) -> None:
             old = delete(session_keys).where(session_keys.c.created_at < drop_before)
@@ -91,6 +104,10 @@ class Tokens:
         async with self._database.read() as connection:
             row = (await connection.execute(select(tokens).where(condition))).first()
         return None if row is None else _token(row)
+
+
+def _row(token: Token) -> dict[str, Any]:
+    return asdict(token) | {"name": storable(token.name), "role": token.role.value}
 
 
 def _token(row: AnyRow) -> Token:
