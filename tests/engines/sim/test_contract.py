@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine contract on the simulator."""
 
+from pathlib import Path
+
 import pytest
 
 from billow.engines.sim.engine import VERBS, SimEngine
@@ -21,7 +23,8 @@ class SimStand(EngineStand):
         self.clock = VirtualClock()
         self.first, self.second = "h1", "h2"
         hosts = [Host(name, (Node(16_000, 65_536),)) for name in (self.first, self.second)]
-        self.world = World.of(Pool.build(hosts))
+        self.pool = Pool.build(hosts)
+        self.world = World.of(self.pool)
 
     async def open(self) -> SimEngine:
         return SimEngine(self.world, self.clock)
@@ -36,6 +39,17 @@ class SimStand(EngineStand):
         return Shape("vast", 1000, 65_537)
 
 
+class KeptStand(SimStand):
+    """The same hosts in a file; each engine object reads it for itself, as a process would."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    async def open(self) -> SimEngine:
+        return SimEngine.open(lambda: self.pool, self.clock, state_path=self._path)
+
+
 class TestSimInMemory(EngineContract):
     """A world in memory that several engine objects share."""
 
@@ -45,3 +59,14 @@ class TestSimInMemory(EngineContract):
     def stand(self) -> SimStand:
         """Build a world."""
         return SimStand()
+
+
+class TestSimOnDisk(EngineContract):
+    """A world in a file, read by every engine object for itself."""
+
+    verbs = VERBS
+
+    @pytest.fixture
+    def stand(self, tmp_path: Path) -> KeptStand:
+        """Name a file."""
+        return KeptStand(tmp_path / "sim" / "world.log")

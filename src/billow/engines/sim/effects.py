@@ -35,6 +35,8 @@ def achieve(ground: Ground, action: Action) -> None:
             wanted = replace(
                 action.instance, host=action.host, nodes=action.nodes, state=State.RUNNING
             )
+            if action.group is not None:
+                ground.put_group(action.group)
             ground.put(wanted)
         case Migrate():
             there = _instance(ground, action.instance)

@@ -6,13 +6,17 @@ that dies changes nothing of what is under way in it, as with a real cloud. This
 decide what happens.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, Self
 
 from billow.engines.sim.fold import kept
+from billow.engines.sim.keep import KeptWorld
 from billow.engines.sim.operation import Operation
+from billow.engines.sim.setting import Setting
 from billow.engines.sim.world import World
-from billow.errors import BillowError
+from billow.errors import BillowError, Lost, Unavailable
 from billow.model.action import (
     Action,
     Cordon,
@@ -38,15 +42,70 @@ _LEAST_S = 1e-6
 """What a clock near today's epoch can still tell apart, several times over."""
 
 
+class Source(Protocol):
+    """Where an engine finds its world: in memory, or kept on disk."""
+
+    def look(self, clock_now: float) -> World:
+        """Return the world as it is at a moment of the clock. Raises Unavailable."""
+
+    def submit(self, action: Action, fence: int, clock_now: float) -> Operation:
+        """Submit an action to it. Raises Leased, Refused, Unavailable."""
+
+
+class InMemory:
+    """A world that lives as long as this object; several engines may share it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def look(self, clock_now: float) -> World:
+        """Return the world as it is at a moment of the clock."""
+        return self._world.look(clock_now)
+
+    def submit(self, action: Action, fence: int, clock_now: float) -> Operation:
+        """Submit an action to it. Raises Leased, Refused."""
+        return self._world.look(clock_now).submit(action, fence)
+
+
 class SimEngine:
     """A window on a simulated world; fulfils `billow.ports.Engine`.
 
     Several engines may share one world: that is what a second controller looks like.
     """
 
-    def __init__(self, world: World, clock: Clock) -> None:
+    @classmethod
+    def open(
+        cls,
+        pool: Callable[[], Pool],
+        clock: Clock,
+        *,
+        state_path: Path | None = None,
+        setting: Setting | None = None,
+    ) -> Self:
+        """Find the world that is kept in a file, or begin one with a pool.
+
+        Does I/O when there is a file.
+
+        Args:
+            pool: Asked only when a world begins.
+            clock: The time that the world goes with.
+            state_path: The world's file; without one it lives in memory.
+            setting: Timing, faults, load and pace.
+
+        Raises:
+            Invalid: the file is damaged, or the script names an unknown host.
+            Unavailable: the file cannot be written.
+        """
+        laws = setting or Setting()
+        if state_path is None:
+            return cls(World(pool(), laws), clock)
+        kept_world = KeptWorld(state_path, laws)
+        kept_world.open(pool, clock.now())
+        return cls(kept_world, clock)
+
+    def __init__(self, world: World | Source, clock: Clock) -> None:
         """Look at a world whose time goes with a clock; the first look is the world's beginning."""
-        self._world = world
+        self._source = InMemory(world) if isinstance(world, World) else world
         self._clock = clock
 
     @property
@@ -60,55 +119,78 @@ class SimEngine:
         return VERBS
 
     async def sense(self) -> Pool:
-        """Return the pool as it is now; costs nothing when nothing changed."""
-        self._look()
-        return kept(self._world.pool(), taken_at=self._clock.now())
+        """Return the pool as it is now; costs nothing when nothing changed. Raises Unavailable."""
+        pool, taken_at = self._look().seen()
+        return kept(pool, taken_at=taken_at)
 
     async def blockers(self, action: Action) -> Sequence[Blocker]:
-        """Return why the world would refuse the action now."""
-        self._look()
-        return self._world.blockers(action)
+        """Return why the world would refuse the action now. Raises Unavailable."""
+        return self._look().blockers(action)
 
     async def perform(self, action: Action, *, fence: int) -> AsyncIterator[Progress]:
-        """Submit the action and yield how far it is until it has ended."""
-        self._look()
-        operation = self._world.submit(action, fence)
+        """Submit the action and yield how far it is until it has ended.
+
+        Raises:
+            Leased: the fence is older than one already seen.
+            Refused: it was not done and the world is as before.
+            Lost: the engine went away while it was under way, or the script lost the outcome.
+            Unavailable: the engine is away; nothing was begun.
+        """
+        known = action.id in self._look().operations
+        operation = self._source.submit(action, fence, self._clock.now())
         furthest = 0.0
         while operation.trace is Trace.RUNNING:
-            progress = self._progress(operation, furthest)
+            world = self._source.look(self._clock.now())
+            operation = world.operations[action.id]
+            progress = _progress(operation, world, furthest)
             furthest = progress.fraction
             yield progress
-            await self._clock.sleep(self._until_news(operation))
-            self._look()
+            await self._clock.sleep(_until_news(operation, world))
+            operation = self._watched(action)
         if operation.error is not None:
             raise _again(operation.error)
+        if operation.strike.lost and not known:
+            raise Lost(f"nobody heard what became of {action.name} of {action.subject}")
 
     async def find(self, action_id: str) -> Trace:
-        """Return what became of an action."""
-        self._look()
-        operation = self._world.operations.get(action_id)
+        """Return what became of an action. Raises Unavailable."""
+        operation = self._look().operations.get(action_id)
         return Trace.UNKNOWN if operation is None else operation.trace
 
     async def aclose(self) -> None:
         """Let go; the world goes on."""
 
-    def _look(self) -> None:
-        self._world.look(self._clock.now())
+    def _look(self) -> World:
+        world = self._source.look(self._clock.now())
+        if world.away:
+            raise Unavailable("the simulated cloud does not answer", fix="try again later")
+        return world
 
-    def _until_news(self, operation: Operation) -> float:
-        """Return the clock's seconds until the next report or the operation's end."""
-        world = self._world
-        left_s = (operation.due - world.now) / world.speed
-        return min(max(left_s, 0.0) + _LEAST_S, world.timing.report_s)
+    def _watched(self, action: Action) -> Operation:
+        """Return an operation under way, looked up anew: the world may have been read again."""
+        try:
+            return self._look().operations[action.id]
+        except Unavailable as gone:
+            raise Lost(
+                f"the simulated cloud went away during {action.name} of {action.subject}",
+                fix="ask again what became of it",
+            ) from gone
 
-    def _progress(self, operation: Operation, least: float) -> Progress:
-        """Return how far it is, in the clock's seconds, never less than was said before."""
-        progress = operation.progress(self._world.now)
-        return replace(
-            progress,
-            fraction=max(progress.fraction, least),
-            left_s=progress.left_s / self._world.speed,
-        )
+
+def _until_news(operation: Operation, world: World) -> float:
+    """Return the clock's seconds until the next report or the operation's end."""
+    left_s = (operation.due - world.now) / world.speed
+    return min(max(left_s, 0.0) + _LEAST_S, world.setting.timing.report_s)
+
+
+def _progress(operation: Operation, world: World, least: float) -> Progress:
+    """Return how far it is, in the clock's seconds, never less than was said before."""
+    progress = operation.progress(world.now)
+    return replace(
+        progress,
+        fraction=max(progress.fraction, least),
+        left_s=progress.left_s / world.speed,
+    )
 
 
 def _again(error: BillowError) -> BillowError:

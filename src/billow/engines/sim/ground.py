@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from billow.engines.sim.fold import folded
+from billow.model.group import Group
 from billow.model.host import Host
 from billow.model.instance import Instance
 from billow.model.pool import Pool
@@ -51,9 +52,13 @@ class Ground:
         """Return a shape that was ever seen in this world, or None."""
         return self._shapes.get(name)
 
-    def has_group(self, name: str) -> bool:
-        """Return whether instances may name this group."""
-        return self._pool.group(name) is not None
+    def group(self, name: str) -> Group | None:
+        """Return a group, or None."""
+        return self._pool.group(name)
+
+    def put_group(self, group: Group) -> None:
+        """Let there be a group. Raises Invalid when there is another one of its name."""
+        self._pool = self._pool.with_groups([group])
 
     def residents(self, host: str) -> list[str]:
         """Return the instances on a host, sorted."""

@@ -6,6 +6,7 @@ It enforces what a real cloud's hosts enforce (room, power, architecture), not w
 hide it in tests.
 """
 
+import math
 from collections.abc import Iterator
 
 from billow.engines.sim.ground import Ground
@@ -24,6 +25,7 @@ from billow.model.action import (
     Stop,
     Uncordon,
 )
+from billow.model.group import Group
 from billow.model.host import Host
 from billow.model.instance import Instance
 from billow.model.kinds import Health, Power, State
@@ -51,7 +53,7 @@ def _blockers(ground: Ground, action: Action) -> Iterator[Blocker]:
             yield from _powered(ground, action.host)
         case Stop():
             yield from _present(ground, action.instance, action.host)
-            if not action.grace_s >= 0:
+            if not 0 <= action.grace_s < math.inf:
                 yield Blocker("grace_s is not a number of seconds", "give 0 or more")
         case Delete():
             yield from _present(ground, action.instance, action.host)
@@ -82,10 +84,19 @@ def _place(ground: Ground, action: Place) -> Iterator[Blocker]:
         yield from _named(wanted.id)
     elif there.state is not State.REQUESTED:
         yield Blocker(f"instance {wanted.id} exists already", "choose another name")
-    if wanted.group and not ground.has_group(wanted.group):
-        yield Blocker(f"no group {wanted.group}", "declare the group first")
+    yield from _group(ground, wanted, action.group)
     yield from _shape(ground, wanted.shape)
     yield from _home(ground, wanted, action.host, action.nodes)
+
+
+def _group(ground: Ground, wanted: Instance, given: Group | None) -> Iterator[Blocker]:
+    known = ground.group(given.name if given else wanted.group)
+    if given is not None and known not in (None, given):
+        yield Blocker(f"group {given.name} differs from the pool's", "give it another name")
+    if given is not None and wanted.group != given.name:
+        yield Blocker(f"instance {wanted.id} is not in group {given.name}")
+    elif wanted.group and given is None and known is None:
+        yield Blocker(f"no group {wanted.group}", "declare the group first")
 
 
 def _migrate(ground: Ground, action: Migrate) -> Iterator[Blocker]:

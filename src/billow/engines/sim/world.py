@@ -1,35 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulated world: a deterministic function of its pool and of what was submitted when.
 
-Time passes only when somebody looks (`advance`), and looking never changes what happens: memory
-flows and ends fall due by the order of a queue of events, so the same submissions give the same
-world whoever watches, and a world that is replayed from its log is the same world. It must not read
-a clock or roll dice.
+Time passes only when somebody looks, and looking never changes what happens: whatever falls due is
+in a queue, so the same submissions give the same world whoever watches, and a world that is
+replayed from its log is the same world. It must not read a clock or roll dice.
 """
 
-import heapq
-import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from typing import Self
 
-from billow.engines.sim.effects import achieve
+from billow.engines.sim.agenda import Agenda
+from billow.engines.sim.course import Course
+from billow.engines.sim.effects import come_back, die
+from billow.engines.sim.fold import kept
 from billow.engines.sim.ground import Ground
 from billow.engines.sim.network import Network
-from billow.engines.sim.operation import Claim, Operation, Strike
-from billow.engines.sim.precopy import Precopy, Turn
+from billow.engines.sim.operation import Operation, Strike
 from billow.engines.sim.rules import blockers
-from billow.engines.sim.timing import Timing
+from billow.engines.sim.script import Mishap, Moment
+from billow.engines.sim.setting import Setting
+from billow.engines.sim.usage import host_sums, measured
 from billow.errors import Invalid, Leased, Refused
-from billow.model.action import Action, Migrate, Place, PowerOff, Resize
-from billow.model.kinds import State
+from billow.model.action import Action, PowerOff
+from billow.model.instance import Instance
 from billow.model.pool import Pool
-from billow.ports import Blocker, Trace
-
-_REMEMBERED = 10_000
+from billow.ports import Blocker
 
 
 class World:
@@ -37,67 +34,92 @@ class World:
 
     Attributes:
         ground: What is true now.
-        now: Seconds since the world began.
-        speed: How many of the world's seconds pass in one of the clock's.
-        began_at: What the clock said when the world began; None before the first look.
         operations: Every action that was ever accepted, by id.
         fence: The highest fence seen.
-        history: The last things that happened: `(seconds, what)`.
+        began_at: What the clock said when the world began; None before the first look.
+        speed: How many of the world's seconds pass in one of the clock's.
+        met: How often each rule of the script has met an action.
     """
 
-    def __init__(self, pool: Pool, timing: Timing | None = None, *, speed: float = 1.0) -> None:
-        """Let a pool come to life. Linear in instances. Raises Invalid for a speed that is none."""
-        if not 0 < speed < math.inf:
-            raise Invalid(f"speed must be a number above 0, not {speed!r}", fix="1 is real time")
+    def __init__(self, pool: Pool, setting: Setting | None = None, *, now: float = 0.0) -> None:
+        """Let a pool come to life at a moment of its own time. Linear in instances.
+
+        Raises:
+            Invalid: the script names a host that is not in the pool.
+        """
+        self.setting = setting or Setting()
         self.ground = Ground(pool)
-        self.timing = timing or Timing()
-        self.now = 0.0
-        self.speed = speed
-        self.began_at: float | None = None
-        self.fence = 0
         self.operations: dict[str, Operation] = {}
-        self.history: deque[tuple[float, str]] = deque(maxlen=_REMEMBERED)
-        self._network = Network(pool)
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._sequence = count()
-        self._running: dict[str, Operation] = {}
-        self._busy: dict[str, str] = {}
+        self.fence = 0
+        self.began_at: float | None = None
+        self.speed = self.setting.speed
+        self.met = [0] * len(self.setting.script.rules)
+        self._agenda = Agenda(now)
+        self._course = Course(self.ground, Network(pool), self.setting.timing, self._agenda)
+        self._stale: tuple[Pool, float] | None = None
+        self._measured: tuple[Pool, float, Pool] | None = None
+        self._foresee(pool)
 
     @classmethod
     def of(cls, pool: Pool) -> Self:
-        """Let a pool come to life with the default timing."""
+        """Let a pool come to life where nothing goes wrong."""
         return cls(pool)
 
-    def look(self, clock_now: float) -> None:
+    @property
+    def now(self) -> float:
+        """Seconds since the world began."""
+        return self._agenda.now
+
+    @property
+    def history(self) -> deque[tuple[float, str]]:
+        """The last things that happened: `(seconds, what)`."""
+        return self._agenda.history
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is under way, so that its pool and its past say all about it."""
+        return not self._course.running and self._stale is None
+
+    @property
+    def away(self) -> bool:
+        """Whether the script wants the engine to answer nobody now."""
+        return self.setting.script.away(self.now)
+
+    def look(self, clock_now: float) -> Self:
         """Let the world come to where a clock is; the first look is its beginning."""
         if self.began_at is None:
-            self.began_at = clock_now
+            self.began_at = clock_now - self.now / self.speed
         self.advance((clock_now - self.began_at) * self.speed)
+        return self
 
     def advance(self, to: float) -> None:
         """Let everything happen that falls due until then; an earlier moment changes nothing."""
-        while self._events and self._events[0][0] <= to:
-            self.now, _, happen = heapq.heappop(self._events)
-            happen()
-        self.now = max(self.now, to)
+        self._agenda.advance(to)
 
-    def schedule(self, at: float, happen: Callable[[], None]) -> None:
-        """Let something happen at a moment; what has one moment happens as it was scheduled."""
-        heapq.heappush(self._events, (max(at, self.now), next(self._sequence), happen))
+    def pace(self, speed: float, clock_now: float) -> None:
+        """Go on at another speed from this moment of the clock."""
+        self.speed = speed
+        self.began_at = clock_now - self.now / speed
 
     def pool(self) -> Pool:
         """Return the pool as it is now; the same object when nothing changed."""
         return self.ground.fold()
 
+    def seen(self) -> tuple[Pool, float]:
+        """Return what sensing shows, and of which moment of the clock it is."""
+        if self._stale is not None:
+            return self._stale
+        return self._with_usage(self.pool()), self._clock(self.now)
+
     def blockers(self, action: Action) -> list[Blocker]:
         """Return why an action would be refused now."""
-        busy = self._busy.get(action.subject)
+        busy = self._course.busy.get(action.subject)
         found = blockers(self.ground, action)
         if busy is not None and busy != action.id:
             found.append(Blocker(f"{action.subject} is busy with action {busy}", "wait for it"))
-        return [*found, *self._busy_hosts(action)]
+        return [*found, *self._collisions(action)]
 
-    def submit(self, action: Action, fence: int, strike: Strike | None = None) -> Operation:
+    def submit(self, action: Action, fence: int) -> Operation:
         """Accept an action now, or return the operation that it already is.
 
         Raises:
@@ -107,20 +129,10 @@ class World:
         self._check_fence(fence)
         known = self.operations.get(action.id)
         if known is None:
-            return self._accept(action, strike or Strike())
+            return self._accept(action)
         if replace(known.action, reason="") != replace(action, reason=""):
             raise Refused(f"the id {action.id!a} belongs to another action", code="id-reused")
         return known
-
-    def interrupt(self, host: str, why: str) -> None:
-        """Let every action fail that is under way on a host."""
-        for operation in list(self._running.values()):
-            if host in operation.action.hosts and operation.action.subject != f"host/{host}":
-                self._fail(operation, why)
-
-    def tell(self, text: str) -> None:
-        """Remember that something happened now."""
-        self.history.append((self.now, text))
 
     def _check_fence(self, fence: int) -> None:
         if fence < self.fence:
@@ -130,22 +142,23 @@ class World:
             )
         self.fence = fence
 
-    def _busy_hosts(self, action: Action) -> list[Blocker]:
+    def _collisions(self, action: Action) -> list[Blocker]:
         """Return what else under way on its hosts an action collides with."""
+        busy = self._course.busy
         found = [
-            Blocker(f"{subject} is busy with action {self._busy[subject]}", "wait for it")
+            Blocker(f"{subject} is busy with action {busy[subject]}", "wait for it")
             for subject in (f"host/{host}" for host in action.hosts)
-            if subject != action.subject and subject in self._busy
+            if subject != action.subject and subject in busy
         ]
         if isinstance(action, PowerOff):
             found += [
                 Blocker(f"action {operation.action.id} is under way on {action.host}")
-                for operation in self._running.values()
+                for operation in self._course.running.values()
                 if action.host in operation.action.hosts and operation.action.id != action.id
             ]
         return found
 
-    def _accept(self, action: Action, strike: Strike) -> Operation:
+    def _accept(self, action: Action) -> Operation:
         found = self.blockers(action)
         if not action.id:
             found.append(Blocker("an action needs an id"))
@@ -155,134 +168,86 @@ class World:
                 tuple(blocker.reason for blocker in found),
                 found[0].fix,
             )
+        strike = self._strike(action)
         operation = Operation(action, self.now, strike, self.now + strike.hang_s)
-        operation.due = operation.starts + self._length(action)
-        operation.claim = self._claim(action)
-        self.operations[action.id] = self._running[action.id] = operation
-        self._busy[action.subject] = action.id
-        self.tell(f"{action.id} {action.name} {action.subject} begins")
-        if strike.hang_s > 0:
-            self.schedule(operation.starts, partial(self._start, operation))
-        else:
-            self._start(operation)
+        self.operations[action.id] = operation
+        self._course.begin(operation)
         return operation
 
-    def _claim(self, action: Action) -> Claim | None:
-        """Take the room that an action needs on its new host."""
-        match action:
-            case Place():
-                claim = Claim(action.instance.shape, action.host, action.nodes)
-            case Migrate():
-                there = self.ground.instance(action.instance)
-                if there is None:
-                    return None
-                claim = Claim(there.shape, action.target, action.target_nodes)
-            case _:
-                return None
-        self.ground.hold(claim.shape, claim.host, claim.nodes)
-        return claim
+    def _strike(self, action: Action) -> Strike:
+        """Return what the script does to an action, the first rule whose turn it is."""
+        struck = None
+        for number, rule in enumerate(self.setting.script.rules):
+            if rule.concerns(action):
+                self.met[number] += 1
+                if struck is None and rule.nth in (0, self.met[number]):
+                    struck = rule.strike
+        return struck or Strike()
 
-    def _length(self, action: Action) -> float:
-        """Return how long an action takes that copies nothing; 0 when the world is so already."""
-        return self.timing.of(action) if not self._holds_already(action) else 0.0
+    def _foresee(self, pool: Pool) -> None:
+        """Put on the agenda what happens by itself from now on."""
+        for moment in self.setting.script.moments:
+            if moment.host and moment.host not in pool.hosts.row:
+                raise Invalid(f"the script names host {moment.host!a}, which is not in the pool")
+            if moment.at >= self.now and moment.mishap is not Mishap.AWAY:
+                self._agenda.schedule(moment.at, partial(self._strike_at, moment))
+        for arrival in self.setting.arrivals:
+            leaves_at = arrival.at + arrival.lifetime_s
+            if arrival.at >= self.now:
+                self._agenda.schedule(arrival.at, partial(self._arrive, arrival.request))
+            if self.now <= leaves_at < float("inf"):
+                self._agenda.schedule(leaves_at, partial(self._leave, arrival.request.id))
 
-    def _holds_already(self, action: Action) -> bool:
-        subject = self.ground
-        for expected in action.achieves:
-            kind, _, name = expected.subject.partition("/")
-            there = subject.host(name) if kind == "host" else subject.instance(name)
-            if there is None or str(getattr(there, expected.field, "")) != expected.value:
-                return False
-        return bool(action.achieves)
-
-    def _start(self, operation: Operation) -> None:
-        if operation.trace is not Trace.RUNNING:
-            return
-        copy = self._copy(operation)
-        if copy is not None:
-            operation.copy = copy
-            name = operation.action.id
-            self._flow(self._network.join(name, copy))
-            return
-        fails_at = operation.strike.fails_at
-        length = operation.due - operation.starts
-        if not math.isnan(fails_at):
-            fail = partial(self._fail, operation, "the script wants it to fail")
-            self.schedule(operation.starts + fails_at * length, fail)
-        elif length <= 0:
-            self._finish(operation)
-            return
-        self.schedule(operation.due, partial(self._finish, operation))
-
-    def _copy(self, operation: Operation) -> Precopy | None:
-        """Return the memory flow of a live migration; None for all else."""
-        action = operation.action
-        there = self.ground.instance(action.instance) if isinstance(action, Migrate) else None
-        if not isinstance(action, Migrate) or there is None or there.state is State.STOPPED:
-            return None
-        dirty = there.dirty_mib_s if there.state is State.RUNNING else 0.0
-        return Precopy(
-            action.source,
-            action.target,
-            float(there.shape.memory_mib),
-            0.0 if math.isnan(dirty) else dirty,
-            self.timing,
-            self.now,
-            operation.strike.fails_at,
-        )
-
-    def _flow(self, copies: dict[str, Precopy]) -> None:
-        """Give copies the rate that they have now, and foresee when their stretches end."""
-        for name, copy in copies.items():
-            if not copy.switching:
-                copy.flow(self._network.rate(copy), self.now)
-                self._foresee(self._running[name], copy)
-
-    def _foresee(self, operation: Operation, copy: Precopy) -> None:
-        operation.version += 1
-        operation.due = copy.turns_at
-        self.schedule(operation.due, partial(self._turn, operation, copy, operation.version))
-
-    def _turn(self, operation: Operation, copy: Precopy, version: int) -> None:
-        if operation.trace is not Trace.RUNNING or operation.version != version:
-            return
-        if copy.switching:
-            self._finish(operation)
-            return
-        turn = copy.turn(self.now)
-        if turn is Turn.STRUCK:
-            self._fail(operation, "the script wants it to fail")
-        elif turn is Turn.STUCK:
-            self._fail(operation, f"it writes {copy.dirty_now:g} MiB/s, more than can be copied")
-        else:
-            self._foresee(operation, copy)
-
-    def _finish(self, operation: Operation) -> None:
-        if operation.trace is not Trace.RUNNING:
-            return
-        if isinstance(operation.action, Resize):
-            late = blockers(self.ground, operation.action)
-            if late:
-                self._fail(operation, late[0].reason)
+    def _strike_at(self, moment: Moment) -> None:
+        match moment.mishap:
+            case Mishap.DIES:
+                self._course.interrupt(moment.host, f"host {moment.host} died")
+                die(self.ground, moment.host)
+            case Mishap.RETURNS:
+                come_back(self.ground, moment.host)
+            case Mishap.STALE:
+                self._stale = self.seen()
+                self._agenda.schedule(moment.at + moment.lasts_s, self._refresh)
+            case Mishap.AWAY:
                 return
-        self._end(operation, Trace.DONE)
-        achieve(self.ground, operation.action)
+        self._agenda.tell(f"{moment.mishap} {moment.host}".rstrip())
 
-    def _fail(self, operation: Operation, why: str) -> None:
-        if operation.trace is not Trace.RUNNING:
-            return
-        action = operation.action
-        operation.error = Refused(f"{action.name} of {action.subject} failed: {why}")
-        self._end(operation, Trace.FAILED)
+    def _refresh(self) -> None:
+        self._stale = None
 
-    def _end(self, operation: Operation, trace: Trace) -> None:
-        action, claim = operation.action, operation.claim
-        operation.trace, operation.due = trace, self.now
-        del self._running[action.id]
-        del self._busy[action.subject]
-        if claim is not None:
-            self.ground.let_go(claim.shape, claim.host, claim.nodes)
-            operation.claim = None
-        self.tell(f"{action.id} {action.name} {action.subject} {trace}")
-        if operation.copy is not None:
-            self._flow(self._network.leave(action.id, operation.copy))
+    def _arrive(self, request: Instance) -> None:
+        if self.ground.instance(request.id) is None:
+            self.ground.put(request)
+            self._agenda.tell(f"{request.id} arrives")
+
+    def _leave(self, name: str) -> None:
+        """Let an instance end by itself; one that is being changed stays and is deleted later."""
+        if f"instance/{name}" in self._course.busy:
+            self._agenda.schedule(self.now + 1.0, partial(self._leave, name))
+        elif self.ground.instance(name) is not None:
+            self.ground.remove(name)
+            self._agenda.tell(f"{name} leaves")
+
+    def _clock(self, now: float) -> float:
+        return (self.began_at or 0.0) + now / self.speed
+
+    def _with_usage(self, pool: Pool) -> Pool:
+        """Return the pool with what is used now; measured anew at steps of the usage's own."""
+        usage = self.setting.usage
+        if usage is None:
+            return pool
+        step = self.now // usage.every_s * usage.every_s
+        if self._measured is None or self._measured[:2] != (pool, step):
+            cpu, memory = measured(pool, usage, step)
+            hosts_cpu, hosts_memory = host_sums(pool, cpu, memory)
+            seen = kept(
+                pool,
+                instances=kept(
+                    pool.instances,
+                    cpu_used=cpu.astype("float32"),
+                    memory_used=memory.astype("float32"),
+                ),
+                hosts=kept(pool.hosts, cpu_used=hosts_cpu, memory_used=hosts_memory),
+            )
+            self._measured = pool, step, seen
+        return self._measured[2]

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A world that outlives its processes: it is replayed from its file, and goes on.
+
+Since a world is a function of what was submitted when, the file holds submissions only. A
+controller that is killed loses nothing, and several controllers that open one file see one world:
+each reads what the others have submitted before it looks or acts.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from billow.engines.sim.ledger import Head, Ledger, Record
+from billow.engines.sim.operation import Operation
+from billow.engines.sim.setting import Setting
+from billow.engines.sim.world import World
+from billow.errors import BillowError, EngineError, Leased, Refused, Unavailable
+from billow.model.action import Action
+from billow.model.codec import action_document, action_from_document
+from billow.model.pool import Pool
+from billow.ports import Trace
+
+MOST_RECORDS = 10_000
+"""Records after which a file begins anew, as soon as the world rests."""
+
+
+class KeptWorld:
+    """A world in a file; fulfils `billow.engines.sim.engine.Source`."""
+
+    def __init__(self, path: Path, setting: Setting) -> None:
+        """Name the file; nothing is read yet."""
+        self._ledger = Ledger(path)
+        self._setting = setting
+        self._world: World | None = None
+        self._records = 0
+
+    def open(self, pool: Callable[[], Pool], clock_now: float) -> None:
+        """Find the world in its file, or begin one with a pool that is only then asked for.
+
+        Does I/O; linear in the pool and the records.
+
+        Raises:
+            Invalid: the file is damaged.
+            Unavailable: the file cannot be written.
+        """
+        with self._ledger.locked():
+            if not self._ledger.exists():
+                self._ledger.begin(Head(pool(), 0.0, clock_now, self._setting.speed))
+            world = self._caught_up().look(clock_now)
+            if world.speed != self._setting.speed:
+                speed = self._setting.speed
+                self._write(Record(world.now, world.fence, None, speed, clock_now))
+                world.pace(speed, clock_now)
+            self._tidy(world, least=1)
+
+    def look(self, clock_now: float) -> World:
+        """Return the world as it is at a moment of the clock. Does I/O. Raises Unavailable."""
+        try:
+            return self._caught_up().look(clock_now)
+        except OSError as error:
+            raise Unavailable(
+                f"the simulated world cannot be read: {error.strerror}",
+                fix="see whether its file is still there",
+            ) from error
+
+    def submit(self, action: Action, fence: int, clock_now: float) -> Operation:
+        """Submit an action, and write down that it was accepted. Does I/O.
+
+        Raises:
+            Leased: the fence is older than one already seen.
+            Refused: it must not be done now.
+            Unavailable: it cannot be written down; nothing was begun.
+        """
+        with self._ledger.locked():
+            world = self.look(clock_now)
+            before = world.fence, len(world.operations)
+            try:
+                return world.submit(action, fence)
+            finally:
+                accepted = len(world.operations) > before[1]
+                if before != (world.fence, len(world.operations)):
+                    self._write(Record(world.now, fence, action if accepted else None))
+                self._tidy(world, least=MOST_RECORDS)
+
+    def _write(self, record: Record) -> None:
+        """Write a record down, or forget the world that is ahead of its file."""
+        try:
+            self._ledger.append(record)
+        except OSError:
+            self._world = None
+            raise
+        self._records += 1
+
+    def _caught_up(self) -> World:
+        """Return the world with all that was written into its file."""
+        world = self._world
+        if world is None or self._ledger.was_replaced():
+            return self._replayed()
+        for record in self._ledger.news():
+            if record.at < world.now:  # another process was slower to write than we to look
+                return self._replayed()
+            self._do(world, record)
+        return world
+
+    def _replayed(self) -> World:
+        head = self._ledger.head()
+        world = World(head.pool, self._setting, now=head.now)
+        world.began_at, world.speed, world.fence = head.began_at, head.speed, head.fence
+        world.met[: len(head.met)] = head.met[: len(world.met)]
+        for document, trace, error in (head.past or {}).values():
+            action = action_from_document(document)
+            world.operations[action.id] = _past(action, Trace(trace), error)
+        self._world, self._records = world, 0
+        for record in self._ledger.news():
+            self._do(world, record)
+        return world
+
+    def _do(self, world: World, record: Record) -> None:
+        self._records += 1
+        world.advance(record.at)
+        if record.action is not None:
+            with suppress(Leased, Refused):  # when the script or the timing was changed since
+                world.submit(record.action, record.fence)
+        elif record.speed:
+            world.pace(record.speed, record.clock_now)
+        world.fence = max(world.fence, record.fence)
+
+    def _tidy(self, world: World, *, least: int) -> None:
+        """Begin the file anew when it has grown and the world rests."""
+        if self._records < least or not world.rests:
+            return
+        past = {
+            name: [action_document(each.action), each.trace, _error_document(each.error)]
+            for name, each in world.operations.items()
+        }
+        began_at = world.began_at or 0.0
+        self._ledger.begin(
+            Head(
+                world.pool(), world.now, began_at, world.speed, world.fence, past, tuple(world.met)
+            )
+        )
+        self._replayed()
+
+
+def _past(action: Action, trace: Trace, error: Any) -> Operation:  # noqa: ANN401 (a document)
+    operation = Operation(action, 0.0, due=0.0, trace=trace)
+    if error is not None:
+        operation.error = Refused(error["brief"], tuple(error["details"]), error["fix"])
+    return operation
+
+
+def _error_document(error: BillowError | None) -> dict[str, object] | None:
+    if not isinstance(error, EngineError):
+        return None
+    return {"brief": error.brief, "details": list(error.details), "fix": error.fix}
