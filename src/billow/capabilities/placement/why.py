@@ -39,14 +39,16 @@ class Words:
     def rejection(self, subject: str, verdict: Verdict) -> Rejection:
         """Return why no host takes a request, over the whole pool."""
         if not len(self._hosts):
-            return Rejection(subject, "the pool has no host", fix="add a host")
+            return _no_host(subject)
         reason = f"none of {_hosts_text(len(self._hosts))} fits"
         everyone = np.arange(len(self._hosts))
         return Rejection(subject, reason, self._causes(verdict), self._fix(verdict, everyone))
 
     def by_class(self, subject: str, verdict: Verdict) -> tuple[Rejection, ...]:
         """Return what ruled out how many hosts of every kind; kinds that all fit are left out."""
-        kinds = range(int(self._class_of.max(initial=-1)) + 1)
+        if not len(self._hosts):
+            return (_no_host(subject),)
+        kinds = range(int(self._class_of.max()) + 1)
         members = (np.flatnonzero(self._class_of == kind) for kind in kinds)
         return tuple(
             self._class_rejection(subject, verdict, rows)
@@ -146,6 +148,10 @@ class Words:
 def _memory(total: "Sequence[int] | IntArray") -> str:
     text = amount_text(1, int(total[1]))
     return f"{text} + {amount_text(2, int(total[2]))} huge" if total[2] else text
+
+
+def _no_host(subject: str) -> Rejection:
+    return Rejection(subject, "the pool has no host", fix="add a host")
 
 
 def _hosts_text(count: int) -> str:
