@@ -8,16 +8,21 @@ nothing else.
 """
 
 import importlib
+import json
 import pkgutil
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import billow
+from billow.api.application import application
+from billow.app import Billow
 from billow.errors import BillowError
 from billow.model.policy import Policy
 from billow.settings import Settings
@@ -119,15 +124,36 @@ def python_page(package: str) -> str:
     return f"# billow.{package}\n\n" + "".join(f"::: {name}\n\n" for name in names)
 
 
+def api_page(schema: dict[str, Any]) -> str:
+    """Return the page of the API's routes, from its OpenAPI document."""
+    rows = [
+        [f"`{method.upper()} {path}`", route["summary"], summary(route.get("description"))]
+        for path, routes in schema["paths"].items()
+        for method, route in routes.items()
+    ]
+    told = "The whole contract, with every field: [openapi.json](openapi.json)."
+    return f"# API\n\n{told}\n\n{table(['request', 'what', 'more'], rows)}"
+
+
+def cli_page() -> str:
+    """Return the page of commands, as Typer tells them."""
+    told = [sys.executable, "-m", "typer", "billow.cli.main", "utils", "docs", "--name", "billow"]
+    page = subprocess.run(told, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return page.replace("# `billow`", "# Command line", 1)
+
+
 def main() -> None:
     """Write every generated page anew."""
     shutil.rmtree(TARGET, ignore_errors=True)
+    schema = application(cast("Billow", None)).openapi()  # describes itself without a pool
     pages = {"errors": errors_page(), "policies": policies_page(), "settings": settings_page()}
+    pages |= {"api": api_page(schema), "cli": cli_page()}
     pages |= {f"python/{package}": python_page(package) for package in PYTHON_PACKAGES}
     for name, text in pages.items():
         path = TARGET / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    (TARGET / "openapi.json").write_text(json.dumps(schema, indent=1))
 
 
 if __name__ == "__main__":
