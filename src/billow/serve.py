@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -48,13 +48,13 @@ def site(billow: Billow) -> ASGIApp:
 async def serve(
     settings: Settings,
     *,
-    ready: Callable[[Billow, str], None] = lambda _billow, _url: None,
+    ready: Callable[[Billow, str], Awaitable[None]],
 ) -> None:
     """Open Billow and serve it until SIGINT or SIGTERM; instances run on afterwards.
 
     Args:
         settings: Where to listen, and everything else.
-        ready: Called once with the URL when requests are answered.
+        ready: Awaited once with the URL when requests are answered.
 
     Raises:
         Invalid: the address is taken or not ours, or a setting cannot work.
@@ -77,14 +77,14 @@ async def serve(
 class _Server(uvicorn.Server):
     """Uvicorn that says when it is ready and returns after a signal, so that all can be closed."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer, and say so."""
         await super().startup(sockets)
-        self._ready()
+        await self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -40,7 +40,8 @@ async def person_of(request: Request, billow: Billow) -> Person:
     if scheme:
         if scheme.lower() != "bearer":
             raise Unauthenticated("only bearer tokens are understood here", fix=_LOG_IN)
-        return await billow.keeper.who(token.strip())
+        source = request.client.host if request.client else ""
+        return await billow.keeper.who(token.strip(), source=source)
     cookie = request.cookies.get(SESSION_COOKIE, "")
     if not cookie:
         raise Unauthenticated("nobody knows who asks", fix=_LOG_IN)

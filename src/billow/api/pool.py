@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from billow.api import answers, render
-from billow.api.caller import Viewed
+from billow.api.caller import Operator, Viewed
 from billow.api.columns import Grid
 from billow.api.listing import MOST_ROWS, chosen, find
 from billow.api.listing import Query as Wanted
@@ -92,6 +92,14 @@ async def show_pool(billow: Viewed) -> JSONResponse:
     pool = await billow.pool()
     body = await to_thread.run_sync(render.pool_summary, billow.settings.pool, pool)
     return JSONResponse(body, headers={"ETag": f'"{pool.digest}"'})
+
+
+@router.post("/pool/sense", summary="Look at the pool now", response_model=answers.PoolSummary)
+async def sense_pool(caller: Operator) -> JSONResponse:
+    """Look at the pool now, and return it in a few numbers."""
+    pool = await caller.billow.sense()
+    name = caller.billow.settings.pool
+    return JSONResponse(await to_thread.run_sync(render.pool_summary, name, pool))
 
 
 @router.get("/hosts", summary="Hosts, page by page", response_model=answers.HostPage)

@@ -104,9 +104,14 @@ def run_row(run: Run) -> Document:
     }
 
 
-def run_answer(run: Run) -> Document:
-    """Return a run with what the journal knows of each action."""
-    return {**run_row(run), "entries": [entry_document(each) for each in run.entries.values()]}
+def run_answer(run: Run, entries: str = "all") -> Document:
+    """Return a run with what the journal knows of `all` actions, the `active` or `none`."""
+    chosen = [
+        entry
+        for entry in run.entries.values()
+        if entries == "all" or (entries == "active" and entry.phase is Phase.INTENDED)
+    ]
+    return {**run_row(run), "entries": [entry_document(entry) for entry in chosen]}
 
 
 def rejection_documents(rejections: Sequence[Rejection]) -> list[object]:

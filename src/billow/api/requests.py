@@ -8,9 +8,10 @@ field an error.
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictFloat, StrictInt
 
 from billow.errors import Invalid
+from billow.model.access import Role
 from billow.model.group import Group
 from billow.model.instance import Instance
 from billow.model.kinds import Arch, Kind, Rule, Scope
@@ -167,7 +168,10 @@ class NewToken(Sent):
     """For whom a token is made."""
 
     name: Annotated[str, Field(min_length=1, max_length=63)] = Field(examples=["nightly-job"])
-    role: Annotated[str, Field(pattern="^(viewer|operator|admin)$")] = Field("viewer")
+    role: Role = Field(Role.VIEWER)
+    ttl_s: Annotated[StrictFloat | None, Field(gt=0, le=1e10)] = Field(
+        None, description="How long it is good, in seconds; null for ever."
+    )
 
 
 def instances_of(requests: Sequence[NewInstance], pool: Pool) -> list[Instance]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Routes of runs: read, stopped, undone."""
 
+from typing import Literal
+
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
@@ -10,6 +12,8 @@ from billow.api.offer import CREATED, offered
 from billow.api.plans import Before, Limit
 
 router = APIRouter(tags=["runs"])
+
+Entries = Literal["all", "active", "none"]
 
 
 @router.get("/runs", summary="Runs, newest first", response_model=answers.RunPage)
@@ -21,9 +25,9 @@ async def list_runs(billow: Viewed, limit: Limit = 50, cursor: Before = "") -> J
 
 
 @router.get("/runs/{run}", summary="One run", response_model=answers.RunDocument)
-async def show_run(billow: Viewed, run: str) -> JSONResponse:
-    """Return a run with what the journal knows of each action."""
-    return JSONResponse(render.run_answer(await billow.run(run)))
+async def show_run(billow: Viewed, run: str, entries: Entries = "all") -> JSONResponse:
+    """Return a run with what the journal knows of its actions: of all, or of those under way."""
+    return JSONResponse(render.run_answer(await billow.run(run), entries))
 
 
 @router.post("/runs/{run}/stop", summary="Stop a run", response_model=answers.RunDocument)

@@ -10,7 +10,7 @@ from billow.api import answers
 from billow.api.caller import Admin, AdminViewed, Viewed
 from billow.api.requests import NewToken
 from billow.errors import BillowError
-from billow.model.access import Role, Token
+from billow.model.access import Token
 from billow.model.document import Document, written
 
 router = APIRouter(tags=["system"])
@@ -52,14 +52,16 @@ async def list_tokens(billow: AdminViewed) -> JSONResponse:
 @router.post("/tokens", summary="Make a token", status_code=201, response_model=answers.FreshToken)
 async def create_token(caller: Admin, body: NewToken) -> JSONResponse:
     """Return a new token with its secret, which nobody can read again."""
-    token, secret = await caller.billow.keeper.create(body.name, Role(body.role))
+    token, secret = await caller.billow.keeper.create(
+        body.name, body.role, body.ttl_s, actor=caller.person.name
+    )
     return JSONResponse({**_token_document(token), "token": secret}, 201)
 
 
 @router.delete("/tokens/{token}", summary="Revoke a token", status_code=204)
 async def revoke_token(caller: Admin, token: str) -> None:
     """Make a token open nothing any more."""
-    await caller.billow.keeper.revoke(token)
+    await caller.billow.keeper.revoke(token, actor=caller.person.name)
 
 
 def _token_document(token: Token) -> Document:

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`billow host`: see hosts, and ask for changes of them."""
+
+from typing import Annotated
+
+import typer
+
+from billow.cli.change import Why, settle
+from billow.cli.command import PLANS, command
+from billow.cli.lists import (
+    Fields,
+    Limit,
+    Search,
+    Sort,
+    Where,
+    columns_for,
+    filters,
+    path_of,
+    show_list,
+)
+from billow.cli.output import Column
+from billow.cli.session import Session
+from billow.cli.words import cpus, memory
+
+app = typer.Typer(no_args_is_help=True, help="See hosts, and ask for changes of them.")
+Name = Annotated[str, typer.Argument(metavar="HOST", help="The host's name.")]
+
+LISTED = (
+    Column("HOST", "id"),
+    Column("POWER", "power"),
+    Column("HEALTH", "health"),
+    Column("CORDON", "cordon"),
+    Column("ZONE", "zone"),
+    Column("INSTANCES", "instances", right=True),
+    Column("CPUS", "cpu_milli", cpus, right=True),
+    Column("FREE", "free_cpu_milli", cpus, right=True),
+    Column("MEMORY", "memory_mib", memory, right=True),
+    Column("FREE", "free_memory_mib", memory, right=True),
+)
+SHOWN = (
+    *LISTED,
+    Column("ARCH", "arch"),
+    Column("RACK", "rack"),
+    Column("TRAITS", "traits"),
+    Column("NUMA NODES", "numa_nodes"),
+    Column("GPUS", "gpus"),
+    Column("FREE GPUS", "free_gpus"),
+    Column("USED CPUS", "cpu_used_milli", cpus),
+    Column("USED MEMORY", "memory_used_mib", memory),
+    Column("FACTS", "facts"),
+)
+
+
+@command(app, "list")
+def list_hosts(
+    session: Session,
+    where: Where = None,
+    search: Search = "",
+    sort: Sort = "id",
+    fields: Fields = "",
+    limit: Limit = None,
+) -> None:
+    """List hosts."""
+    columns = columns_for(fields, LISTED)
+    asked = "" if session.output.as_json else ",".join(column.name for column in columns)
+    params = {**filters(where), "q": search, "sort": sort, "fields": fields or asked}
+    show_list(session, "/v1/hosts", params, columns, limit)
+
+
+@command(app, "show")
+def show_host(session: Session, host: Name) -> None:
+    """Show one host."""
+    document = session.client.get(path_of("hosts", host))
+    if session.output.as_json:
+        session.output.document(document)
+    else:
+        session.output.record(SHOWN, document)
+
+
+def _add(verb: str, words: str) -> None:
+    """Add a verb on a host."""
+
+    def change(session: Session, host: Name, why: Why = "") -> None:
+        plan = session.client.post(path_of("hosts", host, verb), {"why": why})
+        settle(session, plan)
+
+    change.__doc__ = words
+    command(app, verb, PLANS)(change)
+
+
+_add("cordon", "Let nothing new come to a host.")
+_add("uncordon", "Let instances come to a host again.")
+_add("power-on", "Give a host power.")
+_add("power-off", "Shut an empty host down.")

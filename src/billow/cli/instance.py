@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`billow instance`: see instances, create and delete them, and ask for changes of them."""
+
+from typing import Annotated
+
+import typer
+
+from billow.cli.change import Why, settle
+from billow.cli.command import PLANS, command
+from billow.cli.lists import (
+    Fields,
+    Limit,
+    Search,
+    Sort,
+    Where,
+    columns_for,
+    filters,
+    path_of,
+    show_list,
+)
+from billow.cli.output import Column
+from billow.cli.session import Session
+from billow.cli.wanted import Request, described, group_of
+from billow.cli.words import cpus, memory
+from billow.errors import Invalid
+
+app = typer.Typer(no_args_is_help=True, help="See, create, move, resize and delete instances.")
+Name = Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance's name.")]
+MOST = 20_000
+
+LISTED = (
+    Column("INSTANCE", "id"),
+    Column("STATE", "state"),
+    Column("HOST", "host"),
+    Column("KIND", "kind"),
+    Column("SHAPE", "shape"),
+    Column("CPUS", "cpu_milli", cpus, right=True),
+    Column("MEMORY", "memory_mib", memory, right=True),
+)
+SHOWN = (
+    *LISTED,
+    Column("NUMA NODES", "nodes"),
+    Column("GPUS", "gpus"),
+    Column("PRIORITY", "priority"),
+    Column("GROUP", "group"),
+    Column("TENANT", "tenant"),
+    Column("ZONE WANTED", "zone"),
+    Column("IMAGE", "image"),
+    Column("IMMOVABLE", "immovable"),
+    Column("DIRTY MIB/S", "dirty_mib_s"),
+    Column("USED CPUS", "cpu_used_milli", cpus),
+    Column("USED MEMORY", "memory_used_mib", memory),
+    Column("FACTS", "facts"),
+)
+Spec = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="cpu=2 memory=4GiB image=NAME zone=Z group=G kind=vm numa=1 gpus=0 arch=x86_64 "
+        "traits=a+b priority=0 tenant=T, or shape=NAME",
+    ),
+]
+
+
+@command(app, "list")
+def list_instances(
+    session: Session,
+    where: Where = None,
+    search: Search = "",
+    sort: Sort = "id",
+    fields: Fields = "",
+    limit: Limit = None,
+) -> None:
+    """List instances."""
+    columns = columns_for(fields, LISTED)
+    asked = "" if session.output.as_json else ",".join(column.name for column in columns)
+    params = {**filters(where), "q": search, "sort": sort, "fields": fields or asked}
+    show_list(session, "/v1/instances", params, columns, limit)
+
+
+@command(app, "show")
+def show_instance(session: Session, instance: Name) -> None:
+    """Show one instance."""
+    document = session.client.get(path_of("instances", instance))
+    if session.output.as_json:
+        session.output.document(document)
+    else:
+        session.output.record(SHOWN, document)
+
+
+@command(app, "create", PLANS)
+def create(
+    session: Session,
+    name: Name,
+    spec: Spec = None,
+    count: Annotated[
+        int, typer.Option(min=1, max=MOST, help="So many, named NAME-1, NAME-2, ...")
+    ] = 1,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:RULE:SCOPE", help="A new group, as web:anti-affinity:host."),
+    ] = None,
+) -> None:
+    """Create instances: placed by one plan, which is shown before it is carried out."""
+    request = described(spec or ())
+    if not isinstance(request.get("shape"), str):
+        request["shape"] = {**DEFAULT_SHAPE, **request.get("shape", {})}
+    body = {
+        "capability": "placement",
+        "requests": [{"id": each, **request} for each in names(name, count)],
+        "groups": [group_of(each) for each in group or ()],
+    }
+    settle(session, session.client.post("/v1/plans", body))
+
+
+@command(app, "delete", PLANS)
+def delete(session: Session, instance: Name) -> None:
+    """Delete an instance and what it stored. There is no way back."""
+    plan = session.client.delete(path_of("instances", instance))
+    settle(session, plan)
+
+
+@command(app, "migrate", PLANS)
+def migrate(
+    session: Session,
+    instance: Name,
+    to: Annotated[str, typer.Option(help="The host; without it, placement chooses.")] = "",
+    why: Why = "",
+) -> None:
+    """Move an instance live."""
+    body = {"target": to, "why": why}
+    plan = session.client.post(path_of("instances", instance, "migrate"), body)
+    settle(session, plan)
+
+
+@command(app, "resize", PLANS)
+def resize(
+    session: Session,
+    instance: Name,
+    spec: Spec = None,
+    why: Why = "",
+) -> None:
+    """Give an instance another size where it is: cpu=2 memory=4GiB, or shape=NAME."""
+    request = described(spec or ())
+    if set(request) != {"shape"}:
+        raise Invalid("a new size is wanted, and nothing else", fix="give cpu=2 memory=4GiB")
+    body = {"shape": _completed(session, instance, request), "why": why}
+    plan = session.client.post(path_of("instances", instance, "resize"), body)
+    settle(session, plan)
+
+
+DEFAULT_SHAPE = {"cpu_milli": 1000, "memory_mib": 512}
+
+
+def names(name: str, count: int) -> list[str]:
+    """Return the names of so many instances."""
+    return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
+
+
+def _completed(session: Session, instance: str, request: Request) -> object:
+    """Return the new shape, with what was not named as it is."""
+    shape = request["shape"]
+    if isinstance(shape, str):
+        return shape
+    old = session.client.get(path_of("instances", instance))["size"]
+    return {**old, "name": "", **shape}
+
+
+def _add(verb: str, words: str) -> None:
+    """Add a verb that needs no more than a reason."""
+
+    def change(session: Session, instance: Name, why: Why = "") -> None:
+        plan = session.client.post(path_of("instances", instance, verb), {"why": why})
+        settle(session, plan)
+
+    change.__doc__ = words
+    command(app, verb, PLANS)(change)
+
+
+_add("start", "Start a stopped instance where it is.")
+_add("stop", "Stop an instance; it keeps its place.")

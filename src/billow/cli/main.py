@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `billow`: its commands, and how it ends.
+
+It ends with 0 when done, 1 when failed, 2 when misused, 3 when `--exit-code` asked and changes are
+pending, 4 when the plan or the digest is stale, 5 when blocked.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from billow import __version__
+from billow.cli import (
+    demo,
+    doctor,
+    event,
+    host,
+    instance,
+    plan,
+    run,
+    token,
+    up,
+    watch,
+)
+from billow.cli.output import clean
+from billow.errors import BillowError
+
+app = typer.Typer(
+    name="billow",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="See a whole pool, plan a change to it, read the plan, apply it safely.",
+)
+for part in (up, demo, doctor, run, watch):
+    part.add_to(app)
+app.add_typer(host.app, name="host")
+app.add_typer(instance.app, name="instance")
+app.add_typer(plan.app, name="plan")
+app.add_typer(run.app, name="run")
+app.add_typer(event.app, name="event")
+app.add_typer(token.app, name="token")
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 (Typer calls it so)
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def billow(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """See a whole pool, plan a change to it, read the plan, apply it safely."""
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    try:
+        app()
+    except BillowError as error:
+        for line in str(error).splitlines():
+            print(clean(line), file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`billow up` and `billow serve`: the control plane and the console, in this process."""
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from billow.cli.session import ADDRESS_FILE, TOKEN_FILE
+from billow.errors import Invalid
+
+if TYPE_CHECKING:
+    from billow.app import Billow
+    from billow.settings import Settings
+
+
+class EngineName(StrEnum):
+    """Where the pool lives."""
+
+    SIM = "sim"
+    QEMU = "qemu"
+
+
+Engine = Annotated[EngineName | None, typer.Option(help="Where the pool lives. [default: qemu]")]
+Hosts = Annotated[
+    int | None, typer.Option(min=1, max=100_000, help="Hosts of the pool. [default: 3]")
+]
+State = Annotated[Path | None, typer.Option(help="Folder for everything that must survive.")]
+Listen = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
+Port = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one. [default: 8520]"),
+]
+PoolFile = Annotated[
+    Path | None, typer.Option("--pool", help="File with the pool that the engine sim begins with.")
+]
+Speed = Annotated[
+    float | None, typer.Option(help="Simulated seconds per second, for the engine sim.")
+]
+
+
+def add_to(root: typer.Typer) -> None:
+    """Add the commands that stand at the top."""
+
+    @root.command("up")
+    def up(  # noqa: PLR0913, PLR0917 (each is an option of the command)
+        engine: Engine = None,
+        hosts: Hosts = None,
+        state: State = None,
+        listen: Listen = None,
+        port: Port = None,
+        pool: PoolFile = None,
+        speed: Speed = None,
+    ) -> None:
+        """Start a cloud on this machine: control plane, console and a pool, until Ctrl-C.
+
+        Instances run on when it ends, and are found again at the next start.
+        """
+        given = {
+            "engine": engine and engine.value,
+            "hosts": hosts,
+            "state_dir": state,
+            "listen": listen,
+            "port": port,
+            "pool_file": pool,
+            "speed": speed,
+        }
+        run(settings_of(given))
+
+    @root.command("serve")
+    def serve(state: State = None, listen: Listen = None, port: Port = None) -> None:
+        """Start a control plane as `billow.toml` and BILLOW_* say, until SIGTERM."""
+        run(settings_of({"state_dir": state, "listen": listen, "port": port}))
+
+
+def settings_of(given: dict[str, Any]) -> "Settings":
+    """Return the settings with what the command line gives. Raises Invalid for each wrong one."""
+    from pydantic import ValidationError
+
+    from billow.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        details = tuple(
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
+        )
+        raise Invalid("a setting is not valid", details, "see `billow up --help`") from error
+
+
+def run(settings: "Settings") -> None:
+    """Serve until a signal, and say where."""
+    from billow.serve import serve
+    from billow.telemetry import start_logging
+
+    start_logging()
+    address = settings.state_dir / ADDRESS_FILE
+
+    async def ready(billow: "Billow", url: str) -> None:
+        token = settings.state_dir / TOKEN_FILE
+        known = await billow.keeper.bootstrap(token)
+        address.write_text(url + "\n", encoding="ascii")
+        pool = await billow.pool()
+        print(f"billow is up: {len(pool.hosts)} hosts, {len(pool.instances)} instances")
+        print(f"console   {url}")
+        print(f"log in    with the token in {token}" if known else "log in    with your token")
+        print("stop      Ctrl-C; instances run on", flush=True)
+
+    try:
+        asyncio.run(serve(settings, ready=ready))
+    finally:
+        address.unlink(missing_ok=True)

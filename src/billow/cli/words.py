@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Amounts as people say and type them."""
+
+import re
+from typing import Any
+
+from billow.errors import Invalid
+
+_SCALES = {"": 1, "m": 1, "mib": 1, "g": 1024, "gib": 1024, "t": 1024**2, "tib": 1024**2}
+
+
+def cpus(milli: float) -> str:
+    """Return thousandths of a CPU as CPUs."""
+    return f"{milli / 1000:g}"
+
+
+def memory(mib: float) -> str:
+    """Return MiB with the unit that suits it, in the words of all faces."""
+    from billow.plan.explain import size_text
+
+    return size_text(mib)
+
+
+def lasting(seconds: float) -> str:
+    """Return a duration, in the words of all faces."""
+    from billow.plan.explain import duration_text
+
+    return duration_text(seconds)
+
+
+def percent(fraction: Any) -> str:  # noqa: ANN401 (a number or null, as JSON has it)
+    """Return a fraction as a percentage; nothing where it is not known."""
+    return "" if fraction is None else f"{fraction:.0%}"
+
+
+def milli_of(text: str) -> int:
+    """Return CPUs as typed (`2`, `0.5`) in thousandths. Raises Invalid."""
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,3})?", text):
+        whole, _, part = text.partition(".")
+        return int(whole) * 1000 + int(part.ljust(3, "0") or 0)
+    raise Invalid(f"{ascii(text)[:60]} is no number of CPUs", fix="give one like 2 or 0.5")
+
+
+def mib_of(text: str) -> int:
+    """Return memory as typed (`512`, `512MiB`, `4GiB`) in MiB. Raises Invalid."""
+    match = re.fullmatch(r"([0-9]{1,9})\s*([a-z]*)", text.lower())
+    if match and match[2] in _SCALES:
+        return int(match[1]) * _SCALES[match[2]]
+    raise Invalid(f"{ascii(text)[:60]} is no amount of memory", fix="give one like 512MiB or 4GiB")
