@@ -4,9 +4,9 @@
 import typer
 
 from billow.cli.command import command
-from billow.cli.output import Column, when
+from billow.cli.output import Column
+from billow.cli.pool import record_pool
 from billow.cli.session import Session
-from billow.cli.words import cpus, memory
 from billow.errors import Unavailable
 
 CHECKS = (
@@ -14,21 +14,6 @@ CHECKS = (
     Column("OK", "ok"),
     Column("SEEN", "text"),
     Column("FIX", "fix"),
-)
-POOL = (
-    Column("POOL", "name"),
-    Column("DIGEST", "digest"),
-    Column("SEEN AT", "taken_at", when),
-    Column("HOSTS", "hosts"),
-    Column("BY POWER", "hosts_by_power"),
-    Column("BY HEALTH", "hosts_by_health"),
-    Column("INSTANCES", "instances"),
-    Column("BY STATE", "instances_by_state"),
-    Column("CPUS", "cpu_milli", cpus),
-    Column("RESERVED CPUS", "reserved_cpu_milli", cpus),
-    Column("MEMORY", "memory_mib", memory),
-    Column("RESERVED MEMORY", "reserved_memory_mib", memory),
-    Column("GAPS", "gaps"),
 )
 
 
@@ -56,7 +41,5 @@ def add_to(root: typer.Typer) -> None:
         document = session.client.post("/v1/pool/sense")
         if session.output.as_json:
             session.output.document(document)
-            return
-        amounts = {**document["capacity"]}
-        reserved = {f"reserved_{name}": value for name, value in document["reserved"].items()}
-        session.output.record(POOL, {**document, **amounts, **reserved})
+        else:
+            record_pool(session.output, document)

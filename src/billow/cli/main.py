@@ -18,6 +18,7 @@ from billow.cli import (
     host,
     instance,
     plan,
+    pool,
     run,
     token,
     up,
@@ -38,6 +39,7 @@ for part in (up, demo, doctor, run, watch):
 app.add_typer(host.app, name="host")
 app.add_typer(instance.app, name="instance")
 app.add_typer(plan.app, name="plan")
+app.add_typer(pool.app, name="pool")
 app.add_typer(run.app, name="run")
 app.add_typer(event.app, name="event")
 app.add_typer(token.app, name="token")
