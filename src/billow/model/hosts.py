@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -164,6 +164,11 @@ class Hosts(Table):
             memory_used_mib=seen(self.memory_used[row]),
         )
 
+    def extended(self, other: "Hosts") -> "Hosts":
+        """Return this table followed by another, whatever the most nodes of each."""
+        width = max(self.capacity.shape[1], other.capacity.shape[1])
+        return super(Hosts, _widened(self, width)).extended(_widened(other, width))
+
     def feed(self, digest: Digest) -> None:
         """Add every column that is not a measurement to a digest."""
         super().feed(digest)
@@ -202,6 +207,13 @@ def unseen(rows: int) -> FloatArray:
     """Return a measurement column in which nothing was seen: `(rows,) float64`, all NaN."""
     array: FloatArray = frozen(np.full(rows, math.nan))
     return array
+
+
+def _widened(hosts: Hosts, width: int) -> Hosts:
+    missing = width - hosts.capacity.shape[1]
+    if not missing:
+        return hosts
+    return replace(hosts, capacity=frozen(np.pad(hosts.capacity, ((0, 0), (0, missing), (0, 0)))))
 
 
 def _padded(counts: CodeArray, amounts: IntArray) -> IntArray:

@@ -147,9 +147,9 @@ def _option_text(option: Option, value: object) -> str:
 
 def _nodes_texts(capacity: IntArray, counts: Any) -> list[str]:  # noqa: ANN401 (an array)
     """Return the NUMA nodes of each host; each distinct arrangement is spelled once."""
-    flat = np.column_stack([counts.astype(np.int64), capacity.reshape(len(capacity), -1)])
-    distinct, where = np.unique(flat, axis=0, return_inverse=True)
     width = capacity.shape[2]
+    flat = np.column_stack([counts, capacity.reshape(len(counts), width * capacity.shape[1])])
+    distinct, where = np.unique(flat.astype(np.int64), axis=0, return_inverse=True)
     spelled = [
         _nodes_text([Node(*row[1 + n * width : 1 + (n + 1) * width]) for n in range(row[0])])
         for row in distinct.tolist()
