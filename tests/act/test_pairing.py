@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two engines as one: each action goes where its verb and its hosts are."""
+
+import pytest
+
+from billow.act.clock import SystemClock
+from billow.act.pairing import Pairing
+from billow.engines.sim.engine import SimEngine
+from billow.engines.sim.setting import Setting
+from billow.engines.sim.world import World
+from billow.errors import Refused
+from billow.model.action import Migrate, Place
+from billow.model.host import Host, Node
+from billow.model.instance import Instance
+from billow.model.pool import Pool
+from billow.model.shape import Shape
+from billow.ports import Trace
+
+pytestmark = pytest.mark.anyio
+SMALL = Shape("small", 1000, 1024)
+
+
+class Named(SimEngine):
+    """A simulated engine with a name of its own, as two clouds would have."""
+
+    def __init__(self, host: str) -> None:
+        pool = Pool.build([Host(host, (Node(4000, 8192),))])
+        super().__init__(World(pool, Setting(speed=1000.0)), SystemClock())
+        self._host = host
+
+    @property
+    def name(self) -> str:
+        return f"sim-{self._host}"
+
+
+async def test_an_action_goes_to_the_engine_that_has_its_host() -> None:
+    pair = Pairing([Named("h1"), Named("h2")])
+    pool = await pair.sense()
+    assert pool.hosts.id == ("h1", "h2")
+    place = Place(id="p.1", instance=Instance("a", SMALL), host="h2")
+    assert not await pair.blockers(place)
+    async for _ in pair.perform(place, fence=1):
+        pass
+    assert (await pair.sense()).instance("a").host == "h2"
+    assert await pair.find("p.1") is Trace.DONE
+    assert await pair.find("p.2") is Trace.UNKNOWN
+
+
+async def test_what_no_engine_reaches_alone_is_refused() -> None:
+    pair = Pairing([Named("h1"), Named("h2")])
+    await pair.sense()
+    across = Migrate(id="p.1", instance="a", source="h1", target="h2")
+    assert "no engine" in (await pair.blockers(across))[0].reason
+    with pytest.raises(Refused, match="no engine of this pool can migrate"):
+        async for _ in pair.perform(across, fence=1):
+            pass
