@@ -6,6 +6,7 @@ from the one before: an unseen measurement, an unknown state, a field at its def
 evidence: an instance that a later view does not show stays, for that view may not see instances.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
@@ -154,11 +155,11 @@ def _joined_instance(first: Instance, second: Instance, gaps: set[Gap]) -> Insta
         why = f"seen as {' and as '.join(sorted(both))}; {_COUNTS}"
         gaps.add(Gap(f"instance/{first.id}", why))
     whole = second if second.host or not first.host else first
-    place = {"shape": whole.shape, "host": whole.host, "nodes": whole.nodes}
-    joined = _joined(
-        replace(first, **place), replace(second, **place), f"instance/{first.id}", gaps
+    first, second = (
+        replace(each, shape=whole.shape, host=whole.host, nodes=whole.nodes)
+        for each in (first, second)
     )
-    return joined
+    return _joined(first, second, f"instance/{first.id}", gaps)
 
 
 def _place(instance: Instance) -> str:
@@ -188,7 +189,7 @@ def _unsaid(name: str, default: object, value: object) -> bool:
         return value in _UNKNOWN
     if name in _ALWAYS_SAID:
         return False
-    return value == default or value is default or value == frozenset() or value != value
+    return value in (default, frozenset()) or (isinstance(value, float) and math.isnan(value))
 
 
 def _merged_groups(views: Sequence[Pool], gaps: set[Gap]) -> Iterable[Group]:
