@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console: Billow in a browser. It renders what `app.Billow` says and decides nothing."""

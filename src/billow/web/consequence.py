@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What approving a plan means, in the sentences that stand beside the button."""
+
+from collections import Counter
+
+from billow.model.action import Delete, Fence, Migrate, Place, PowerOff, Stop
+from billow.model.plan import Plan
+from billow.plan.explain import duration_text, size_text
+from billow.plan.inverse import inverse
+from billow.web.words import count
+
+_VERBS = (
+    (Place, "is created and started", "are created and started"),
+    (Migrate, "moves while it runs", "move while they run"),
+    (Stop, "is stopped", "are stopped"),
+    (Delete, "is destroyed with its disk", "are destroyed with their disks"),
+)
+
+
+def consequences(plan: Plan) -> list[str]:
+    """Return what happens when a plan is approved, the gravest last."""
+    if not plan.steps:
+        return []
+    kinds = Counter(type(step.action) for step in plan.steps)
+    told = [
+        f"{count(kinds[kind], 'instance')} {one if kinds[kind] == 1 else many}"
+        for kind, one, many in _VERBS
+        if kinds[kind]
+    ]
+    dark = kinds[PowerOff] + kinds[Fence]
+    told += [f"{count(dark, 'host')} {'loses' if dark == 1 else 'lose'} power"] * bool(dark)
+    told += _cost(plan)
+    final = sum(inverse(step.action) is None for step in plan.steps)
+    told.append(f"{count(final, 'step')} cannot be undone" if final else "every step can be undone")
+    return told
+
+
+def _cost(plan: Plan) -> list[str]:
+    waves = max(step.wave for step in plan.steps) + 1
+    steps = f"{count(len(plan.steps), 'step')} in {count(waves, 'wave')}"
+    told = [f"{steps}, ~{duration_text(plan.cost.seconds)}"]
+    if plan.cost.copied_mib:
+        told.append(f"{size_text(plan.cost.copied_mib)} cross the network")
+    if plan.cost.downtime_s:
+        told.append(f"no instance stands still longer than {plan.cost.downtime_s * 1000:.0f} ms")
+    return told
+
+
+def is_grave(plan: Plan) -> bool:
+    """Return whether a plan holds a step without a way back."""
+    return any(inverse(step.action) is None for step in plan.steps)

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every page does: copy a command, switch the theme, keep the tree open, bring pages up to date.
+
+import "./elements/event-line.js";
+import "./elements/pool-map.js";
+import "./elements/plan-diff.js";
+import "./elements/run-progress.js";
+import { start } from "./live.js";
+import { charts } from "./trend.js";
+
+const THEMES = ["system", "light", "dark"];
+
+/** What a click on something does, by the attribute that it bears. */
+const CLICKS = {
+  "[data-copy]": copy,
+  "[data-theme-switch]": switchTheme,
+  "[data-fold-log]": foldLog,
+  "[data-map]": (link, event) => switchOf(link, event, "pool-map", link.dataset.map),
+  "[data-diff]": (link, event) => switchOf(link, event, "plan-diff", link.dataset.diff),
+  "[data-tick-all]": tickAll,
+};
+
+document.addEventListener("click", (event) => {
+  for (const [selector, act] of Object.entries(CLICKS)) {
+    const found = event.target.closest(selector);
+    if (found) act(found, event);
+  }
+});
+
+async function copy(button) {
+  await navigator.clipboard.writeText(button.dataset.copy);
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+}
+
+function switchTheme(button) {
+  const next = THEMES[(THEMES.indexOf(window.billowTheme.chosen()) + 1) % THEMES.length];
+  window.billowTheme.choose(next);
+  button.title = `Theme: ${next}`;
+}
+
+function foldLog() {
+  const folded = document.querySelector(".log").classList.toggle("folded");
+  localStorage.setItem("billow-log", folded ? "folded" : "");
+}
+
+/** Change one attribute of a map, and the URL with it. */
+function switchOf(link, event, element, name) {
+  event.preventDefault();
+  document.querySelector(element)?.setAttribute(name, link.dataset.value);
+  for (const other of link.parentElement.children) other.removeAttribute("aria-current");
+  link.setAttribute("aria-current", "true");
+  const map = document.querySelector("pool-map");
+  if (element !== "pool-map" || !map) return;
+  const query = new URLSearchParams({ measure: map.getAttribute("measure"), resource: map.getAttribute("resource") });
+  history.replaceState(null, "", `/?${query}`);
+  for (const each of document.querySelectorAll("[data-map]")) {
+    const mine = new URLSearchParams(query);
+    mine.set(each.dataset.map, each.dataset.value);
+    each.href = `/?${mine}`;
+  }
+  const shown = document.querySelector("[data-shown]");
+  if (shown) shown.textContent = `${map.getAttribute("resource")} ${map.getAttribute("measure")}`;
+}
+
+function tickAll(box) {
+  for (const each of document.querySelectorAll("input[name=name][type=checkbox]")) each.checked = box.checked;
+  countTicks();
+}
+
+function countTicks() {
+  const note = document.querySelector("[data-ticked]");
+  if (!note) return;
+  const ticked = document.querySelectorAll("input[name=name]:checked").length;
+  note.textContent = ticked ? `${ticked} ticked; one plan for all of them:` : "Tick instances to ask for several at once";
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("input[name=name][type=checkbox]")) countTicks();
+});
+
+/** Keep the command beside a form true to what the form says. */
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-command]");
+  if (!form) return;
+  const options = [...form.querySelectorAll("[data-option]")].filter((field) => field.value);
+  const words = options.map((field) => `${field.dataset.option} ${quoted(field.value)}`);
+  const line = [form.dataset.command, ...words].join(" ");
+  form.querySelector(".cli code").textContent = line;
+  form.querySelector(".cli code").title = line;
+  form.querySelector(".cli button").dataset.copy = line;
+});
+
+/** Quote a word for a shell. */
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\"'\"'")}'`;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "/" && !event.target.closest("input, select, textarea")) {
+    event.preventDefault();
+    document.querySelector(".search input").focus();
+  }
+  if (event.key === "Escape") document.getElementById("found")?.replaceChildren();
+});
+
+document.addEventListener("click", (event) => {
+  if (!event.target.closest(".search")) document.getElementById("found")?.replaceChildren();
+});
+
+/** Turn lines of the stream into what the parts of a page wait for. */
+document.addEventListener("billow:line", ({ detail }) => {
+  const run = document.querySelector("[data-run]")?.dataset.run;
+  if (run && detail.subjects.includes(`run/${run}`)) say("step");
+  if (detail.kind.startsWith("plan.")) say("plans");
+  if (detail.kind.startsWith("run.") || detail.kind === "step.ended") say("runs");
+  if (detail.kind.startsWith("run.")) say("plans");
+});
+
+function say(name) {
+  document.dispatchEvent(new CustomEvent(`billow:${name}`));
+}
+
+/** Ask again now and then while a run is open, should a message have been lost. */
+setInterval(() => {
+  if (!document.hidden && document.querySelector("[data-run] [data-state=running]")) say("slow");
+}, 3000);
+
+document.addEventListener("billow:live", ({ detail }) => {
+  const state = document.querySelector("[data-live]");
+  state.textContent = detail.open ? "live" : "connection lost, trying again";
+  state.className = `live state ${detail.open ? "ok" : "suspect"}`;
+});
+
+/** The tree stays as it was left: what is open is remembered in this tab. */
+function rememberTree() {
+  const open = new Set(JSON.parse(sessionStorage.getItem("billow-tree") ?? "[]"));
+  for (const branch of document.querySelectorAll(".tree details")) {
+    if (open.has(branch.dataset.key) || branch.hasAttribute("data-open")) branch.open = true;
+  }
+  document.querySelector(".tree")?.addEventListener("toggle", ({ target }) => {
+    if (target.open) open.add(target.dataset.key);
+    else open.delete(target.dataset.key);
+    sessionStorage.setItem("billow-tree", JSON.stringify([...open]));
+  }, true);
+}
+
+document.addEventListener("htmx:after:swap", () => {
+  const here = location.pathname;
+  for (const link of document.querySelectorAll(".tree li a")) {
+    if (link.getAttribute("href") === here) link.setAttribute("aria-current", "page");
+  }
+});
+
+document.querySelector(".log").classList.toggle("folded", localStorage.getItem("billow-log") === "folded");
+rememberTree();
+start();
+charts();

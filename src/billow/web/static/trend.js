@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pool's totals over time, drawn by uPlot.
+
+const LINES = [
+  ["CPU reserved", "cpu_reserved", "load-6", []],
+  ["CPU used", "cpu_used", "load-6", [3, 3]],
+  ["Memory reserved", "memory_reserved", "load-4", []],
+  ["Memory used", "memory_used", "load-4", [3, 3]],
+];
+
+/** Draw every chart of the page, and keep it up to date. */
+export function charts() {
+  for (const place of document.querySelectorAll("[data-chart]")) new Trend(place);
+}
+
+class Trend {
+  constructor(place) {
+    this.place = place;
+    document.addEventListener("billow:map", () => this.later());
+    document.addEventListener("billow:theme", () => this.draw());
+    new ResizeObserver(() => this.plot?.setSize(this.size)).observe(place);
+    this.draw();
+  }
+
+  get size() {
+    return { width: this.place.clientWidth, height: this.place.clientHeight - 26 };
+  }
+
+  later() {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.draw(), 1500);
+  }
+
+  async draw() {
+    const answer = await fetch(this.place.dataset.chart);
+    if (!answer.ok) return;
+    const sent = await answer.json();
+    const data = [sent.at, ...LINES.map(([, name]) => sent[name])];
+    this.plot?.destroy();
+    this.plot = new window.uPlot(this.options, data, this.place);
+  }
+
+  get options() {
+    const style = getComputedStyle(this.place);
+    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const axis = { stroke: colour("muted"), font: `11px ${style.fontFamily}`, ticks: { show: false } };
+    const percent = (value) => (value === null ? "–" : `${Math.round(value * 100)} %`);
+    return {
+      ...this.size,
+      padding: [6, 8, 0, 0],
+      cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+      scales: { y: { range: [0, 1] } },
+      axes: [
+        { ...axis, grid: { show: false }, size: 22 },
+        { ...axis, grid: { stroke: colour("line-soft"), width: 1 }, size: 44, values: (_, all) => all.map(percent), splits: [0, 0.5, 1] },
+      ],
+      series: [
+        { value: "{HH}:{mm}:{ss}" },
+        ...LINES.map(([label, , name, dash]) => ({
+          label, dash, stroke: colour(name), width: 1.6, points: { show: false }, value: (_, value) => percent(value ?? null),
+        })),
+      ],
+    };
+  }
+}
