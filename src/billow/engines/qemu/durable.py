@@ -6,8 +6,10 @@ a process that inherits it holds it until it ends, however it ends: that is how 
 that it is alive.
 """
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,6 +91,17 @@ def take_lock(path: Path) -> int | None:
         os.close(handle)
         return None
     return handle
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock; wait for it when somebody else does, so hold it for an instant only."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def is_locked(path: Path) -> bool:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where everything is kept: names the places in a state folder, one per pool, and does no I/O.
 
-engine.json                         what this pool is: its hosts and their capacity fence
-the highest fence that was ever seen actions/ID.json                     what became of an action
-controllers/TOKEN.lock              locked as long as that controller lives images/NAME.json,
-NAME.qcow2|raw    the images that a user registered cache/                              what can be
-made again: kernels, the probe's answer volumes/INSTANCE/                   storage that all hosts
-reach: disks, seed, serial log hosts/HOST/host.json                cordon and power
-hosts/HOST/INSTANCE/                what one host keeps of an instance: record, lock, QMP socket,
-log
+engine.json                 what this pool is: its hosts and their capacity
+fence                       the highest fence that was ever seen
+actions/HASH.json           what became of an action
+controllers/TOKEN           locked as long as that controller lives
+images/NAME.qcow2, .raw     the images that a user put there
+cache/                      what can be made again: kernels, the probe's answer
+volumes/INSTANCE/           storage that all hosts reach: disks, seed, serial log
+hosts/HOST/host.json        cordon and power
+hosts/HOST/INSTANCE/        what a host keeps of an instance: record, lock, socket, log
 """
 
 from dataclasses import dataclass

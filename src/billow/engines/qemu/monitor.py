@@ -7,6 +7,7 @@ a time and a controller that hangs must not lock the next one out.
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -20,6 +21,12 @@ from billow.errors import Lost, Refused, Unavailable
 GREETING_TIMEOUT_S: Final = 30.0
 COMMAND_TIMEOUT_S: Final = 30.0
 Arguments: TypeAlias = Mapping[str, object]
+
+
+class _Client(QMPClient):
+    """The official client; its complaints are told as Billow's errors, not in the log as well."""
+
+    logger = logging.Logger("billow.engines.qemu.monitor", logging.CRITICAL)
 
 
 class Monitor:
@@ -91,15 +98,12 @@ async def talk(path: Path, *, timeout_s: float = GREETING_TIMEOUT_S) -> AsyncIte
     Raises:
         Unavailable: nobody listens there, or no greeting came in time.
     """
-    client = QMPClient(path.parent.name)
-    line: socket.socket | None = None
+    client = _Client()
     try:
         async with asyncio.timeout(timeout_s):
-            line = _connect(path)
-            await client.connect(line)
+            with _connected(path) as line:
+                await client.connect(line)
     except (ConnectError, OSError, TimeoutError) as error:
-        if line is not None:
-            line.close()
         raise Unavailable(
             f"the QEMU process of {path.parent.name} does not answer",
             details=(str(error) or f"no greeting within {timeout_s:g} s",),
@@ -125,16 +129,18 @@ def listen(path: Path) -> socket.socket:
     return server
 
 
-def _connect(path: Path) -> socket.socket:
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[socket.socket]:
+    """Give a connected line; when its user fails it is closed, or QEMU would talk to nobody."""
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    line.setblocking(False)
     try:
+        line.setblocking(False)
         with _short(path) as address:
             line.connect(address)
-    except OSError:
+        yield line
+    except BaseException:
         line.close()
         raise
-    return line
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from billow.engines.qemu.machine import Machine
+from billow.model.group import Group
 from billow.model.host import Node
 from billow.model.kinds import Power, State
 from billow.model.shape import Shape
@@ -29,7 +30,7 @@ class Description:
 
     shape: Shape
     priority: int = 0
-    group: str = ""
+    group: Group | None = None
     tenant: str = ""
     zone: str = ""
     image: str = ""
@@ -87,10 +88,12 @@ class HostPlan:
 
     Attributes:
         number: From 1; gives its address.
+        cpu_ratio: vCPUs sold per CPU.
     """
 
     name: str
     number: int
     nodes: tuple[Node, ...]
+    cpu_ratio: float = 1.0
     zone: str = ""
     rack: str = ""

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of each action, durably, and which controllers live.
+
+An action that a dead controller left is nobody's: whoever finds it first takes it over. That a
+controller lives is proved by a lock, never by a process id or a time.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from billow.engines.qemu.durable import is_locked, locked, make_folder, take_lock, write
+from billow.engines.qemu.folder import StateFolder
+from billow.errors import Bug, Leased, Refused
+from billow.model.action import Action
+from billow.model.codec import action_document, action_from_document
+
+KEPT: Final = 10_000
+_ID = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+class Standing(StrEnum):
+    """Where an action stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """One action and what became of it.
+
+    Attributes:
+        document: The action (`codec.action_document`).
+        owner: Token of the controller that does it.
+        error: Why it failed, as `brief`, `fix`, `code` and the details.
+    """
+
+    document: dict[str, object]
+    standing: Standing
+    owner: str
+    error: tuple[str, str, str, tuple[str, ...]] | None = None
+
+    @property
+    def action(self) -> Action:
+        """The action. Raises Invalid when a newer Billow wrote it."""
+        return action_from_document(self.document)
+
+    def is_of(self, action: Action) -> bool:
+        """Return whether this is the same action, whatever the reason given."""
+        mine, other = ({**d, "reason": ""} for d in (self.document, _plain(action)))
+        return mine == other
+
+    def failure(self) -> Refused:
+        """Return the error that it ended with, for one more caller."""
+        brief, fix, code, details = self.error or ("it failed", "", "failed", ())
+        return Refused(brief, tuple(details), fix, code)
+
+
+class Deeds:
+    """The actions of one state folder, as one controller sees and does them."""
+
+    def __init__(self, folder: StateFolder) -> None:
+        """Show that this controller lives, until `close`."""
+        self._folder = folder
+        make_folder(folder.actions)
+        make_folder(folder.controllers)
+        self.token = secrets.token_hex(8)
+        handle = take_lock(folder.controllers / self.token)
+        if handle is None:
+            raise Bug("a random token was given twice")
+        self._handle: int | None = handle
+        self._forget_dead_controllers()
+        self._forget_oldest()
+
+    def close(self) -> None:
+        """Show that this controller is gone."""
+        if self._handle is not None:
+            (self._folder.controllers / self.token).unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle = None
+
+    def find(self, action_id: str) -> Deed | None:
+        """Return what is known of an action, or None."""
+        return _load(self._path(action_id)) if _ID.fullmatch(action_id) else None
+
+    def all(self) -> Iterator[Deed]:
+        """Yield every action that is known."""
+        for path in self._folder.actions.glob("*.json"):
+            deed = _load(path)
+            if deed is not None:
+                yield deed
+
+    def begin(self, action: Action) -> Deed:
+        """Write down that this controller does an action. Raises Refused for an id that is none."""
+        if not _ID.fullmatch(action.id):
+            raise Refused(
+                f"{ascii(action.id)[:80]} is no id for an action",
+                fix="use 1 to 200 printable ASCII characters without spaces",
+                code="invalid-id",
+            )
+        deed = Deed(document=_plain(action), standing=Standing.RUNNING, owner=self.token)
+        self.save(deed)
+        return deed
+
+    def save(self, deed: Deed) -> None:
+        """Write down where an action stands."""
+        write(self._path(str(deed.document["id"])), json.dumps(asdict(deed)).encode())
+
+    def forget(self, action_id: str) -> None:
+        """Let an action be unknown again."""
+        self._path(action_id).unlink(missing_ok=True)
+
+    def is_orphan(self, deed: Deed) -> bool:
+        """Return whether an action is under way by the records, but nobody does it."""
+        if deed.standing is Standing.LOST:
+            return True
+        return deed.standing is Standing.RUNNING and not self._lives(deed.owner)
+
+    @contextlib.contextmanager
+    def adopting(self, action_id: str) -> Iterator[bool]:
+        """Hold an action so that only one takes it over; yields False when another one does."""
+        lock = self._path(action_id).with_suffix(".lock")
+        handle = take_lock(lock)
+        try:
+            yield handle is not None
+        finally:
+            if handle is not None:
+                lock.unlink(missing_ok=True)
+                os.close(handle)
+
+    def check_fence(self, fence: int) -> None:
+        """Refuse a fence that is older than the highest one seen, and remember a higher one.
+
+        Raises:
+            Leased: it is older.
+        """
+        with locked(self._folder.controllers / "fence"):
+            seen = self._seen_fence()
+            if fence > seen:
+                write(self._folder.fence, str(fence).encode())
+        if fence < seen:
+            raise Leased(
+                f"fence {fence} is older than {seen}",
+                fix="another controller has taken over; stop this one",
+            )
+
+    def _seen_fence(self) -> int:
+        try:
+            return int(self._folder.fence.read_text())
+        except FileNotFoundError:
+            return 0
+
+    def _lives(self, token: str) -> bool:
+        return token == self.token or is_locked(self._folder.controllers / token)
+
+    def _path(self, action_id: str) -> Path:
+        return self._folder.actions / f"{hashlib.sha256(action_id.encode()).hexdigest()[:32]}.json"
+
+    def _forget_dead_controllers(self) -> None:
+        for path in self._folder.controllers.iterdir():
+            if not is_locked(path):
+                path.unlink(missing_ok=True)
+
+    def _forget_oldest(self) -> None:
+        """Keep the actions folder from growing for ever."""
+        paths = list(self._folder.actions.glob("*.json"))
+        if len(paths) > 2 * KEPT:
+            paths.sort(key=lambda path: path.stat().st_mtime)
+            for path in paths[:-KEPT]:
+                path.unlink(missing_ok=True)
+
+
+def _plain(action: Action) -> dict[str, object]:
+    """Return an action's document as JSON gives it back."""
+    document: dict[str, object] = json.loads(json.dumps(action_document(action)))
+    return document
+
+
+def _load(path: Path) -> Deed | None:
+    try:
+        fields = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    error = fields["error"]
+    return Deed(
+        document=fields["document"],
+        standing=Standing(fields["standing"]),
+        owner=fields["owner"],
+        error=None if error is None else (*error[:3], tuple(error[3])),
+    )

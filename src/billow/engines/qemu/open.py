@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open this machine as a pool: see what it can do, lay out its hosts once, join them."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from billow.engines.qemu.deed import Deeds
+from billow.engines.qemu.durable import load, make_folder, save
+from billow.engines.qemu.engine import QemuEngine
+from billow.engines.qemu.folder import StateFolder
+from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.images import Catalogue
+from billow.engines.qemu.ledger import Ledger
+from billow.engines.qemu.network import MOST_HOSTS, Network
+from billow.engines.qemu.probe import Findings, probe
+from billow.engines.qemu.record import HostPlan
+from billow.engines.qemu.sight import Sight
+from billow.engines.qemu.verbs import Craft
+from billow.errors import Invalid
+from billow.model.host import Node
+from billow.model.names import check_name
+from billow.ports import Clock
+from billow.settings import Settings
+
+KEPTKEPT_MIB: Final = 1024
+"""What this machine keeps for itself when its memory is shared out."""
+KEPT_MIB: Final = 1024
+"""What this machine keeps for itself when its memory is shared out."""
+CPU_RATIO: Final = 16.0
+"""vCPUs sold per CPU, as OpenStack does by default: instances of a small pool mostly sleep."""
+_MIB: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPlan:
+    """What a pool on this machine is; laid out once, when its state folder is made."""
+
+    pool: str
+    hosts: tuple[HostPlan, ...]
+
+
+async def open_engine(settings: Settings, clock: Clock) -> QemuEngine:
+    """Open the pool in `state_dir/qemu`; make it the first time.
+
+    Raises:
+        Invalid: the settings ask for more hosts than the network has addresses.
+        Refused: the network of the hosts could not be set up.
+    """
+    folder = StateFolder(settings.state_dir / "qemu")
+    plan = lay_out(folder, settings)
+    findings = await probe(folder.cache, os.environ)
+    return await open_pool(folder, plan, findings, clock)
+
+
+async def open_pool(
+    folder: StateFolder, plan: PoolPlan, findings: Findings, clock: Clock
+) -> QemuEngine:
+    """Open a pool that is laid out. Raises Refused when its network cannot be set up."""
+    ledger = Ledger(folder)
+    numbers = {host.name: host.number for host in plan.hosts}
+    network = Network(tag_of(folder, plan.pool), numbers, namespaces=findings.namespaces)
+    await network.set_up()
+    ground = Ground(ledger, findings, network)
+    sight = Sight(ground, plan.hosts)
+    craft = Craft(ground, Catalogue(folder.images, findings.qemu_img), sight)
+    return QemuEngine(craft, Deeds(folder), clock)
+
+
+def tag_of(folder: StateFolder, pool: str) -> str:
+    """Return a name that no other pool on this machine has."""
+    return f"{pool}-{hashlib.sha256(str(folder.root.absolute()).encode()).hexdigest()[:6]}"
+
+
+def lay_out(folder: StateFolder, settings: Settings) -> PoolPlan:
+    """Return what the pool is; the first time, share this machine out as the settings say."""
+    known = load(PoolPlan, folder.settings)
+    if known is not None:
+        return known
+    if settings.hosts > MOST_HOSTS:
+        raise Invalid(
+            f"{settings.hosts} hosts are more than the {MOST_HOSTS} that fit on one machine",
+            fix="set BILLOW_HOSTS lower, or use the engine sim",
+        )
+    make_folder(folder.root)
+    plan = PoolPlan(pool=check_name("pool", settings.pool), hosts=_hosts(settings))
+    save(folder.settings, plan)
+    return plan
+
+
+def _hosts(settings: Settings) -> tuple[HostPlan, ...]:
+    share = Node(
+        cpu_milli=settings.host_cpus * 1000 or 1000 * _cpus() // settings.hosts,
+        memory_mib=settings.host_memory_mib or (_memory_mib() - KEPT_MIB) // settings.hosts,
+    )
+    return tuple(
+        HostPlan(name=f"h{number}", number=number, nodes=(share,), cpu_ratio=CPU_RATIO)
+        for number in range(1, settings.hosts + 1)
+    )
+
+
+def _cpus() -> int:
+    """Return the CPUs that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _memory_mib() -> int:
+    """Return this machine's memory in MiB, or what its container is allowed of it."""
+    physical: int = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        allowed = int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):
+        allowed = physical
+    return max(int(min(physical, allowed)) // _MIB, 2 * KEPT_MIB)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""See the pool: what the records say, and what the processes show. Changes nothing."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.process import alive, cpu_and_memory, ended_by_itself, process_id
+from billow.engines.qemu.record import HostPlan, InstanceRecord, Resident, Stage
+from billow.engines.qemu.translate import facts_of, gaps_of, host_of, instance_of
+from billow.model.group import Fact, Group
+from billow.model.instance import Instance
+from billow.model.kinds import State
+from billow.model.pool import Pool
+
+UNSEEN: Final = (math.nan, math.nan)
+_SHORTEST_S: Final = 0.5
+"""CPU use over less than that says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """CPU seconds of a process at a moment, and what was made of it."""
+
+    process: int
+    at_s: float
+    cpu_s: float
+    milli: float = math.nan
+
+
+class Sight:
+    """The eyes of one engine; they remember how much CPU was used, to tell the use per second."""
+
+    def __init__(self, ground: Ground, plans: tuple[HostPlan, ...]) -> None:
+        self._ground = ground
+        self._plans = plans
+        self._samples: dict[str, _Sample] = {}
+
+    def pool(self, now: float) -> Pool:
+        """Return the pool as it is. Reads a few small files for each instance."""
+        seen = [each for name in self._ground.ledger.instances() if (each := self._instance(name))]
+        instances = [instance for instance, _, _ in seen]
+        self._samples = {name: self._samples[name] for name in self._samples.keys() & _ids(seen)}
+        findings = self._ground.findings
+        hosts = [
+            host_of(plan, self._ground.ledger.host(plan.name), findings, _used(plan, instances))
+            for plan in self._plans
+        ]
+        return Pool.build(
+            hosts,
+            instances,
+            groups={group.name: group for _, group, _ in seen if group}.values(),
+            facts=[fact for _, _, facts in seen for fact in facts],
+            gaps=gaps_of(findings),
+            taken_at=now,
+        )
+
+    def _instance(self, name: str) -> tuple[Instance, Group | None, list[Fact]] | None:
+        """Return one instance, its group, and its facts; None for one that is not made yet."""
+        ledger = self._ground.ledger
+        record, home = ledger.instance(name), ledger.home(name)
+        if record is None or record.stage is Stage.CREATING or home is None:
+            return None
+        host, resident = home
+        state = self._state(record, host, resident)
+        used = self._use(name, host) if state is State.RUNNING else UNSEEN
+        instance = instance_of(record, host, resident.nodes, state, used)
+        serial = str(ledger.folder.volume(name).serial)
+        return instance, record.description.group, facts_of(record, serial)
+
+    def _state(self, record: InstanceRecord, host: str, resident: Resident) -> State:
+        """Tell the state by the process: it lives, it ended in order, or it was killed."""
+        if record.stage is Stage.DELETING:
+            return State.UNKNOWN
+        residence = self._ground.ledger.folder.residence(host, record.machine.instance)
+        if alive(residence) or resident.wanted is State.STOPPED:
+            return resident.wanted
+        return State.STOPPED if ended_by_itself(residence) else State.FAILED
+
+    def _use(self, name: str, host: str) -> tuple[float, float]:
+        """Return CPU in thousandths since the last look, and resident memory in MiB."""
+        number = process_id(self._ground.ledger.folder.residence(host, name))
+        if number is None:
+            return UNSEEN
+        now, (cpu_s, memory_mib) = time.monotonic(), cpu_and_memory(number)
+        last = self._samples.get(name)
+        if last is None or last.process != number:
+            self._samples[name] = _Sample(number, now, cpu_s)
+            return math.nan, memory_mib
+        if now - last.at_s < _SHORTEST_S:
+            return last.milli, memory_mib
+        milli = 1000 * (cpu_s - last.cpu_s) / (now - last.at_s)
+        self._samples[name] = _Sample(number, now, cpu_s, milli)
+        return milli, memory_mib
+
+
+def _ids(seen: list[tuple[Instance, Group | None, list[Fact]]]) -> set[str]:
+    return {instance.id for instance, _, _ in seen}
+
+
+def _used(plan: HostPlan, instances: list[Instance]) -> tuple[float, float]:
+    """Add up what a host's instances use; what was not seen counts as nothing."""
+    mine = [each for each in instances if each.host == plan.name]
+    cpu = sum(each.cpu_used_milli for each in mine if not math.isnan(each.cpu_used_milli))
+    memory = sum(each.memory_used_mib for each in mine if not math.isnan(each.memory_used_mib))
+    return cpu, memory

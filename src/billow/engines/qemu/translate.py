@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between the model's nouns and QEMU's machines. Pure: what was found out comes in as values."""
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from billow.engines.qemu import linux
+from billow.engines.qemu.images import FIRMWARE, LINUX
+from billow.engines.qemu.linux import LinuxGuest
+from billow.engines.qemu.machine import Boot, Card, Disk, Firmware, Kernel, Machine, Wire
+from billow.engines.qemu.network import free_address
+from billow.engines.qemu.probe import Findings
+from billow.engines.qemu.record import Description, HostPlan, HostRecord, InstanceRecord, Stage
+from billow.model.action import Place
+from billow.model.group import Fact, Gap
+from billow.model.host import Host
+from billow.model.instance import Instance
+from billow.model.kinds import State
+from billow.model.shape import Shape
+
+KVM_TRAIT: Final = "kvm"
+LINK_MIB_S: Final = 1000.0
+"""What a move between two hosts of one machine carries, as far as planners need to know."""
+_NAMESPACE: Final = uuid.UUID("b1110000-0000-4000-8000-000000000000")
+
+
+def record_of(
+    action: Place, findings: Findings, guest: LinuxGuest | None, firmware: str, taken: Iterable[str]
+) -> InstanceRecord:
+    """Return the record of an instance to be made.
+
+    Args:
+        action: What is to be placed.
+        findings: What this machine can do.
+        guest: The built-in Linux guest, when the image is that.
+        firmware: File name of the firmware guest.
+        taken: Guest addresses that are in use.
+    """
+    wanted = action.instance
+    identity = uuid.uuid5(_NAMESPACE, f"{action.id}/{wanted.id}")
+    small = wanted.image in {"", FIRMWARE}
+    card = None if small else card_of(wanted.id, identity, findings, taken)
+    machine = Machine(
+        instance=wanted.id,
+        uuid=str(identity),
+        cpus=cpus_of(wanted.shape),
+        memory_mib=wanted.shape.memory_mib,
+        platform=findings.platform(system=not small),
+        boot=boot_of(wanted, guest, firmware, card),
+        card=card,
+    )
+    description = Description(
+        shape=wanted.shape,
+        priority=wanted.priority,
+        group=action.group,
+        tenant=wanted.tenant,
+        zone=wanted.zone,
+        image=wanted.image,
+        immovable=wanted.immovable,
+    )
+    return InstanceRecord(machine=machine, description=description, stage=Stage.CREATING)
+
+
+def cpus_of(shape: Shape) -> int:
+    """Return the vCPUs that a shape has: thousandths, rounded up, at least one."""
+    return max(1, -(-shape.cpu_milli // 1000))
+
+
+def card_of(name: str, identity: uuid.UUID, findings: Findings, taken: Iterable[str]) -> Card:
+    """Return the network card of a machine: on its host's bridge where there is one."""
+    mac = ":".join(f"{part:02x}" for part in (0x02, *identity.bytes[-5:]))
+    if not findings.namespaces:
+        return Card(wire=Wire.USER, mac=mac)
+    tap = "t" + hashlib.sha256(name.encode()).hexdigest()[:12]
+    return Card(wire=Wire.TAP, mac=mac, address=free_address(taken), tap=tap)
+
+
+def boot_of(wanted: Instance, guest: LinuxGuest | None, firmware: str, card: Card | None) -> Boot:
+    """Return what a machine boots, by its image."""
+    if wanted.image in {"", FIRMWARE}:
+        return Firmware(image=firmware)
+    if wanted.image != LINUX or guest is None:
+        return Disk()
+    words = [linux.ARGUMENTS, f"billow.name={wanted.id}"]
+    if card is not None and card.address:
+        words.append(f"billow.address={card.address}")
+    return Kernel(kernel=guest.kernel, initrd=guest.initrd, arguments=" ".join(words))
+
+
+def host_of(
+    plan: HostPlan, record: HostRecord, findings: Findings, used: tuple[float, float]
+) -> Host:
+    """Return a host of the pool; `used` is CPU in thousandths and memory in MiB."""
+    return Host(
+        id=plan.name,
+        nodes=plan.nodes,
+        zone=plan.zone,
+        rack=plan.rack,
+        traits=frozenset({KVM_TRAIT} if findings.kvm else ()),
+        power=record.power,
+        cordon=record.cordon,
+        cpu_ratio=plan.cpu_ratio,
+        bandwidth_mib_s=LINK_MIB_S,
+        cpu_used_milli=used[0],
+        memory_used_mib=used[1],
+    )
+
+
+def instance_of(
+    record: InstanceRecord,
+    host: str,
+    nodes: tuple[int, ...],
+    state: State,
+    used: tuple[float, float],
+) -> Instance:
+    """Return an instance of the pool; `used` is CPU in thousandths and memory in MiB."""
+    described = record.description
+    return Instance(
+        id=record.machine.instance,
+        shape=described.shape,
+        host=host,
+        nodes=nodes,
+        state=state,
+        priority=described.priority,
+        group=described.group.name if described.group else "",
+        tenant=described.tenant,
+        zone=described.zone,
+        image=described.image,
+        immovable=described.immovable,
+        cpu_used_milli=used[0],
+        memory_used_mib=used[1],
+    )
+
+
+def gaps_of(findings: Findings) -> list[Gap]:
+    """Return what this machine lacks, each with what it changes and what mends it."""
+    return [
+        Gap("engine/qemu", f"{each.what} is missing: {each.effect} (fix: {each.fix})")
+        for each in findings.missing
+    ]
+
+
+def facts_of(record: InstanceRecord, serial: str) -> list[Fact]:
+    """Return what is known of an instance besides its columns."""
+    machine = record.machine
+    subject = f"instance/{machine.instance}"
+    known: Mapping[str, str] = {
+        "accelerator": machine.platform.accelerator,
+        "serial_log": serial,
+        "address": machine.card.address if machine.card else "",
+    }
+    return [Fact(subject, key, value) for key, value in known.items() if value]

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How each verb is done on this machine, and how one that somebody left is brought to an end.
+
+Every verb writes down what it is about to do before it does it, so that `mend` can go on from any
+instant.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from billow.act.premise import unmet
+from billow.engines.qemu import linux
+from billow.engines.qemu.firmware.image import unpack
+from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.images import FIRMWARE, LINUX, Catalogue
+from billow.engines.qemu.lifecycle import boot, destroy, stop
+from billow.engines.qemu.linux import LinuxGuest
+from billow.engines.qemu.machine import Disk
+from billow.engines.qemu.move import Move, move
+from billow.engines.qemu.process import alive, kill
+from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
+from billow.engines.qemu.seed import seed
+from billow.engines.qemu.settle import settle
+from billow.engines.qemu.sight import Sight
+from billow.engines.qemu.translate import cpus_of, record_of
+from billow.errors import Bug, Refused
+from billow.model.action import (
+    Action,
+    Cordon,
+    Delete,
+    Fence,
+    Migrate,
+    Place,
+    PowerOff,
+    PowerOn,
+    Resize,
+    Start,
+    Stop,
+    Uncordon,
+)
+from billow.model.kinds import Power, State
+from billow.model.run import Progress
+
+VERBS: frozenset[type[Action]] = frozenset(
+    {Place, Migrate, Start, Stop, Delete, Resize, Cordon, Uncordon, PowerOn, PowerOff, Fence}
+)
+RESIZE_GRACE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Craft:
+    """What the verbs work with."""
+
+    ground: Ground
+    catalogue: Catalogue
+    sight: Sight
+
+    def do(self, action: Action) -> AsyncIterator[Progress]:
+        """Do an action; yield how far it is. After an error, `mend` puts things right."""
+        match action:
+            case Place():
+                return self._place(action)
+            case Migrate():
+                return self._migrate(action)
+            case Resize():
+                return self._resize(action)
+            case Start() | Stop() | Delete():
+                return self._on_instance(action)
+            case _:
+                return self._on_host(action)
+
+    async def mend(self, action: Action, now: float) -> bool:
+        """Bring what an action left half-way to a clear state; return whether it is achieved.
+
+        Raises:
+            BillowError: it cannot be said yet; try again.
+        """
+        kind, _, name = action.subject.partition("/")
+        if kind == "instance":
+            await settle(self.ground, name)
+        if isinstance(action, Resize):
+            await self._run_again(name)
+        if isinstance(action, Fence):
+            await self._end_all(action.host)
+        return not unmet(self.sight.pool(now), action.achieves)
+
+    async def _place(self, action: Place) -> AsyncIterator[Progress]:
+        name, ledger = action.instance.id, self.ground.ledger
+        yield Progress(0.0, "preparing")
+        image = action.instance.image or FIRMWARE
+        environment = dict(os.environ)
+        guest: LinuxGuest | None = None
+        if image == LINUX:
+            guest = await linux.prepare(ledger.folder.cache, environment)
+        record = self._enrol(action, guest)
+        if isinstance(record.machine.boot, Disk):
+            await self._make_disk(record, image)
+        resident = Resident(role=Role.HOME, wanted=State.RUNNING, nodes=action.nodes)
+        ledger.save_resident(action.host, name, resident)
+        yield Progress(0.5, "starting")
+        await boot(self.ground, record.machine, action.host)
+        ledger.save_instance(replace(record, stage=Stage.READY))
+        yield Progress(1.0, "running", 0.0)
+
+    def _enrol(self, action: Place, guest: LinuxGuest | None) -> InstanceRecord:
+        """Write a new instance down, with an address that nobody else has."""
+        ledger = self.ground.ledger
+        records = (ledger.instance(name) for name in ledger.instances())
+        cards = (record.machine.card for record in records if record)
+        taken = [card.address for card in cards if card]
+        firmware = unpack(ledger.folder.cache)
+        record = record_of(action, self.ground.findings, guest, firmware, taken)
+        ledger.save_instance(record)
+        return record
+
+    async def _make_disk(self, record: InstanceRecord, name: str) -> None:
+        volume = self.ground.ledger.folder.volume(record.machine.instance)
+        image = await self.catalogue.find(name)
+        await self.catalogue.overlay(image, volume)
+        volume.seed.write_bytes(seed(record.machine, image.user_data))
+
+    async def _migrate(self, action: Migrate) -> AsyncIterator[Progress]:
+        name, ledger = action.instance, self.ground.ledger
+        record, resident = self._known(name, action.source)
+        if action.source == action.target:
+            ledger.save_resident(action.source, name, replace(resident, nodes=action.target_nodes))
+            return
+        order = Move(
+            number=action.id,
+            machine=record.machine,
+            source=action.source,
+            target=action.target,
+            nodes=action.target_nodes,
+        )
+        async for progress in move(self.ground, order):
+            yield progress
+
+    def _on_instance(self, action: Start | Stop | Delete) -> AsyncIterator[Progress]:
+        match action:
+            case Start():
+                return self._start(action)
+            case Stop():
+                return self._stop(action)
+            case Delete():
+                return self._delete(action)
+            case _:
+                assert_never(action)
+
+    async def _start(self, action: Start) -> AsyncIterator[Progress]:
+        name, ledger = action.instance, self.ground.ledger
+        record, resident = self._known(name, action.host)
+        if alive(ledger.folder.residence(action.host, name)):
+            return
+        yield Progress(0.0, "starting")
+        ledger.save_resident(action.host, name, replace(resident, wanted=State.RUNNING))
+        try:
+            await boot(self.ground, record.machine, action.host)
+        except Refused:
+            ledger.save_resident(action.host, name, resident)
+            raise
+
+    async def _stop(self, action: Stop) -> AsyncIterator[Progress]:
+        name, ledger = action.instance, self.ground.ledger
+        record, resident = self._known(name, action.host)
+        yield Progress(0.0, "stopping", action.grace_s)
+        orderly = await stop(self.ground, record.machine, action.host, action.grace_s)
+        ledger.save_resident(action.host, name, replace(resident, wanted=State.STOPPED))
+        yield Progress(1.0, "stopped" if orderly else "power cut", 0.0)
+
+    async def _delete(self, action: Delete) -> AsyncIterator[Progress]:
+        record, _ = self._known(action.instance, action.host)
+        yield Progress(0.0, "deleting")
+        await destroy(self.ground, record)
+
+    async def _resize(self, action: Resize) -> AsyncIterator[Progress]:
+        """Change the shape; a machine that runs is stopped for it and started again."""
+        name, ledger = action.instance, self.ground.ledger
+        record, resident = self._known(name, action.host)
+        runs = alive(ledger.folder.residence(action.host, name))
+        if runs:
+            yield Progress(0.1, "stopping", RESIZE_GRACE_S)
+            await stop(self.ground, record.machine, action.host, RESIZE_GRACE_S)
+        machine = replace(
+            record.machine, cpus=cpus_of(action.new), memory_mib=action.new.memory_mib
+        )
+        described = replace(record.description, shape=action.new)
+        ledger.save_resident(action.host, name, replace(resident, nodes=action.nodes))
+        ledger.save_instance(replace(record, machine=machine, description=described))
+        if runs:
+            yield Progress(0.8, "starting")
+            await boot(self.ground, machine, action.host)
+
+    async def _on_host(self, action: Action) -> AsyncIterator[Progress]:
+        ledger = self.ground.ledger
+        host = action.hosts[0]
+        record = ledger.host(host)
+        match action:
+            case Cordon():
+                ledger.save_host(host, replace(record, cordon=action.why))
+            case Uncordon():
+                ledger.save_host(host, replace(record, cordon=""))
+            case PowerOn():
+                ledger.save_host(host, replace(record, power=Power.ON))
+            case PowerOff():
+                ledger.save_host(host, replace(record, power=Power.OFF))
+            case Fence():
+                ledger.save_host(host, replace(record, power=Power.OFF))
+                await self._end_all(host)
+            case _:
+                raise Bug(f"the engine accepted {action.name}, which it cannot do")
+        yield Progress(1.0, action.name, 0.0)
+
+    async def _end_all(self, host: str) -> None:
+        """End every process of a host at once; what was at home there is stopped now."""
+        ledger = self.ground.ledger
+        for name in ledger.guests(host):
+            await kill(ledger.folder.residence(host, name))
+            resident = ledger.resident(host, name)
+            if resident is not None and resident.role is Role.HOME:
+                ledger.save_resident(host, name, replace(resident, wanted=State.STOPPED))
+
+    async def _run_again(self, name: str) -> None:
+        """Start an instance that shall run and was stopped only to be resized."""
+        ledger = self.ground.ledger
+        record, home = ledger.instance(name), ledger.home(name)
+        if record is None or home is None or home[1].wanted is not State.RUNNING:
+            return
+        if not alive(ledger.folder.residence(home[0], name)):
+            await boot(self.ground, record.machine, home[0])
+
+    def _known(self, name: str, host: str) -> tuple[InstanceRecord, Resident]:
+        record = self.ground.ledger.instance(name)
+        resident = self.ground.ledger.resident(host, name)
+        if record is None or resident is None:
+            raise Refused(f"there is no instance {name} on {host}", code="not-there")
+        return record, resident
