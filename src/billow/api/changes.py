@@ -8,7 +8,7 @@ answers 202 with the run.
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from billow.api.caller import Caller, IfMatch, Operator, check_match
@@ -97,11 +97,13 @@ async def resize_instance(call: Change, instance: str, body: NewSize) -> Respons
 def _add_plain(noun: str, verb: AskVerb, words: str) -> None:
     """Add the route of a verb that needs no more than a name and a reason."""
 
-    async def change(call: Change, name: str, body: Reason | None = None) -> Response:
+    async def change(
+        call: Change, name: Annotated[str, Path(alias=noun)], body: Reason | None = None
+    ) -> Response:
         return await call.settle(Ask(verb, name, why=body.why if body else ""))
 
     router.add_api_route(
-        f"/{noun}s/{{name:path}}/{verb}",
+        f"/{noun}s/{{{noun}:path}}/{verb}",
         change,
         methods=["POST"],
         status_code=201,

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Routes of the event stream: as a list, and live as server-sent events."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.responses import JSONResponse
 
 from billow.api import answers
 from billow.api.caller import Viewed
+from billow.api.stream import kept_alive
 from billow.app import Billow
 from billow.errors import Invalid
 from billow.model.codec import event_document
@@ -49,21 +51,27 @@ def _begin(
 
 @router.get("/events/stream", summary="What happens, live", response_class=EventSourceResponse)
 async def stream_events(
-    billow: Viewed,
-    begin: Annotated[int | None, Depends(_begin)],
-) -> AsyncIterator[ServerSentEvent]:
+    billow: Viewed, begin: Annotated[int | None, Depends(_begin)]
+) -> EventSourceResponse:
     """Send each event as it happens, under its id.
 
     A client that comes back with `Last-Event-ID` (or `after`) gets what it missed. When that
     history is gone, a `resync` event says so: read the state again, then listen on.
     """
+    return EventSourceResponse(kept_alive(_happening(billow, begin)))
+
+
+async def _happening(billow: Billow, begin: int | None) -> AsyncIterator[bytes]:
+    """Yield what happens after an event, as lines of the stream; None begins with what is new."""
     newest = await _newest(billow)
     start = newest if begin is None else begin
     if start and not await _is_known(billow, start):
-        yield ServerSentEvent(event="resync", id=str(newest), data={"last": newest})
+        data = json.dumps({"last": newest})
+        yield format_sse_event(event="resync", id=str(newest), data_str=data)
         start = newest
     async for event in billow.follow(start):
-        yield ServerSentEvent(event=event.kind, id=str(event.id), data=event_document(event))
+        data = json.dumps(event_document(event))
+        yield format_sse_event(event=event.kind, id=str(event.id), data_str=data)
 
 
 async def _newest(billow: Billow) -> int:

@@ -8,7 +8,17 @@ field an error.
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictFloat, StrictInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    Tag,
+)
 
 from billow.errors import Invalid
 from billow.model.access import Role
@@ -74,13 +84,20 @@ class NewShape(Sent):
         return "-".join(parts)
 
 
+AnyShape = Annotated[
+    Annotated[NewShape, Tag("object")] | Annotated[Text, Tag("name")],
+    Discriminator(lambda sent: "name" if isinstance(sent, str) else "object"),
+]
+"""A shape spelled out, or the name of one that the pool has."""
+
+
 class NewInstance(Sent):
     """A request for one instance."""
 
     id: Annotated[str, Field(max_length=63)] = Field(
         description="Its name: 1 to 63 characters of a-z, 0-9 and '-'.", examples=["web-1"]
     )
-    shape: NewShape | Text = Field(
+    shape: AnyShape = Field(
         description="Its size, or the name of a shape that the pool has.",
         examples=[{"cpu_milli": 1000, "memory_mib": 512}],
     )
@@ -161,7 +178,7 @@ class Destination(Reason):
 class NewSize(Reason):
     """The shape to have from now on."""
 
-    shape: NewShape | Text
+    shape: AnyShape
 
 
 class NewToken(Sent):

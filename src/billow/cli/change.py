@@ -44,9 +44,9 @@ def start(session: Session, plan: Document, if_match: str = "") -> None:
     path = path_of("plans", plan["id"], "runs")
     run = session.client.post(path, if_match=if_match)
     if session.wait:
-        follow(session, run, plan["cost"]["seconds"] or 0.0)
+        follow(session, run, plan)
     else:
-        report(session, run)
+        report(session, run, plan)
 
 
 def nothing_possible(plan: Document) -> Blocked:

@@ -6,7 +6,7 @@ It asks the server for little: the counts, and the few actions that are under wa
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,22 +40,22 @@ class RunFailed(BillowError):
     code = "run-failed"
 
 
-def follow(session: Session, run: Document, expected_s: float, *, may_stop: bool = False) -> None:
-    """Wait for a run and print what came of it.
+def follow(session: Session, run: Document, plan: Document, *, may_stop: bool = False) -> None:
+    """Wait for the run of a plan and print what came of it.
 
     Raises:
         RunFailed: it failed, or it was stopped and that was not wanted.
     """
     path = path_of("runs", run["id"])
-    with _display(session, run, expected_s) as display:
+    with _display(session, run, plan) as display:
         while run["state"] == "running":
             time.sleep(ASK_EVERY_S)  # noqa: TID251 (the command line has no event loop)
             run = session.client.get(path, {"entries": "active"})
             display.show(run)
-    report(session, session.client.get(path), may_stop=may_stop)
+    report(session, session.client.get(path), plan, may_stop=may_stop)
 
 
-def report(session: Session, run: Document, *, may_stop: bool = False) -> None:
+def report(session: Session, run: Document, plan: Document, *, may_stop: bool = False) -> None:
     """Print what came of a run. Raises RunFailed."""
     if session.output.as_json:
         session.output.document(run)
@@ -64,27 +64,37 @@ def report(session: Session, run: Document, *, may_stop: bool = False) -> None:
     if run["state"] == "failed" or (run["state"] == "stopped" and not may_stop):
         raise RunFailed(
             f"run {run['id']} {run['state']}: {run['done']} of {run['total']} steps done",
-            tuple(failures(run)),
+            tuple(failures(run, deeds(plan))),
             fix=f"billow undo {run['id']} makes the plan that leads back",
         )
 
 
-def failures(run: Document) -> Iterator[str]:
-    """Yield what each failed step said."""
+def failures(run: Document, words: Mapping[str, str]) -> Iterator[str]:
+    """Yield what each failed step said, with the words for each step."""
     for entry in run["entries"]:
         error = entry["error"]
         if error:
             brief, fix = error.get("brief", "failed"), error.get("fix", "")
-            yield f"{entry['action_id']}: {brief}" + (f" (fix: {fix})" if fix else "")
+            deed = words.get(entry["action_id"], entry["action_id"])
+            yield f"{deed}: {brief}" + (f" (fix: {fix})" if fix else "")
 
 
-def under_way(run: Document) -> str:
-    """Return what a run does now, in a few words."""
+def deeds(plan: Document) -> dict[str, str]:
+    """Return each step of a plan in two words, by its action's id."""
+    return {
+        step["action"]["id"]: f"{step['action']['verb']} {step['subject'].partition('/')[2]}"
+        for step in plan["steps"]
+    }
+
+
+def under_way(run: Document, words: Mapping[str, str]) -> str:
+    """Return what a run does now, in a few words, with the words for each of its steps."""
     active = [entry for entry in run["entries"] if entry["phase"] == "intended"]
     texts = []
     for entry in active[:2]:
         progress = entry["progress"] or {}
-        parts = [entry["action_id"], progress.get("phase", ""), percent(progress.get("fraction"))]
+        deed = words.get(entry["action_id"], entry["action_id"])
+        parts = [deed, progress.get("phase", ""), percent(progress.get("fraction"))]
         texts.append(" ".join(part for part in parts if part))
     more = [f"{len(active) - 2} more"] if len(active) > 2 else []
     return ", ".join([*texts, *more])
@@ -93,9 +103,10 @@ def under_way(run: Document) -> str:
 class _Lines:
     """Progress where no bar can be drawn: a line after two seconds, then every ten."""
 
-    def __init__(self, session: Session, run: Document, expected_s: float) -> None:
+    def __init__(self, session: Session, run: Document, plan: Document) -> None:
         self._session = session
-        self._until = run["started_at"] + expected_s
+        self._words = deeds(plan)
+        self._until = run["started_at"] + (plan["cost"]["seconds"] or 0.0)
         self._next = time.monotonic() + QUIET_S
 
     def show(self, run: Document) -> None:
@@ -105,15 +116,17 @@ class _Lines:
         self._next = time.monotonic() + SPEAK_EVERY_S
         self._session.output.say(
             f"waiting for run {run['id']} since {when(run['started_at'])}, expected until "
-            f"{when(self._until)}: {run['done']} of {run['total']} done; {under_way(run)}"
+            f"{when(self._until)}: {run['done']} of {run['total']} done; "
+            f"now {under_way(run, self._words) or 'looking at the pool'}"
         )
 
 
 class _Bar:
     """Progress on a terminal."""
 
-    def __init__(self, progress: Any, task: Any) -> None:  # noqa: ANN401 (Rich, imported late)
+    def __init__(self, progress: Any, task: Any, plan: Document) -> None:  # noqa: ANN401 (Rich's)
         self._progress = progress
+        self._words = deeds(plan)
         self._task = task
 
     def show(self, run: Document) -> None:
@@ -123,14 +136,15 @@ class _Bar:
             for entry in run["entries"]
             if entry["phase"] == "intended"
         )
+        doing = clean(under_way(run, self._words))
         completed = run["done"] + run["failed"] + partial
-        self._progress.update(self._task, completed=completed, doing=clean(under_way(run)))
+        self._progress.update(self._task, completed=completed, doing=doing)
 
 
 @contextmanager
-def _display(session: Session, run: Document, expected_s: float) -> Iterator[_Lines | _Bar]:
+def _display(session: Session, run: Document, plan: Document) -> Iterator[_Lines | _Bar]:
     if not sys.stderr.isatty():
-        yield _Lines(session, run, expected_s)
+        yield _Lines(session, run, plan)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -140,8 +154,8 @@ def _display(session: Session, run: Document, expected_s: float) -> Iterator[_Li
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn(f"of ~{lasting(expected_s)}"),
+        TextColumn(f"of ~{lasting(plan['cost']['seconds'] or 0.0)}"),
         TextColumn("{task.fields[doing]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Bar(progress, progress.add_task("run", total=run["total"], doing=""))
+        yield _Bar(progress, progress.add_task("run", total=run["total"], doing=""), plan)

@@ -20,7 +20,7 @@ from billow.cli.lists import (
 )
 from billow.cli.output import Column
 from billow.cli.session import Session
-from billow.cli.wanted import Request, described, group_of
+from billow.cli.wanted import Request, described, group_of, sized
 from billow.cli.words import cpus, memory
 from billow.errors import Invalid
 
@@ -102,9 +102,7 @@ def create(
     ] = None,
 ) -> None:
     """Create instances: placed by one plan, which is shown before it is carried out."""
-    request = described(spec or ())
-    if not isinstance(request.get("shape"), str):
-        request["shape"] = {**DEFAULT_SHAPE, **request.get("shape", {})}
+    request = sized(described(spec or ()))
     body = {
         "capability": "placement",
         "requests": [{"id": each, **request} for each in names(name, count)],
@@ -147,9 +145,6 @@ def resize(
     body = {"shape": _completed(session, instance, request), "why": why}
     plan = session.client.post(path_of("instances", instance, "resize"), body)
     settle(session, plan)
-
-
-DEFAULT_SHAPE = {"cpu_milli": 1000, "memory_mib": 512}
 
 
 def names(name: str, count: int) -> list[str]:

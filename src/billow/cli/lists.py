@@ -16,7 +16,10 @@ ON_A_SCREEN = 100
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        "--where", "-w", metavar="FIELD=VALUE", help="Filter; again for more. See GET /v1/..."
+        "--where",
+        "-w",
+        metavar="FIELD=VALUE",
+        help="Filter, as state=running or memory_mib=1024..; again for more.",
     ),
 ]
 Search = Annotated[str, typer.Option("--search", "-q", help="Part of the name, in any case.")]

@@ -128,13 +128,13 @@ def exact(value: object, column: Column | None = None) -> str:
         case list() | tuple():
             return ",".join(map(exact, value))
         case dict():
-            return json.dumps(value, ensure_ascii=False)
+            return " ".join(f"{key}={exact(each)}" for key, each in value.items())
         case _:
             return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _for_people(value: object, column: Column) -> str:
-    if value in (None, "", []):
+    if value in (None, "", [], {}):
         return "-"
     return column.shown(value) if column.shown else exact(value, column)
 

@@ -28,7 +28,7 @@ SUMMARY = (
     Column("RESERVED CPUS", "reserved_cpu_milli", cpus),
     Column("MEMORY", "memory_mib", memory),
     Column("RESERVED MEMORY", "reserved_memory_mib", memory),
-    Column("GAPS", "gaps"),
+    Column("NOT SEEN", "not_seen"),
 )
 
 
@@ -82,7 +82,8 @@ def digest(source: File) -> None:
 def record_pool(output: Output, summary: dict[str, Any]) -> None:
     """Print a pool's summary, a line per field."""
     reserved = {f"reserved_{name}": value for name, value in summary["reserved"].items()}
-    output.record(SUMMARY, {**summary, **summary["capacity"], **reserved})
+    gaps = {"not_seen": len(summary["gaps"])}
+    output.record(SUMMARY, {**summary, **summary["capacity"], **reserved, **gaps})
 
 
 def _summary(source: Path) -> dict[str, Any]:

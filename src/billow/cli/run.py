@@ -7,7 +7,7 @@ import typer
 
 from billow.cli.change import settle, start
 from billow.cli.command import PLANS, WAITS, command
-from billow.cli.follow import COLUMNS, follow
+from billow.cli.follow import COLUMNS, deeds, follow
 from billow.cli.lists import Limit, path_of, show_list
 from billow.cli.output import Column, when
 from billow.cli.session import Session
@@ -16,6 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="See runs, and stop them.")
 Name = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 STEPS = (
     Column("STEP", "action_id"),
+    Column("DOES", "deed"),
     Column("PHASE", "phase"),
     Column("STARTED", "started_at", when),
     Column("ENDED", "ended_at", when),
@@ -37,7 +38,11 @@ def show(session: Session, run: Name) -> None:
         session.output.document(document)
         return
     session.output.say(document["text"])
-    rows = [{**each, "brief": each["error"].get("brief", "")} for each in document["entries"]]
+    words = deeds(session.client.get(path_of("plans", document["plan_id"])))
+    rows = [
+        {**each, "deed": words.get(each["action_id"]), "brief": each["error"].get("brief")}
+        for each in document["entries"]
+    ]
     session.output.table(STEPS, rows)
 
 
@@ -46,7 +51,8 @@ def stop(session: Session, run: Name) -> None:
     """Start no more steps of a run; what is under way is finished."""
     document = session.client.post(path_of("runs", run, "stop"))
     if session.wait:
-        follow(session, document, 0.0, may_stop=True)
+        plan = session.client.get(path_of("plans", document["plan_id"]))
+        follow(session, document, plan, may_stop=True)
 
 
 def add_to(root: typer.Typer) -> None:

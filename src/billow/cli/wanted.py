@@ -36,6 +36,7 @@ SIZE: dict[str, tuple[str, Callable[[str], Any]]] = {
     "traits": ("traits", lambda text: text.split("+")),
     "dedicated": ("dedicated", truth),
 }
+USUAL_SHAPE = {"cpu_milli": 1000, "memory_mib": 512}
 REST: dict[str, Callable[[str], Any]] = {
     "kind": str,
     "priority": whole,
@@ -49,7 +50,13 @@ REST: dict[str, Callable[[str], Any]] = {
 def request_of(text: str) -> Request:
     """Return the request that a text like `web-1,cpu=2,memory=4GiB` stands for. Raises Invalid."""
     name, *pairs = text.split(",")
-    return {"id": name, **described(pairs)}
+    return {"id": name, **sized(described(pairs))}
+
+
+def sized(request: Request) -> Request:
+    """Return a request with a whole shape: what is not said is as usual."""
+    shape = request.get("shape", {})
+    return {**request, "shape": shape if isinstance(shape, str) else {**USUAL_SHAPE, **shape}}
 
 
 def described(pairs: Iterable[str]) -> Request:

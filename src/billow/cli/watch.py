@@ -16,7 +16,7 @@ import typer
 from billow.cli.client import Document
 from billow.cli.command import command
 from billow.cli.event import LISTED
-from billow.cli.follow import under_way
+from billow.cli.follow import deeds, under_way
 from billow.cli.lists import path_of
 from billow.cli.output import clean, when
 from billow.cli.session import Session
@@ -134,7 +134,8 @@ def _run_line(session: Session, row: Document) -> "RenderableType":
 
     doing = ""
     if row["state"] == "running":
-        doing = under_way(session.client.get(path_of("runs", row["id"]), {"entries": "active"}))
+        run = session.client.get(path_of("runs", row["id"]), {"entries": "active"})
+        doing = under_way(run, deeds(session.client.get(path_of("plans", row["plan_id"]))))
     words = f"{row['id']}  {row['state']:<8} {row['done']}/{row['total']}  {doing}"
     bar = ProgressBar(total=max(row["total"], 1), completed=row["done"], width=20)
     return Columns([bar, Text(clean(words), no_wrap=True)])
