@@ -78,7 +78,7 @@ class Billow:
         collector = Collector(engine)
         world = World(engine, collector, store, store, clock, writer, limits_of(settings))
         standing = [Standing(each, each.policy()) for each in CAPABILITIES]
-        self._loop = Loop(world, store, self._new_id, standing)
+        self.loop = Loop(world, store, self._new_id, standing)
         self._writer = writer
         self._collector = collector
         self._tasks: list[asyncio.Task[None]] = []
@@ -141,7 +141,7 @@ class Billow:
             grown = pool.with_groups(groups).with_requests(requests)
             return [chosen.propose(grown, rules)]
 
-        return await self._loop.plan(want, Wish(_title(capability, requests), actor))
+        return await self.loop.plan(want, Wish(_title(capability, requests), actor))
 
     async def ask(self, asks: Sequence[Ask], *, actor: str) -> Plan:
         """Make and keep the plan for direct requests on things that exist.
@@ -156,7 +156,7 @@ class Billow:
 
         names = ", ".join(f"{each.verb} {each.subject}" for each in asks[:3])
         more = f" and {len(asks) - 3} more" if len(asks) > 3 else ""
-        return await self._loop.plan(want, Wish(f"{names}{more}", actor))
+        return await self.loop.plan(want, Wish(f"{names}{more}", actor))
 
     async def plan(self, plan_id: str) -> Plan:
         """Return a plan. Raises NotFound."""
@@ -172,12 +172,12 @@ class Billow:
 
     async def apply(self, plan_id: str, *, actor: str, if_match: str = "") -> Run:
         """Begin to carry a plan out; the run goes on in the background. See `Loop.start`."""
-        return await self._loop.start(plan_id, actor=actor, if_match=if_match)
+        return await self.loop.start(plan_id, actor=actor, if_match=if_match)
 
     async def stop(self, run_id: str, *, actor: str) -> Run:
         """Start no more steps of a run. Raises NotFound, Conflict."""
         run = await self.store.run(run_id)
-        self._loop.stop(run_id, actor=actor)
+        self.loop.stop(run_id, actor=actor)
         return run
 
     async def undo(self, run_id: str, *, actor: str) -> Plan:
@@ -187,7 +187,7 @@ class Billow:
             raise Conflict(f"run {run_id} is still under way", fix="stop it first, or wait")
         plan = await self.store.plan(run.plan_id)
         back = way_back(plan, run)
-        return await self._loop.plan(lambda _: [back], Wish(f"undo {run_id}", actor, plan.id))
+        return await self.loop.plan(lambda _: [back], Wish(f"undo {run_id}", actor, plan.id))
 
     async def run(self, run_id: str) -> Run:
         """Return a run. Raises NotFound."""
@@ -199,7 +199,7 @@ class Billow:
 
     async def wait(self, run_id: str) -> Run:
         """Return a run when it has ended."""
-        await self._loop.wait(run_id)
+        await self.loop.wait(run_id)
         return await self.store.run(run_id)
 
     async def events(
@@ -241,7 +241,7 @@ class Billow:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._loop.aclose()
+        await self.loop.aclose()
         await self._writer.release()
         await self._engine.aclose()
         await self.store.aclose()
@@ -251,7 +251,7 @@ class Billow:
         await self._writer.turn()
         telemetry.WRITER.set(self.leading)
         if self.leading and not led:
-            await self._loop.recover()
+            await self.loop.recover()
 
     async def _keep_leading(self) -> None:
         while True:
@@ -262,7 +262,7 @@ class Billow:
     async def _keep_looking(self) -> None:
         while True:
             with contextlib.suppress(Unavailable):
-                await self._loop.turn()
+                await self.loop.turn()
             await self._clock.sleep(self.settings.sense_every_s)
 
     def _capability(self, name: str) -> Capability[Any]:
