@@ -58,6 +58,7 @@ class _Ledger:
         self._limit_hosts = np.maximum(pool.hosts.sellable.sum(axis=1), pool.reserved)
         self._limit_nodes = np.maximum(pool.hosts.sellable, pool.reserved_nodes)
         self._shape: dict[str, Shape] = {}
+        self._nodes: dict[str, tuple[int, ...]] = {}
 
     def overdrafts(self, plan: Plan) -> Iterator[str]:
         for wave in plan.waves:
@@ -71,6 +72,7 @@ class _Ledger:
         match action:
             case Place():
                 self._shape[action.instance.id] = action.instance.shape
+                self._nodes[action.instance.id] = action.nodes
                 yield self._book(action.instance.shape, action.host, action.nodes, 1)
             case Migrate():
                 shape = self._shape_of(action.instance)
@@ -78,6 +80,7 @@ class _Ledger:
             case Resize():
                 self._book(action.old, action.host, action.old_nodes, -1)
                 self._shape[action.instance] = action.new
+                self._nodes[action.instance] = action.nodes
                 yield self._book(action.new, action.host, action.nodes, 1)
             case _:
                 pass
@@ -87,15 +90,12 @@ class _Ledger:
             case Migrate():
                 shape = self._shape_of(action.instance)
                 self._book(shape, action.source, action.source_nodes, -1)
+                self._nodes[action.instance] = action.target_nodes
             case Delete():
-                self._forget(action)
+                shape, nodes = self._shape_of(action.instance), self._nodes_of(action.instance)
+                self._book(shape, action.host, nodes, -1)
             case _:
                 pass
-
-    def _forget(self, action: Delete) -> None:
-        instance = self._pool.instance(action.instance)
-        if instance.host:
-            self._book(self._shape_of(action.instance), action.host, instance.nodes, -1)
 
     def _book(self, shape: Shape, host: str, nodes: tuple[int, ...], sign: int) -> str:
         row = self._pool.host_row(host)
@@ -111,6 +111,10 @@ class _Ledger:
             except NotFound:
                 raise NotFound(f"the plan moves {name}, which it has not placed") from None
         return self._shape[name]
+
+    def _nodes_of(self, name: str) -> tuple[int, ...]:
+        known = self._nodes.get(name)
+        return self._pool.instance(name).nodes if known is None else known
 
     def _over(self, hosts: Sequence[str], wave: Sequence[Step]) -> Iterator[str]:
         for host in hosts:
