@@ -66,6 +66,8 @@ class Arrays:
         """Return the sum of the `count` smallest columns, host by host."""
         if count == 1:
             return self.lowest(columns)
+        if count == len(columns) == 2:
+            return columns[0] + columns[1]
         # Added in ascending order, as Numbers does, so that both give the same bits.
         ascending = np.sort(np.stack(columns), axis=0)
         total: FloatArray = ascending[0].copy()

@@ -14,7 +14,6 @@ from billow.capabilities.placement.arithmetic import ARRAYS, NUMBERS
 from billow.capabilities.placement.cells import Cells
 from billow.capabilities.placement.fellows import Closed
 from billow.capabilities.placement.judge import NO_ROOM, Judge
-from billow.capabilities.placement.need import Need
 from billow.capabilities.placement.scene import Scene
 from billow.model.resources import BoolArray, FloatArray
 
@@ -25,22 +24,24 @@ _FEW: Final = 12
 class Board:
     """What every host is worth to one class of requests now.
 
+    Args:
+        standing: What is added to each host's score for what it is, `(hosts,) float64`; `NO_ROOM`
+            where the class must never go.
+
     Attributes:
         scores: By position (see `Cells`), `(hosts,) float64`; `NO_ROOM` where the request must not
             go.
     """
 
-    def __init__(
-        self, scene: Scene, cells: Cells, need: Need, judge: Judge, suitable: BoolArray
-    ) -> None:
+    def __init__(self, scene: Scene, cells: Cells, judge: Judge, standing: FloatArray) -> None:
         self._scene = scene
         self._cells = cells
         self._judge = judge
-        self._views = {"numa": need.shape.numa_nodes > 0, "whole": need.whole}
-        self._suitable = suitable
+        self._standing = standing
         self._seen = len(scene.changes)
-        scores = judge.score(scene.left_by_all(**self._views), ARRAYS)
-        self.scores: FloatArray = np.where(suitable, scores, NO_ROOM)[cells.order]
+        scores = judge.score(scene.left_by_all(judge), ARRAYS) + standing
+        scores[scene.in_the_way(whole=judge.whole) > 0] = NO_ROOM
+        self.scores: FloatArray = scores[cells.order]
         self._best: FloatArray = np.maximum.reduceat(self.scores, cells.starts)
 
     def pick(self, term: FloatArray, closed: Closed) -> int | None:
@@ -69,26 +70,31 @@ class Board:
     def pick_among(self, term: FloatArray, open_hosts: BoolArray) -> int | None:
         """Return the row of the best of the hosts in `(hosts,) bool`, or None. Linear in hosts."""
         self._refresh()
-        total = self.scores + term[self._cells.of]
-        total[~open_hosts[self._cells.order]] = NO_ROOM
-        position = int(total.argmax())
-        return None if total[position] == NO_ROOM else int(self._cells.order[position])
+        hosts = self._cells.order[open_hosts[self._cells.order]]
+        if not len(hosts):
+            return None
+        total = self.scores[self._cells.position[hosts]] + term[self._cells.of[hosts]]
+        best = int(total.argmax())
+        return None if total[best] == NO_ROOM else int(hosts[best])
 
     def nodes_on(self, host: int) -> int:
         """Return the mask of the NUMA nodes to take on a host that fits; 0 when it floats."""
         if not self._judge.width:
             return 0
-        return self._judge.choose_nodes(self._scene.left_on(host, **self._views), NUMBERS)
+        return self._judge.choose_nodes(self._scene.left_on(host, self._judge), NUMBERS)
 
     def _if_open(self, host: int, closed: Closed) -> int | None:
-        score = self.scores[self._cells.position[host]]
-        return host if score > NO_ROOM and host not in closed.hosts else None
+        if host in closed.hosts or (
+            closed.cells is not None and closed.cells[self._cells.of[host]]
+        ):
+            return None
+        return host if self.scores[self._cells.position[host]] > NO_ROOM else None
 
     def _pick_around(self, total: FloatArray, term: FloatArray, closed: Closed) -> int | None:
         """Pick where single hosts are closed: what they hide is looked at only when a cell wins."""
         around: dict[int, FloatArray | None] = {}
         for host in closed.hosts:
-            around[self._cells.of[int(self._cells.position[host])]] = None
+            around[int(self._cells.of[host])] = None
         while True:
             cell = int(total.argmax())
             if total[cell] == NO_ROOM:
@@ -122,18 +128,22 @@ class Board:
             self._score_many(np.array(sorted(changed), dtype=np.intp))
 
     def _score_one(self, host: int) -> None:
-        if not self._suitable[host]:
+        standing = self._standing[host]
+        if standing == NO_ROOM:
             return
-        position = int(self._cells.position[host])
-        left = self._scene.left_on(host, **self._views)
-        self.scores[position] = self._judge.score(left, NUMBERS)
-        cell = self._cells.of[position]
+        if self._scene.in_the_way(whole=self._judge.whole)[host]:
+            score = NO_ROOM
+        else:
+            score = standing + self._judge.score(self._scene.left_on(host, self._judge), NUMBERS)
+        position, cell = self._cells.position[host], int(self._cells.of[host])
+        self.scores[position] = score
         start, end = self._cells.start[cell : cell + 2]
         scores = self.scores[start:end]
         self._best[cell] = scores[scores.argmax()]
 
     def _score_many(self, hosts: "np.typing.NDArray[np.intp]") -> None:
-        scores = self._judge.score(self._scene.left_by(hosts, **self._views), ARRAYS)
-        positions = self._cells.position[hosts]
-        self.scores[positions] = np.where(self._suitable[hosts], scores, NO_ROOM)
+        scores = self._judge.score(self._scene.left_by(hosts, self._judge), ARRAYS)
+        scores += self._standing[hosts]
+        scores[self._scene.in_the_way(whole=self._judge.whole)[hosts] > 0] = NO_ROOM
+        self.scores[self._cells.position[hosts]] = scores
         self._best = np.maximum.reduceat(self.scores, self._cells.starts)

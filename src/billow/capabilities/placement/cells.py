@@ -29,14 +29,14 @@ class Cells:
         order: Host row at each position, `(hosts,) intp`.
         position: Position of each host row, the inverse of `order`.
         start: First position of each cell, and the end of the last, `(cells + 1,)`.
-        of: Cell of each position, `(hosts,)`.
+        of: Cell of each host row, `(hosts,) intp`.
         zone, rack: Code of each cell's zone and rack, `(cells,) int32`.
     """
 
     order: Rows
     position: Rows
     start: list[int]
-    of: list[int]
+    of: Rows
     zone: RowArray
     rack: RowArray
 
@@ -61,7 +61,7 @@ def cells_of(hosts: Hosts) -> Cells:
         order=order,
         position=position,
         start=[*starts.tolist(), len(order)],
-        of=np.repeat(np.arange(len(starts)), sizes).tolist(),
+        of=np.repeat(np.arange(len(starts)), sizes)[position],
         zone=zone[starts],
         rack=rack[starts],
     )

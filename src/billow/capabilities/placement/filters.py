@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from billow.capabilities.placement.judge import NO_ROOM
 from billow.capabilities.placement.need import Need
+from billow.capabilities.placement.policy import PlacementPolicy
 from billow.capabilities.placement.scene import Scene
 from billow.model.kinds import Health, Power, code_of
-from billow.model.resources import GPU, BoolArray, IntArray
+from billow.model.resources import GPU, BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,15 @@ def suitable(scene: Scene, need: Need) -> BoolArray:
         if not step.implied:
             good &= step.passes(scene, need)
     return good
+
+
+def standing(scene: Scene, need: Need, policy: PlacementPolicy) -> FloatArray:
+    """Return what hosts are worth for what they are, whatever is free: `(hosts,) float64`."""
+    worth = np.zeros(len(scene.pool.hosts), dtype=np.float64)
+    if not need.shape.gpus:
+        worth[scene.sellable[:, GPU] > 0] = -policy.gpu_reserve_weight
+    worth[~suitable(scene, need)] = NO_ROOM
+    return worth
 
 
 def _all(scene: Scene) -> BoolArray:

@@ -6,8 +6,9 @@ host only. Nothing here knows groups, zones or why a host is out of service: `fi
 `fellows.py` do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final, Generic
 
 from billow.capabilities.placement.arithmetic import Arithmetic, Column
@@ -21,70 +22,70 @@ _UNFIT: Final = 1e6
 """Stands for a NUMA node without room; more than all shares of 32 nodes together."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Left(Generic[Column]):
     """What hosts have left, as columns.
 
     Attributes:
-        free: By resource.
-        inverse: 1 / what may be sold, by resource.
+        free: By resource, of those that matter to the judge and in its order.
+        inverse: 1 / what may be sold, likewise.
         nodes, node_inverse: The same by NUMA node; a node that a host does not have has -1 CPU.
-        in_the_way: Instances that must not be there: any beside bare metal, bare metal beside any.
-        has_gpu: 1 where the host has a GPU, used or not.
     """
 
     free: Sequence[Column]
     inverse: Sequence[Column]
     nodes: Sequence[Sequence[Column]]
     node_inverse: Sequence[Sequence[Column]]
-    in_the_way: Column
-    has_gpu: Column
 
 
 class Judge:
     """Scores hosts for one class of requests under one policy.
 
     Scores are weighted means of shares and compare only within one class.
+
+    Attributes:
+        resources: Those that matter: CPU first, then the memory that the class takes, then what
+            else it takes, and what is oversold somewhere, since nothing may come there.
+        width: NUMA nodes that it is bound to; 0 when it floats.
+        whole: Whether it takes a whole host.
+        pick: Takes the resources that matter out of a row of all.
     """
 
-    def __init__(self, need: Need, policy: PlacementPolicy) -> None:
-        self.demand = need.shape.demand
-        self.share = need.shape.share
+    def __init__(self, need: Need, policy: PlacementPolicy, oversold: Collection[int]) -> None:
         self.width = need.shape.numa_nodes
-        self.memory = need.memory
+        self.whole = need.whole
+        self.resources = _resources(need, oversold)
+        self.pick = itemgetter(*self.resources)
+        self._demand = [need.shape.demand[resource] for resource in self.resources]
+        self._share = [need.shape.share[resource] for resource in self.resources]
         self._sign = 1.0 if policy.strategy is Strategy.SPREAD else -1.0
         self._even = policy.even_weight
         self._numa = policy.numa_weight / max(self.width, 1)
-        self._reserve = policy.gpu_reserve_weight if not need.shape.gpus else 0.0
-        wishes = [(CPU, policy.cpu_weight), (need.memory, policy.memory_weight)]
+        wishes = [policy.cpu_weight, policy.memory_weight]
         if need.shape.gpus:
-            wishes.append((GPU, policy.gpu_weight))
-        whole = sum(weight for _, weight in wishes) or 1.0
-        self._wishes = tuple((resource, weight / whole) for resource, weight in wishes)
+            wishes.append(policy.gpu_weight)
+        whole = sum(wishes) or 1.0
+        self._wishes = [weight / whole for weight in wishes]
 
     def score(self, left: Left[Column], arithmetic: Arithmetic[Column]) -> Column:
         """Return how good hosts are, higher is better; `NO_ROOM` where the request does not fit."""
         after: list[Column] = self.remainder(left)
-        even = abs(after[CPU] * left.inverse[CPU] - after[self.memory] * left.inverse[self.memory])
+        even = abs(after[0] * left.inverse[0] - after[1] * left.inverse[1])
         score = self._fullness(after, left.inverse) * self._sign - even * self._even
-        if self._reserve:
-            score = score - left.has_gpu * self._reserve
-        rooms = list(after)
-        rooms.append(-left.in_the_way)
         if self.width:
             tightness = self.tightness(left, arithmetic)
             score = score - tightness * self._numa
-            rooms.append(_UNFIT / 2 - tightness)
-        return arithmetic.choose(arithmetic.lowest(rooms), score, NO_ROOM)
+            after.append(_UNFIT / 2 - tightness)
+        return arithmetic.choose(arithmetic.lowest(after), score, NO_ROOM)
 
     def remainder(self, left: Left[Column]) -> list[Column]:
-        """Return what hosts would have left afterwards, by resource; negative is what they lack."""
-        return [free - amount for free, amount in zip(left.free, self.demand, strict=True)]
+        """Return what hosts would have left of `resources`; negative is what they lack."""
+        return [free - amount for free, amount in zip(left.free, self._demand, strict=True)]
 
     def tightness(self, left: Left[Column], arithmetic: Arithmetic[Column]) -> Column:
         """Return how well the best NUMA nodes suit, lower is better; see `unfit`."""
         if len(left.nodes) < self.width:
-            return arithmetic.least([left.in_the_way * 0.0 + _UNFIT], 1)
+            return left.free[0] * 0.0 + _UNFIT
         return arithmetic.least(self._node_keys(left, arithmetic), self.width)
 
     def choose_nodes(self, left: Left[float], arithmetic: Arithmetic[float]) -> int:
@@ -99,17 +100,22 @@ class Judge:
         """Return per node how little (pack) or much (spread) it has left, lower is better."""
         keys = []
         for free, inverse in zip(left.nodes, left.node_inverse, strict=True):
-            after = [amount - share for amount, share in zip(free, self.share, strict=True)]
+            after = [amount - share for amount, share in zip(free, self._share, strict=True)]
             key = self._fullness(after, inverse) * -self._sign
             keys.append(arithmetic.choose(arithmetic.lowest(after), key, _UNFIT))
         return keys
 
     def _fullness(self, after: Sequence[Column], inverse: Sequence[Column]) -> Column:
-        resource, weight = self._wishes[0]
-        total = after[resource] * inverse[resource] * weight
-        for resource, weight in self._wishes[1:]:
-            total = total + after[resource] * inverse[resource] * weight
+        total = after[0] * inverse[0] * self._wishes[0]
+        for place in range(1, len(self._wishes)):
+            total = total + after[place] * inverse[place] * self._wishes[place]
         return total
+
+
+def _resources(need: Need, oversold: Collection[int]) -> tuple[int, ...]:
+    """Return which resources matter, those with a wish first."""
+    first = [CPU, need.memory, *([GPU] if need.shape.gpus else [])]
+    return (*first, *sorted(set(oversold) - set(first)))
 
 
 def unfit(tightness: Column) -> Column:

@@ -5,16 +5,17 @@ It keeps what a `Draft` does not know (bare metal takes a host whole) and gives 
 have left, for all hosts, for some, or for one. It decides nothing.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from billow.capabilities.placement.judge import Left
+from billow.capabilities.placement.judge import Judge, Left
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Kind, code_of
 from billow.model.pool import Pool
-from billow.model.resources import CPU, GPU, RESOURCES, FloatArray, IntArray
+from billow.model.resources import RESOURCES, FloatArray, IntArray
 from billow.plan.draft import Draft
 
 Rows = npt.NDArray[np.intp]
@@ -29,6 +30,7 @@ class Scene:
     Attributes:
         draft: The judge of capacity and group rules.
         sellable: What each host may sell in all, `(hosts, RESOURCES) int64`.
+        oversold: Resources of which some host or node has less than nothing left.
         changes: Rows of the hosts that changed, oldest first.
     """
 
@@ -38,10 +40,18 @@ class Scene:
         self.changes: list[int] = []
         self.sellable: IntArray = pool.free + pool.reserved
         self._inverse = _inverse(self.sellable)
-        self._has_gpu = (self.sellable[:, GPU] > 0).astype(np.float64)
         self._node_count: list[int] = pool.hosts.node_count.tolist()
+        self.oversold = [
+            resource for resource in range(len(RESOURCES)) if self._is_oversold(resource)
+        ]
         self._bare_metal = self._counts(bare_metal=True)
         self._everyone: IntArray | None = None
+
+    def _is_oversold(self, resource: int) -> bool:
+        free = self.draft
+        return bool(
+            (free.free_hosts[:, resource] < 0).any() or (free.free_nodes[..., resource] < 0).any()
+        )
 
     @cached_property
     def _node_inverse(self) -> FloatArray:
@@ -68,47 +78,43 @@ class Scene:
         self.draft.undo()
         self._moved(instance, left, self.draft.where(instance)[0])
 
-    def left_by_all(self, *, numa: bool, whole: bool) -> Left[FloatArray]:
-        """Return what every host has left; NUMA nodes only when asked for."""
-        return self._left(slice(None), numa=numa, whole=whole)
+    def left_by_all(self, judge: Judge) -> Left[FloatArray]:
+        """Return what every host has left of what matters to a judge."""
+        return self._left(slice(None), judge)
 
-    def left_by(self, rows: Rows, *, numa: bool, whole: bool) -> Left[FloatArray]:
-        """Return what some hosts (rows) have left."""
-        return self._left(rows, numa=numa, whole=whole)
+    def left_by(self, rows: Rows, judge: Judge) -> Left[FloatArray]:
+        """Return what some hosts (rows) have left of what matters to a judge."""
+        return self._left(rows, judge)
 
-    def left_on(self, host: int, *, numa: bool, whole: bool) -> Left[float]:
-        """Return what one host (row) has left, as plain numbers."""
-        nodes: list[list[float]] = []
-        node_inverse: list[list[float]] = []
-        if numa:
+    def left_on(self, host: int, judge: Judge) -> Left[float]:
+        """Return what one host (row) has left of what matters to a judge, as plain numbers."""
+        pick = judge.pick
+        nodes: list[Sequence[float]] = []
+        node_inverse: list[Sequence[float]] = []
+        if judge.width:
             count = self._node_count[host]
-            nodes = self.draft.free_nodes[host, :count].tolist()
-            node_inverse = self._node_inverse[host, :count].tolist()
+            nodes = [pick(node) for node in self.draft.free_nodes[host, :count].tolist()]
+            node_inverse = [pick(node) for node in self._node_inverse[host, :count].tolist()]
         return Left(
-            free=self.draft.free_hosts[host].tolist(),
-            inverse=self._inverse[host].tolist(),
-            nodes=nodes,
-            node_inverse=node_inverse,
-            in_the_way=float(self._in_the_way(whole=whole)[host]),
-            has_gpu=float(self._has_gpu[host]),
+            pick(self.draft.free_hosts[host].tolist()),
+            pick(self._inverse[host].tolist()),
+            nodes,
+            node_inverse,
         )
 
-    def _left(self, rows: Rows | slice, *, numa: bool, whole: bool) -> Left[FloatArray]:
-        nodes: list[list[FloatArray]] = []
-        node_inverse: list[list[FloatArray]] = []
-        if numa:
-            free = self.draft.free_nodes[rows].astype(np.float64)
-            free[self._absent[rows], CPU] = -1.0
-            nodes = [_columns(free[:, node]) for node in range(free.shape[1])]
-            inverse = self._node_inverse[rows]
-            node_inverse = [_columns(inverse[:, node]) for node in range(free.shape[1])]
+    def _left(self, rows: Rows | slice, judge: Judge) -> Left[FloatArray]:
+        nodes: list[Sequence[FloatArray]] = []
+        node_inverse: list[Sequence[FloatArray]] = []
+        for node in range(self._absent.shape[1] if judge.width else 0):
+            columns = _columns(self.draft.free_nodes[:, node], rows, judge)
+            columns[0][self._absent[rows, node]] = -1.0
+            nodes.append(columns)
+            node_inverse.append(_columns(self._node_inverse[:, node], rows, judge))
         return Left(
-            free=_columns(self.draft.free_hosts[rows].astype(np.float64)),
-            inverse=_columns(self._inverse[rows]),
-            nodes=nodes,
-            node_inverse=node_inverse,
-            in_the_way=self._in_the_way(whole=whole)[rows].astype(np.float64),
-            has_gpu=self._has_gpu[rows],
+            _columns(self.draft.free_hosts, rows, judge),
+            _columns(self._inverse, rows, judge),
+            nodes,
+            node_inverse,
         )
 
     def _moved(self, instance: int, source: int, target: int) -> None:
@@ -121,8 +127,11 @@ class Scene:
                 if bare:
                     self._bare_metal[host] += change
 
-    def _in_the_way(self, *, whole: bool) -> IntArray:
-        """Return how many instances of each host keep a request from it, `(hosts,) int64`."""
+    def in_the_way(self, *, whole: bool) -> IntArray:
+        """Return how many instances of each host keep a request from it, `(hosts,) int64`.
+
+        Any instance keeps a request for a whole host away, and bare metal any request.
+        """
         if not whole:
             return self._bare_metal
         if self._everyone is None:
@@ -143,5 +152,6 @@ def _inverse(amounts: IntArray) -> FloatArray:
     return inverse
 
 
-def _columns(table: FloatArray) -> list[FloatArray]:
-    return [table[:, resource] for resource in range(len(RESOURCES))]
+def _columns(table: IntArray | FloatArray, rows: Rows | slice, judge: Judge) -> list[FloatArray]:
+    """Return the columns that matter, each a copy."""
+    return [table[rows, resource].astype(np.float64) for resource in judge.resources]

@@ -7,8 +7,8 @@ the last word on room and groups.
 Pure: no I/O, no clock, no dice; ties are broken by order, so the same pool gives the same answer.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -17,9 +17,9 @@ from billow.capabilities.placement.balance import Balance
 from billow.capabilities.placement.board import Board
 from billow.capabilities.placement.cells import cells_of
 from billow.capabilities.placement.fellows import Closed, closed_by
-from billow.capabilities.placement.filters import suitable
+from billow.capabilities.placement.filters import standing
 from billow.capabilities.placement.judge import Judge
-from billow.capabilities.placement.need import Need, need_of
+from billow.capabilities.placement.need import need_of
 from billow.capabilities.placement.policy import PlacementPolicy
 from billow.capabilities.placement.scene import Scene
 from billow.model.instances import NOWHERE
@@ -51,9 +51,10 @@ class Placer:
         self._policy = policy
         self._cells = cells_of(pool.hosts)
         self._balance = Balance(self.scene, self._cells, policy)
-        self._boards: dict[tuple[int, int, int], Board] = {}
+        self._boards: dict[tuple[int, int], Board] = {}
+        self._elsewhere: dict[int, BoolArray | None] = {}
 
-    def place(self, instance: int, exclude: Iterable[int] = ()) -> Spot | None:
+    def place(self, instance: int, exclude: Collection[int] = ()) -> Spot | None:
         """Put an instance (row) on the best open host and return where; None when there is none.
 
         Args:
@@ -99,6 +100,9 @@ class Placer:
         if circle is None or not len(self._cells):
             return None
         open_hosts = self._roomy(circle.domains, gang)
+        elsewhere = self._out_of_zone(gang[0])
+        if elsewhere is not None:
+            open_hosts &= ~elsewhere[self._cells.of]
         for _ in range(GANG_TRIES):
             host = self._board(gang[0]).pick_among(self._balance.term, open_hosts)
             if host is None:
@@ -152,28 +156,40 @@ class Placer:
         self._balance.enter(self._cell(host), shape, -1)
 
     def _cell(self, host: int) -> int:
-        return self._cells.of[int(self._cells.position[host])]
+        return int(self._cells.of[host])
 
-    def _closed(self, instance: int, exclude: Iterable[int]) -> Closed:
+    def _closed(self, instance: int, exclude: Collection[int]) -> Closed:
         closed = closed_by(self.scene.draft.circle(instance), instance, self._cells)
-        hosts = closed.hosts.union(exclude)
-        return closed if hosts == closed.hosts else Closed(hosts, closed.cells, closed.only)
+        hosts, cells, elsewhere = closed.hosts, closed.cells, self._out_of_zone(instance)
+        if exclude:
+            hosts = hosts.union(exclude)
+        elif elsewhere is None:
+            return closed
+        if elsewhere is not None:
+            cells = elsewhere if cells is None else cells | elsewhere
+        return Closed(hosts, cells, closed.only)
 
-    def _key(self, instance: int) -> tuple[int, int, int]:
-        ours = self.scene.pool.instances
-        return int(ours.shape[instance]), int(ours.kind[instance]), int(ours.zone.codes[instance])
+    def _out_of_zone(self, instance: int) -> BoolArray | None:
+        """Return the cells that are not in the zone of an instance (row); None when any will do."""
+        ours = self.scene.pool.instances.zone
+        code = int(ours.codes[instance])
+        if code not in self._elsewhere:
+            zone, zones = ours.categories[code], self.scene.pool.hosts.zone.categories
+            there = zones.index(zone) if zone in zones else NOWHERE
+            self._elsewhere[code] = self._cells.zone != there if zone else None
+        return self._elsewhere[code]
 
     def _board(self, instance: int) -> Board:
-        key = self._key(instance)
+        """Return the board of a shape and kind; zones and groups close cells of it."""
+        ours = self.scene.pool.instances
+        key = int(ours.shape[instance]), int(ours.kind[instance])
         board = self._boards.get(key)
         if board is None:
-            need = need_of(self.scene.pool, instance)
-            board = self._boards[key] = self._new_board(need)
+            need = replace(need_of(self.scene.pool, instance), zone="")
+            judge = Judge(need, self._policy, self.scene.oversold)
+            worth = standing(self.scene, need, self._policy)
+            board = self._boards[key] = Board(self.scene, self._cells, judge, worth)
         return board
-
-    def _new_board(self, need: Need) -> Board:
-        judge = Judge(need, self._policy)
-        return Board(self.scene, self._cells, need, judge, suitable(self.scene, need))
 
 
 def requests(pool: Pool) -> IntArray:

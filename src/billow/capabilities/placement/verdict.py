@@ -75,11 +75,7 @@ class Verdict:
     @cached_property
     def lacks_room_only(self) -> BoolArray:
         """Which hosts fail nothing but room, `(hosts,) bool`."""
-        other = [
-            ~demand.passing
-            for demand in self.demands
-            if not demand.is_room or demand.name == "whole"
-        ]
+        other = [~demand.passing for demand in self.demands if not demand.is_room]
         lacks: BoolArray = ~np.any(np.stack(other), axis=0) & ~self.fits
         return lacks
 
@@ -88,8 +84,8 @@ def judged(
     scene: Scene, instance: int, need: Need, policy: PlacementPolicy, exclude: Iterable[int] = ()
 ) -> Verdict:
     """Return how every host stands to an instance (row) now. Linear in hosts."""
-    judge = Judge(need, policy)
-    left = scene.left_by_all(numa=need.shape.numa_nodes > 0, whole=need.whole)
+    judge = Judge(need, policy, range(len(RESOURCES)))
+    left = scene.left_by_all(judge)
     circle = scene.draft.circle(instance)
     demands = [
         Demand(step.name, step.reason(need), step.fix(need), passing)
@@ -101,8 +97,10 @@ def judged(
     if circle is not None:
         passing = open_to(circle, instance, len(scene.pool.hosts))
         demands.append(_group_demand(circle.group, passing))
-    remainder = judge.remainder(left)
-    demands.extend(_room(need, judge, left, remainder))
+    by_resource = dict(zip(judge.resources, judge.remainder(left), strict=True))
+    remainder = [by_resource[resource] for resource in range(len(RESOURCES))]
+    demands.append(_whole_demand(need, scene))
+    demands.extend(_room(judge, left, remainder))
     return Verdict(need, tuple(demands), remainder)
 
 
@@ -114,12 +112,13 @@ _ROOM_REASONS = (
 )
 
 
-def _room(
-    need: Need, judge: Judge, left: Left[FloatArray], remainder: list[FloatArray]
-) -> Iterator[Demand]:
+def _whole_demand(need: Need, scene: Scene) -> Demand:
     reason = "not empty" if need.whole else "taken whole by bare metal"
     fix = "empty one of {hosts}" if need.whole else "delete the bare metal on one of {hosts}"
-    yield Demand("whole", reason, fix, left.in_the_way <= 0, is_room=True)
+    return Demand("whole", reason, fix, scene.in_the_way(whole=need.whole) == 0)
+
+
+def _room(judge: Judge, left: Left[FloatArray], remainder: list[FloatArray]) -> Iterator[Demand]:
     for name, words, amount in zip(RESOURCES, _ROOM_REASONS, remainder, strict=True):
         yield Demand(name, words, "", amount >= 0, is_room=True)
     if judge.width:
