@@ -2,9 +2,11 @@
 """Databases for tests: a file for SQLite, and a real PostgreSQL server of our own.
 
 A test that asks for `database_url` runs on both. The server listens on a Unix socket in a folder of
-its own only; as root it runs as another user, since it refuses to run as root.
+its own only; as root it runs as another user, since it refuses to run as root. It does not wait for
+its disk: tests kill its clients, never the machine.
 """
 
+import asyncio
 import itertools
 import os
 import pwd
@@ -35,7 +37,8 @@ class PostgresServer:
         data = str(self.folder / "data")
         self._run("initdb", "-D", data, "-U", "billow", "-A", "trust", "-E", "UTF8", "-N",
                   "--locale=C")  # fmt: skip
-        options = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self.folder}")
+        settings = ["listen_addresses=", f"unix_socket_directories={self.folder}", "fsync=off"]
+        options = [word for setting in settings for word in ("-c", setting)]
         command = [*self._as_user, str(BINARIES[-1] / "postgres"), "-D", data, *options]
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stderr=log, cwd=self.folder)
@@ -45,16 +48,15 @@ class PostgresServer:
         """Return the URL of a database of this server."""
         return f"postgresql://billow@/{database}?host={self.folder}"
 
-    def create_database(self) -> str:
-        """Make a new database and return its URL."""
+    def create_database(self, template: str = "template1") -> str:
+        """Make a new database, as a copy of another, and return its URL."""
         name = f"billow_{next(_numbers)}"
-        self._execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
         """Remove a database, whoever is still connected."""
-        name = url.partition("?")[0].rpartition("/")[2]
-        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+        self.execute(f"DROP DATABASE {name_in(url)} WITH (FORCE)")
 
     def stop(self) -> None:
         """Stop the server and remove what it kept."""
@@ -62,7 +64,8 @@ class PostgresServer:
         self._process.wait(timeout=READY_S)
         shutil.rmtree(self.folder)
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Run a statement as the owner of all databases."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())
 
@@ -90,6 +93,11 @@ class PostgresServer:
                 time.sleep(0.05)
             else:
                 return
+
+
+def name_in(url: str) -> str:
+    """Return the name of the database in a URL."""
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 @pytest.fixture(scope="session")
@@ -127,9 +135,51 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with the store's tables, to be copied."""
+    path = tmp_path_factory.mktemp("tables") / "billow.db"
+    asyncio.run(_make_tables(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres_server: PostgresServer) -> str:
+    """The name of a PostgreSQL database with the store's tables, to be copied."""
+    url = postgres_server.create_database()
+    asyncio.run(_make_tables(url))
+    return name_in(url)
+
+
+async def _make_tables(url: str) -> None:
+    await (await Store.open(url)).aclose()
+
+
 @pytest.fixture
-async def store(database_url: str, anyio_backend: str) -> AsyncIterator[Store]:
-    """An open store on an empty database, of each kind in turn."""
-    opened = await Store.open(database_url)
+def sqlite_store_url(sqlite_url: str, sqlite_tables: Path) -> str:
+    """The URL of an SQLite database with the store's tables."""
+    shutil.copy(sqlite_tables, sqlite_url.removeprefix("sqlite:///"))
+    return sqlite_url
+
+
+@pytest.fixture
+def postgres_store_url(postgres_server: PostgresServer, postgres_tables: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database with the store's tables."""
+    url = postgres_server.create_database(postgres_tables)
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database with the store's tables, of each kind in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_store_url")
+    return url
+
+
+@pytest.fixture
+async def store(store_url: str, anyio_backend: str) -> AsyncIterator[Store]:
+    """An open store with nothing in it, on each kind of database in turn."""
+    opened = await Store.open(store_url)
     yield opened
     await opened.aclose()

@@ -6,7 +6,7 @@ read up to a number has missed nothing before it, whichever process wrote it.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 from sqlalchemy import insert, select
@@ -76,7 +76,7 @@ class Events:
         async with self._database.read() as connection:
             return [_event(*row) for row in await connection.execute(query)]
 
-    async def follow(self, after: int) -> AsyncIterator[Event]:
+    async def follow(self, after: int) -> AsyncGenerator[Event, None]:
         """Yield every event above an id, then each new one as it comes, none lost and none twice.
 
         Ends when the store closes. Any number may follow, each at its own pace; nothing piles up

@@ -70,7 +70,7 @@ def create_file(url: URL) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise Invalid(
             f"the database {path} cannot be written",
             details=(str(error),),

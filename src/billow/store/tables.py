@@ -39,15 +39,15 @@ _Number = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER counts 
 
 
 def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default="")
+    return Column(name, Text, nullable=False, default="")
 
 
 def _time(name: str) -> Column[float]:
-    return Column(name, Double, nullable=False, server_default="0")
+    return Column(name, Double, nullable=False, default=0.0)
 
 
 def _whole(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, server_default="0")
+    return Column(name, BigInteger, nullable=False, default=0)
 
 
 def _number() -> Column[int]:

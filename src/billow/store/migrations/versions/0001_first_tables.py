@@ -151,12 +151,12 @@ def _number(name: str, *, counts: bool = False) -> sa.Column[int]:
 
 
 def _text(name: str) -> sa.Column[str]:
-    return sa.Column(name, sa.Text(), server_default="", nullable=False)
+    return sa.Column(name, sa.Text(), nullable=False)
 
 
 def _time(name: str) -> sa.Column[float]:
-    return sa.Column(name, sa.Double(), server_default="0", nullable=False)
+    return sa.Column(name, sa.Double(), nullable=False)
 
 
 def _whole(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.BigInteger(), server_default="0", nullable=False)
+    return sa.Column(name, sa.BigInteger(), nullable=False)
