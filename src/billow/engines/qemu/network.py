@@ -59,8 +59,8 @@ class Network:
         if not self.namespaces or await self._complete():
             return
         names = [self._fabric, *map(self.namespace, self._hosts)]
-        await _ip((), (f"netns add {name}" for name in names), force=True)
-        await _ip(("-n", self._fabric), self._fabric_lines(), force=True)
+        await _ip("", (f"netns add {name}" for name in names), force=True)
+        await _ip(self._fabric, self._fabric_lines(), force=True)
         await asyncio.gather(*map(self._set_up_host, self._hosts))
         if not await self._complete():
             raise Refused(
@@ -73,17 +73,17 @@ class Network:
         """Remove every namespace, with its interfaces; what is not there is no error."""
         if self.namespaces:
             names = [*map(self.namespace, self._hosts), self._fabric]
-            await _ip((), (f"netns del {name}" for name in names), force=True)
+            await _ip("", (f"netns del {name}" for name in names), force=True)
 
     async def add_tap(self, host: str, tap: str) -> None:
         """Make a tap on a host's bridge; one that is there is kept. Raises Refused."""
-        where = ("-n", self.namespace(host))
+        where = self.namespace(host)
         await _ip(where, (f"tuntap add dev {tap} mode tap vnet_hdr",), force=True)
         await _ip(where, (f"link set dev {tap} master {_GUESTS} up",))
 
     async def remove_tap(self, host: str, tap: str) -> None:
         """Remove a tap; one that is not there is no error."""
-        await _ip(("-n", self.namespace(host)), (f"link del dev {tap}",), force=True)
+        await _ip(self.namespace(host), (f"link del dev {tap}",), force=True)
 
     @property
     def _fabric(self) -> str:
@@ -109,8 +109,8 @@ class Network:
             f"link set dev {_GUESTS} up",
         )
         namespace = self.namespace(host)
-        await _ip(("-n", namespace), lines, force=True)
-        command = ("nsenter", f"--net=/run/netns/{namespace}", "nft", "-f", "-")
+        await _ip(namespace, lines, force=True)
+        command = (*_within(namespace), "nft", "-f", "-")
         code, _, said = await _run(command, _WALL)
         if code:
             raise Refused(
@@ -119,7 +119,7 @@ class Network:
                 fix="apt-get install --no-install-recommends nftables",
             )
         address = f"address replace {self.address(host)}/{HOST_PREFIX} dev {HOST_LINK}"
-        await _ip(("-n", namespace), (address, f"link set dev {HOST_LINK} up"), force=True)
+        await _ip(namespace, (address, f"link set dev {HOST_LINK} up"), force=True)
 
     async def _complete(self) -> bool:
         """Return whether everything is there. A host gets its address after its wall."""
@@ -130,7 +130,7 @@ class Network:
 
     async def _reachable(self, host: str) -> bool:
         """Return whether a host has its bridge, its links and its address."""
-        shown = await _ip_json("-n", self.namespace(host), "address", "show")
+        shown = await _ip_json(self.namespace(host), "address", "show")
         addresses = [
             str(info.get("local")) for link in shown for info in _mappings(link.get("addr_info"))
         ]
@@ -138,7 +138,7 @@ class Network:
         return self.address(host) in addresses and {_GUESTS, _UPLINK, HOST_LINK} <= links
 
     async def _links(self, namespace: str) -> set[str]:
-        return {str(link.get("ifname")) for link in await _ip_json("-n", namespace, "link", "show")}
+        return {str(link.get("ifname")) for link in await _ip_json(namespace, "link", "show")}
 
 
 def free_address(taken: Iterable[str]) -> str:
@@ -151,16 +151,24 @@ def free_address(taken: Iterable[str]) -> str:
     raise Refused("every guest address of the pool's network is taken", code="no-address")
 
 
-async def _ip(where: tuple[str, ...], lines: Iterable[str], *, force: bool = False) -> None:
+def _within(namespace: str) -> tuple[str, ...]:
+    """Return what to put before a command that shall run in a network namespace, or in ours.
+
+    `ip -n` would do for `ip`, but it remounts the root first, which a chroot does not allow.
+    """
+    return ("nsenter", f"--net=/run/netns/{namespace}") if namespace else ()
+
+
+async def _ip(namespace: str, lines: Iterable[str], *, force: bool = False) -> None:
     """Run `ip` on lines of its batch language; with `force`, go on after a line that fails."""
-    command = ("ip", *where, *(("-force",) if force else ()), "-batch", "-")
+    command = (*_within(namespace), "ip", *(("-force",) if force else ()), "-batch", "-")
     code, _, said = await _run(command, "".join(f"{line}\n" for line in lines))
     if code and not force:
         raise Refused("the network did not change", details=(" ".join(command), said.strip()))
 
 
-async def _ip_json(*words: str) -> list[dict[str, object]]:
-    code, answer, _ = await _run(("ip", "-json", *words))
+async def _ip_json(namespace: str, *words: str) -> list[dict[str, object]]:
+    code, answer, _ = await _run((*_within(namespace), "ip", "-json", *words))
     with contextlib.suppress(json.JSONDecodeError):
         return _mappings(json.loads(answer)) if code == 0 else []
     return []
