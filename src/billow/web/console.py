@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console as one application: routes, errors, headers. Mounted at `/` by the server."""
 
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from urllib.parse import quote
@@ -148,7 +149,8 @@ def _failing(house: House) -> Callable[[Request, Exception], Awaitable[Response]
     async def answer(request: Request, raised: Exception) -> Response:
         error = _error_of(raised)
         if isinstance(error, Bug):
-            log.error("console failed", path=request.url.path, exc_info=raised)
+            trace = "".join(traceback.format_exception(raised))
+            log.error("console failed", path=request.url.path, trace=trace)
         if isinstance(error, Unauthenticated):
             return _to_door(request)
         return await _error_page(request, house, error)

@@ -62,7 +62,7 @@ async def frame_of(house: House, path: str) -> Frame:
     zones = zones_of(scene)
     return Frame(
         section=path.strip("/").partition("/")[0] or "home",
-        pool=house.billow.name,
+        pool=house.billow.settings.pool,
         engine=house.billow.settings.engine,
         hosts=len(scene.pool.hosts),
         instances=len(scene.pool.instances),

@@ -91,6 +91,21 @@ document.addEventListener("input", (event) => {
   form.querySelector(".cli button").dataset.copy = line;
 });
 
+/** A form that is on its way says so, and since when: nothing is waited for in silence. */
+document.addEventListener("submit", (event) => {
+  const button = event.submitter ?? event.target.querySelector("button");
+  if (event.target.method !== "post" || !button || event.defaultPrevented) return;
+  const since = performance.now();
+  const bar = document.body.appendChild(Object.assign(document.createElement("div"), { className: "waiting" }));
+  bar.setAttribute("role", "status");
+  setTimeout(() => button.setAttribute("aria-disabled", "true"));
+  const write = () => {
+    bar.textContent = `${button.textContent.trim()}: the server is working on it, ${Math.round((performance.now() - since) / 1000)} s`;
+  };
+  write();
+  setInterval(write, 500);
+});
+
 /** Quote a word for a shell. */
 function quoted(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\"'\"'")}'`;
@@ -130,6 +145,11 @@ document.addEventListener("billow:live", ({ detail }) => {
   const state = document.querySelector("[data-live]");
   state.textContent = detail.open ? "live" : "connection lost, trying again";
   state.className = `live state ${detail.open ? "ok" : "suspect"}`;
+});
+
+document.addEventListener("billow:map", ({ detail }) => {
+  const seen = document.querySelector("[data-seen] time");
+  if (seen) seen.dateTime = new Date(detail.taken_at * 1000).toISOString();
 });
 
 /** The tree stays as it was left: what is open is remembered in this tab. */

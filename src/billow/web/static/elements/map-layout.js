@@ -12,9 +12,9 @@
 
 const TILE = { w: 148, h: 54 };
 const TILES_AT_MOST = 64;
-const SMALLEST = 6;
+const SMALLEST = 5;
 const LARGEST = 26;
-const ZONE_LABEL = 22;
+const ZONE_LABEL = 19;
 const RACK_LABEL = 15;
 const NARROWEST_LABEL = 26;
 
@@ -71,7 +71,7 @@ class Pen {
     Object.assign(this, { width, ...style });
     this.stepX = style.cell.w + style.gap;
     this.stepY = style.cell.h + style.gap;
-    this.between = style.tile ? 14 : Math.max(4, Math.round(style.cell.w * 0.55));
+    this.between = style.tile ? 14 : Math.max(3, Math.round(style.cell.w * 0.55));
     this.labelled = racks > 1 && (style.tile || this.#blockWidth(style.depth) >= NARROWEST_LABEL);
     this.blocks = [];
     this.labels = [];

@@ -13,7 +13,7 @@ const BINS = 40;
  * @param {import("./map-paint.js").Palette} palette
  */
 export function legend(map, columns, name, palette) {
-  const place = map.parentElement?.querySelector("[data-legend]");
+  const place = map.closest("section")?.querySelector("[data-legend]");
   if (!place) return;
   histogram(place.querySelector("canvas"), columns[name], palette);
   const counts = MARKS.map(() => 0);

@@ -8,6 +8,7 @@ import { Painter, Palette } from "./map-paint.js";
 import { legend } from "./map-legend.js";
 import { Residents, fill } from "./map-tip.js";
 
+const LEGEND = 128;
 const WIDTHS = { mark: Uint8Array, instances: Uint16Array, cpus: Uint32Array, memory_gib: Uint32Array };
 
 /** Turn base64 of little-endian numbers into a typed array. */
@@ -79,8 +80,10 @@ class PoolMap extends HTMLElement {
 
   #layout() {
     const width = Math.floor(this.clientWidth);
-    const room = Math.max(window.innerHeight - this.getBoundingClientRect().top - 210, 260);
     if (!width) return;
+    const work = this.closest(".work") ?? document.documentElement;
+    const above = this.getBoundingClientRect().top - work.getBoundingClientRect().top + work.scrollTop;
+    const room = Math.max(work.clientHeight - above - LEGEND, 240);
     this.layout = arrange(this.map, width, room);
     this.#draw();
   }
