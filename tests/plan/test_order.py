@@ -104,6 +104,17 @@ def test_what_exceeds_the_steps_at_once_waits_for_the_next_wave() -> None:
     assert [len(wave) for wave in plan.waves] == [2, 2, 1]
 
 
+def test_a_whole_life_is_ordered_in_one_plan() -> None:
+    bound = Shape("bound", 2000, 4096, numa_nodes=1)
+    pool = Pool.build([Host(name, (Node(2000, 4096),) * 2) for name in ("h1", "h2")])
+    there = Migrate(instance="a", source="h1", target="h2", source_nodes=(0,), target_nodes=(1,))
+    place = Place(instance=Instance("a", bound), host="h1", nodes=(0,))
+    again = Place(instance=Instance("b", bound), host="h2", nodes=(1,))
+    plan = plan_for(pool, place, there, Delete(instance="a", host="h2"), again)
+    assert [s.action.name for s in plan.steps] == ["place", "migrate", "delete", "place"]
+    assert violations(pool, plan) == ()
+
+
 @given(reachable(), st.integers(1, 3), st.integers(1, 8))
 def test_every_moment_is_within_capacity(
     case: tuple[Pool, list[Migrate]], per_host: int, at_once: int

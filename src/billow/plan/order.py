@@ -47,21 +47,37 @@ class Ordered:
 def order(pool: Pool, actions: Sequence[Action], limits: Limits, plan_id: str) -> Ordered:
     """Arrange actions into waves; actions on one subject keep their order.
 
+    Whatever can go, goes. Where that leaves something behind, because a later action took the room
+    that an earlier one was waiting for, a second try lets nobody overtake on the way to a host.
     Action ids become `{plan_id}.{number}`.
 
     Raises:
         NotFound: an action on something that is not in the pool.
     """
-    return _Ordering(prepared(pool, actions), actions, limits, plan_id).run()
+    grown = prepared(pool, actions)
+    found = _Ordering(grown, actions, limits, plan_id).run()
+    if not found.rejections:
+        return found
+    patient = _Ordering(grown, actions, limits, plan_id, in_turn=True).run()
+    return min(found, patient, key=lambda ordered: len(ordered.rejections))
 
 
 class _Ordering:
-    def __init__(self, pool: Pool, actions: Sequence[Action], limits: Limits, plan_id: str) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        actions: Sequence[Action],
+        limits: Limits,
+        plan_id: str,
+        *,
+        in_turn: bool = False,
+    ) -> None:
         self._pool = pool
         self._draft = Draft(pool)
         self._gates = Gates(pool)
         self._limits = limits
         self._plan_id = plan_id
+        self._in_turn = in_turn
         self._pending = list(actions)
         self._steps: list[Step] = []
         self._wave = 0
@@ -83,14 +99,18 @@ class _Ordering:
         wave: list[Action] = []
         rest: list[Action] = []
         busy: set[str] = set()
+        claimed: set[str] = set()
         load: Counter[str] = Counter()
         for position, action in enumerate(self._pending):
             if len(wave) >= self._limits.steps_at_once:
                 rest.extend(self._pending[position:])
                 break
-            fits = action.subject not in busy and self._admit(action, load)
+            waits = action.subject in busy or _target(action) in claimed
+            fits = not waits and self._admit(action, load)
             (wave if fits else rest).append(action)
             busy.add(action.subject)
+            if self._in_turn and not fits and isinstance(action, Place | Migrate):
+                claimed.add(_target(action))
         self._pending = rest
         return wave
 
