@@ -334,7 +334,7 @@ def _read_pool(document: object) -> Pool:
     digest, rows = mapping.pop("digest", None), mapping.pop("instances", [])
     check_fields(mapping, [], _POOL_READERS)
     values = {name: _read_at(_POOL_READERS[name], mapping, name) for name in mapping}
-    shapes = cast(Sequence[Shape], values.pop("shapes", ()))
+    shapes = cast(Sequence[Shape], values.get("shapes", ()))
     by_name = {shape.name: shape for shape in shapes}
     reader = list_reader(fields_reader(Instance, {"shape": lambda it: _shape_named(it, by_name)}))
     values["instances"] = _read_at(reader, {"instances": rows}, "instances")

@@ -178,7 +178,7 @@ class Hosts(Table):
     def check(self, what: str) -> None:
         """Check every column. Raises Invalid that names a row."""
         super().check(what)
-        if len(self.capacity) != len(self) or len(self.node_count) != len(self):
+        if len(self.capacity) != len(self) or self.node_count.shape != (len(self),):
             raise Invalid("capacity and node_count must have one row per host")
         width = self.capacity.shape[1]
         counts = (self.node_count < 1) | (self.node_count > width)

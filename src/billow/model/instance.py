@@ -61,7 +61,11 @@ class Instance:
     def __post_init__(self) -> None:
         check_id("instance", self.id)
         if not isinstance(self.shape, Shape):
-            raise Invalid(f"instance {self.id} needs a shape", code="invalid-shape")
+            raise Invalid(
+                f"instance {self.id} needs a shape",
+                fix="give it one of the pool's shapes",
+                code="invalid-shape",
+            )
         check_word(f"kind of {self.id}", self.kind, Kind)
         check_word(f"state of {self.id}", self.state, State)
         self._check_nodes()

@@ -142,7 +142,7 @@ class Instances(Table):
     def check_with(self, hosts: Hosts, shapes: Sequence[Shape]) -> None:
         """Check every column and what it points at. Raises Invalid that names a row."""
         self.check("instance")
-        if not len(self.shape) == len(self.host) == len(self.nodes) == len(self):
+        if not self.shape.shape == self.host.shape == self.nodes.shape == (len(self),):
             raise Invalid("shape, host and nodes must have one row per instance")
         wrong = (self.shape < 0) | (self.shape >= len(shapes))
         if wrong.any():

@@ -76,7 +76,11 @@ def check_optional_id(what: str, text: object) -> str:
 def check_traits(what: str, traits: object) -> frozenset[str]:
     """Return `traits` if it is a frozen set of ids. Raises Invalid."""
     if not isinstance(traits, frozenset):
-        raise Invalid(f"{what} must be a frozen set of traits, not {_shown(traits)}")
+        raise Invalid(
+            f"{what} must be a frozen set of traits, not {_shown(traits)}",
+            fix='write frozenset({"ssd"})',
+            code="invalid-traits",
+        )
     for trait in traits:
         check_id("trait", trait)
     return traits
@@ -95,6 +99,16 @@ def check_text(what: str, text: object) -> str:
         fix="shorten it, or write it as valid Unicode",
         code="invalid-text",
     )
+
+
+def check_flag(what: str, value: object) -> None:
+    """Check that a value is true or false. Raises Invalid."""
+    if not isinstance(value, bool):
+        raise Invalid(
+            f"{what} must be true or false, not {_shown(value)}",
+            fix="give true or false",
+            code="invalid-flag",
+        )
 
 
 def check_word(what: str, value: object, vocabulary: type[StrEnum]) -> None:
@@ -146,8 +160,10 @@ def check_measure(
     Raises:
         Invalid: it is not a number, infinite, or out of range.
     """
+    if isinstance(measure, float) and unseen and math.isnan(measure):
+        return measure
     number = measure if isinstance(measure, int | float) and type(measure) is not bool else None
-    if number is not None and (least <= number <= most or (unseen and math.isnan(number))):
+    if number is not None and least <= number <= most:
         return float(number)
     raise Invalid(
         f"{what} must be a number from {least:g} to {most:g}, not {_shown(measure)}",

@@ -7,14 +7,14 @@ line) and the columns that it names, little-endian, one after another.
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 
 from billow.errors import Invalid
-from billow.model.column import Categorical, frozen
+from billow.model.column import Categorical
 from billow.model.document import read, written
 from billow.model.group import Fact, Gap, Group, Link
 from billow.model.hosts import Hosts
@@ -24,11 +24,9 @@ from billow.model.shape import Shape
 from billow.model.table import Table
 
 MAGIC: Final = b"BLWP\x01"
-_LARGEST_BYTES: Final = 2**32
+_LARGEST_BYTES: Final = 2**31
 _PARTS: Final = {"shapes": Shape, "groups": Group, "links": Link, "facts": Fact, "gaps": Gap}
 _LEVEL: Final = 1
-
-AnyTable = TypeVar("AnyTable", bound=Table)
 
 
 def pack(pool: Pool) -> bytes:
@@ -56,7 +54,7 @@ def unpack(data: bytes) -> Pool:
         raise _damaged("it is of another version")
     try:
         return _unpacked(_inflated(data))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(f"{type(error).__name__}: {error}") from error
 
 
@@ -72,7 +70,7 @@ def _damaged(detail: str) -> Invalid:
 def _inflated(data: bytes) -> bytes:
     length = int.from_bytes(data[5:13], "little")
     if length > _LARGEST_BYTES:
-        raise _damaged("it says that it is larger than 4 GiB")
+        raise _damaged("it says that it is larger than 2 GiB")
     inflater = zlib.decompressobj()
     try:
         body = inflater.decompress(data[13:], length + 1)
@@ -107,32 +105,38 @@ def _unpacked(body: bytes) -> Pool:
     line_end = body.index(b"\n")
     head = json.loads(body[:line_end])
     blocks = _blocks(body, line_end + 1, [*head["hosts"], *head["instances"]])
-    hosts = _unpacked_table(Hosts.of(()), head["hosts"], blocks)
-    instances = _unpacked_table(Instances.of((), {}, {}), head["instances"], blocks)
     parts: dict[str, Any] = {
         name: tuple(read(kind, each, f"the packed pool's {name}") for each in head[name])
         for name, kind in _PARTS.items()
     }
-    return Pool(taken_at=head["taken_at"], hosts=hosts, instances=instances, **parts)
+    return Pool.of_columns(
+        Hosts.of_columns(**_unpacked_columns(Hosts.of(()), head["hosts"], blocks)),
+        Instances.of_columns(**_unpacked_columns(_NO_INSTANCES, head["instances"], blocks)),
+        taken_at=head["taken_at"],
+        **parts,
+    )
 
 
-def _blocks(body: bytes, start: int, heads: list[Mapping[str, Any]]) -> Iterator[memoryview]:
-    view = memoryview(body)
+_NO_INSTANCES: Final = Instances.of((), {}, {})
+
+
+def _blocks(body: bytes, start: int, heads: list[Mapping[str, Any]]) -> list[memoryview]:
+    view, blocks = memoryview(body), []
     for head in heads:
-        yield view[start : start + head["bytes"]]
+        blocks.append(view[start : start + head["bytes"]])
         start += head["bytes"]
     if start != len(body):
         raise _damaged("something is left over")
+    return blocks[::-1]
 
 
-def _unpacked_table(
-    empty: AnyTable, heads: list[Mapping[str, Any]], blocks: Iterator[memoryview]
-) -> AnyTable:
-    columns = {
-        head["name"]: _unpacked_column(getattr(empty, head["name"]), head, next(blocks))
+def _unpacked_columns(
+    empty: Table, heads: list[Mapping[str, Any]], blocks: list[memoryview]
+) -> dict[str, Any]:
+    return {
+        head["name"]: _unpacked_column(getattr(empty, head["name"]), head, blocks.pop())
         for head in heads
     }
-    return type(empty)(**columns)
 
 
 def _unpacked_column(like: Any, head: Mapping[str, Any], block: memoryview) -> Any:  # noqa: ANN401
@@ -141,6 +145,8 @@ def _unpacked_column(like: Any, head: Mapping[str, Any], block: memoryview) -> A
     dtype = like.codes.dtype if isinstance(like, Categorical) else like.dtype
     array = np.frombuffer(block, dtype.newbyteorder("<")).astype(dtype).reshape(head["shape"])
     if not isinstance(like, Categorical):
-        return frozen(array)
-    categories = (frozenset(c) if isinstance(c, list) else c for c in head["categories"])
-    return Categorical(frozen(array), tuple(categories))
+        return array
+    categories = [frozenset(c) if isinstance(c, list) else c for c in head["categories"]]
+    if len(array) and not 0 <= array.min() <= array.max() < len(categories):
+        raise _damaged(f"the column {head['name']} has codes without a meaning")
+    return Categorical.coded(array, categories)

@@ -7,9 +7,8 @@ and a solver can treat equal instances as one class.
 
 from dataclasses import dataclass, field
 
-from billow.errors import Invalid
 from billow.model.kinds import Arch
-from billow.model.names import check_amount, check_id, check_traits, check_word
+from billow.model.names import check_amount, check_flag, check_id, check_traits, check_word
 from billow.model.resources import CPU, GPU, HUGE, MEMORY
 
 
@@ -48,9 +47,8 @@ class Shape:
         check_traits(f"traits of shape {self.name}", self.traits)
         if self.arch is not None:
             check_word(f"arch of shape {self.name}", self.arch, Arch)
-        for name in ("huge_pages", "dedicated"):
-            if not isinstance(getattr(self, name), bool):
-                raise Invalid(f"{name} of shape {self.name} must be true or false")
+        check_flag(f"huge_pages of shape {self.name}", self.huge_pages)
+        check_flag(f"dedicated of shape {self.name}", self.dedicated)
 
     @property
     def canonical(self) -> str:

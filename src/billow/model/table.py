@@ -140,9 +140,10 @@ class Table:
         check_ids(what, self.id)
         for name, declared in self.declared().items():
             column = getattr(self, name)
-            if len(column) != len(self):
+            array = column.codes if isinstance(column, Categorical) else column
+            if array.shape != (len(self),):
                 raise Invalid(
-                    f"the column {name} has {len(column)} rows, not {len(self)}", code=_CODE
+                    f"the column {name} has the shape {array.shape}, not ({len(self)},)", code=_CODE
                 )
             wrong = declared.broken(column)
             if wrong is not None:

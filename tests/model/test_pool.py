@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+import random
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billow.errors import Invalid, NotFound
+from billow.model.column import Categorical
+from billow.model.group import Group, Link
+from billow.model.host import Host, Node
+from billow.model.hosts import Hosts
+from billow.model.instance import Instance
+from billow.model.instances import NOWHERE, Instances
+from billow.model.kinds import Arch, Health, Kind, Power, Rule, Scope, State
+from billow.model.pool import Pool
+from billow.model.resources import LARGEST
+from billow.model.shape import Shape
+from billow.model.text import parse
+from tests.model.pools import assert_same, assert_same_table, pools, rows
+
+SMALL = Shape("s", 1000, 1024)
+BOUND = Shape("n", 2000, 2048, numa_nodes=1)
+HOST = Host("h1", (Node(4000, 8192), Node(4000, 8192)))
+INSTANCE = Instance("a", SMALL, host="h1", state=State.RUNNING)
+
+
+@settings(max_examples=50)
+@given(rows(), st.integers())
+def test_the_order_of_the_input_changes_nothing(parts: dict[str, Any], seed: int) -> None:
+    shuffled: dict[str, Any] = {
+        name: random.Random(seed).sample(part, len(part)) for name, part in parts.items()
+    }
+    assert_same(Pool.build(**parts), Pool.build(**shuffled))
+
+
+@settings(max_examples=50)
+@given(pools(), st.integers())
+def test_columns_in_any_order_build_the_same_pool(pool: Pool, seed: int) -> None:
+    dice = random.Random(seed)
+    order = np.array(dice.sample(range(len(pool.hosts)), len(pool.hosts)), dtype=np.intp)
+    row = np.empty(len(order) + 1, dtype=np.int32)
+    row[order], row[NOWHERE] = np.arange(len(order)), NOWHERE
+    mixed = np.array(dice.sample(range(len(pool.instances)), len(pool.instances)), dtype=np.intp)
+    moved = replace(pool.instances, host=row[pool.instances.host]).take(mixed)
+    shapes = dice.sample(range(len(pool.shapes)), len(pool.shapes))
+    place = np.argsort(shapes).astype(np.int32)
+    again = Pool.of_columns(
+        pool.hosts.take(order),
+        replace(moved, shape=place[moved.shape] if len(moved) else moved.shape),
+        shapes=[pool.shapes[number] for number in shapes],
+        groups=pool.groups[::-1],
+        links=pool.links[::-1],
+        facts=pool.facts[::-1],
+        gaps=pool.gaps[::-1],
+        taken_at=pool.taken_at,
+    )
+    assert_same(pool, again)
+
+
+@settings(max_examples=50)
+@given(pools())
+def test_rows_come_back_as_they_went_in(pool: Pool) -> None:
+    again = Pool.build(
+        pool.host_views(),
+        pool.instance_views(),
+        shapes=pool.shapes,
+        groups=pool.groups,
+        links=pool.links,
+        facts=pool.facts,
+        gaps=pool.gaps,
+        taken_at=pool.taken_at,
+    )
+    assert_same(pool, again)
+    assert list(again.instance_views()) == list(pool.instance_views())
+
+
+CHANGES: dict[str, Any] = {
+    "arch": Arch.AARCH64,
+    "sockets": 2,
+    "zone": "z",
+    "rack": "r",
+    "traits": frozenset({"ssd"}),
+    "gpu_model": "a100",
+    "power": Power.OFF,
+    "health": Health.SUSPECT,
+    "cordon": "maintenance",
+    "cpu_ratio": 2.0,
+    "memory_ratio": 1.5,
+    "bandwidth_mib_s": 5.0,
+    "nodes": (Node(4000, 8192), Node(4000, 8192, 1)),
+    "id": "h2",
+    "kind": Kind.CONTAINER,
+    "state": State.STOPPED,
+    "priority": 1,
+    "group": "g",
+    "tenant": "t",
+    "image": "i",
+    "immovable": "pinned",
+    "shape": replace(SMALL, cpu_milli=2000),
+    "host": "",
+}
+MEASURED = {"cpu_used_milli", "memory_used_mib", "dirty_mib_s"}
+
+
+def test_any_change_but_a_measurement_changes_the_digest() -> None:
+    groups = [Group("g", Rule.AFFINITY)]
+    before = Pool.build([HOST], [INSTANCE], groups=groups)
+    seen = {before.digest}
+    changed = [(replace(HOST, **{name: CHANGES[name]}), INSTANCE) for name in _names(Host)]
+    changed += [(HOST, replace(INSTANCE, **{name: CHANGES[name]})) for name in _names(Instance)]
+    for host, instance in changed:
+        there = replace(instance, host=host.id if instance.host else "")
+        seen.add(Pool.build([host], [there], groups=groups).digest)
+    assert len(seen) == 1 + len(changed)
+
+
+def _names(kind: type) -> list[str]:
+    names = [each.name for each in fields(kind) if each.name not in MEASURED]
+    if kind is Instance:
+        names = [name for name in names if name not in ("nodes", "zone")]
+    return names
+
+
+def test_binding_and_every_part_of_a_shape_change_the_digest() -> None:
+    base = Instance("a", BOUND, host="h1", nodes=(0,))
+    shapes = [
+        replace(BOUND, memory_mib=1),
+        replace(BOUND, huge_pages=True),
+        replace(BOUND, gpus=1),
+        replace(BOUND, arch=Arch.X86_64),
+        replace(BOUND, traits=frozenset({"ssd"})),
+        replace(BOUND, dedicated=True),
+        replace(BOUND, name="m"),
+    ]
+    instances = [base, replace(base, nodes=(1,)), *(replace(base, shape=s) for s in shapes)]
+    assert len({Pool.build([HOST], [each]).digest for each in instances}) == len(instances)
+
+
+def test_groups_and_links_change_the_digest() -> None:
+    pools = [
+        Pool.build([HOST]),
+        Pool.build([HOST], groups=[Group("g", Rule.AFFINITY)]),
+        Pool.build([HOST], groups=[Group("g", Rule.ANTI_AFFINITY)]),
+        Pool.build([HOST], groups=[Group("g", Rule.AFFINITY, Scope.ZONE)]),
+        Pool.build([HOST], links=[Link("h1", "h2", 1.0)]),
+        Pool.build([HOST], links=[Link("h1", "h2", 2.0)]),
+    ]
+    assert len({pool.digest for pool in pools}) == len(pools)
+
+
+def test_measurements_time_and_unused_shapes_do_not_change_the_digest() -> None:
+    used = replace(INSTANCE, dirty_mib_s=5.0, cpu_used_milli=7.0, memory_used_mib=9.0)
+    host = replace(HOST, cpu_used_milli=7.0, memory_used_mib=9.0)
+    pool = Pool.build([HOST], [INSTANCE])
+    assert Pool.build([host], [used], shapes=[BOUND], taken_at=5.0).digest == pool.digest
+
+
+def test_texts_do_not_run_into_each_other_in_the_digest() -> None:
+    first = [replace(HOST, id="h1", cordon="a\0b"), replace(HOST, id="h2", cordon="c")]
+    second = [replace(HOST, id="h1", cordon="a"), replace(HOST, id="h2", cordon="b\0c")]
+    assert Pool.build(first).digest != Pool.build(second).digest
+
+
+def test_the_digest_is_the_same_on_every_machine_and_day() -> None:
+    pool = parse(
+        """billow-pool 1
+        shape n cpu=1 memory=1GiB numa=1 traits=b,a
+        host h[1-3] nodes=2x(4,8GiB) rack=r1 traits=ssd cordon="new disk"
+        group g anti-affinity
+        vm a[1-6] n h[1-3]/1 group=g
+        """
+    )
+    assert pool.digest == "79c98e87747ce4d420221b1b2e531080"
+
+
+def test_padding_for_hosts_with_more_nodes_means_nothing() -> None:
+    wide = Host("h2", (Node(1, 1),) * 5)
+    both = Pool.build([HOST, wide])
+    alone = replace(both, hosts=both.hosts.take(np.array([0])))
+    assert alone.digest == Pool.build([HOST]).digest
+
+
+@settings(max_examples=50)
+@given(pools(), st.integers(1, 100))
+def test_requests_join_as_if_they_had_been_there(pool: Pool, count: int) -> None:
+    taken = set(pool.instances.id)
+    names = [name for number in range(count) if (name := f"{number}") not in taken]
+    requests = [Instance(name, BOUND) for name in names]
+    if any(shape.name == BOUND.name and shape != BOUND for shape in pool.shapes):
+        return
+    grown = pool.with_requests(requests)
+    again = Pool.build(
+        pool.host_views(),
+        [*pool.instance_views(), *requests],
+        shapes=pool.shapes,
+        groups=pool.groups,
+        links=pool.links,
+        facts=pool.facts,
+        gaps=pool.gaps,
+        taken_at=pool.taken_at,
+    )
+    assert_same(grown, again)
+    assert np.array_equal(grown.free, pool.free)
+
+
+def test_a_request_arrives_without_a_place() -> None:
+    pool = Pool.build([HOST]).with_requests([replace(INSTANCE, state=State.FAILED)])
+    assert pool.instance("a") == replace(INSTANCE, host="", state=State.REQUESTED)
+
+
+@settings(max_examples=50)
+@given(pools())
+def test_sums_are_what_counting_gives(pool: Pool) -> None:
+    hosts = {host.id: np.zeros(4, dtype=object) for host in pool.host_views()}
+    nodes = {
+        (host.id, n): np.zeros(4, dtype=object) for host in pool.host_views() for n in (0, 1, 2)
+    }
+    for each in pool.instance_views():
+        if each.host:
+            hosts[each.host] += np.array(each.shape.demand, dtype=object)
+            for node in each.nodes:
+                nodes[each.host, node] += np.array(each.shape.share, dtype=object)
+    for row, name in enumerate(pool.hosts.id):
+        assert pool.reserved[row].tolist() == hosts[name].tolist()
+        for node in range(pool.hosts.capacity.shape[1]):
+            assert pool.reserved_nodes[row, node].tolist() == nodes[name, node].tolist()
+    assert np.array_equal(pool.free, pool.hosts.sellable.sum(axis=1) - pool.reserved)
+
+
+def test_sums_of_the_largest_amounts_are_exact() -> None:
+    huge = Shape("huge", LARGEST - 1, LARGEST - 1)
+    count = 20_000
+    table = Instances.of_columns(
+        [f"a{number:05}" for number in range(count)],
+        np.zeros(count, dtype=np.int64),
+        np.zeros(count, dtype=np.int64),
+    )
+    pool = Pool.of_columns(Hosts.of([HOST]), table, shapes=[huge])
+    assert pool.reserved[0, :2].tolist() == [(LARGEST - 1) * count] * 2
+
+
+def test_overcommit_sells_more_and_huge_pages_never() -> None:
+    host = Host("h", (Node(4000, 1000, huge_mib=500, gpus=2),), cpu_ratio=4.0, memory_ratio=1.5)
+    pool = Pool.build([host])
+    assert pool.hosts.sellable[0, 0].tolist() == [16_000, 1500, 500, 2]
+
+
+def test_only_well_powered_open_hosts_are_schedulable() -> None:
+    hosts = [
+        HOST,
+        replace(HOST, id="h2", power=Power.UNKNOWN),
+        replace(HOST, id="h3", health=Health.UNKNOWN),
+        replace(HOST, id="h4", cordon="x"),
+    ]
+    pool = Pool.build(hosts)
+    assert pool.hosts.schedulable.tolist() == [True, False, False, False]
+    assert [host.schedulable for host in hosts] == [True, False, False, False]
+
+
+def test_who_is_not_there_is_not_found() -> None:
+    pool = Pool.build([HOST], [INSTANCE])
+    for find in (pool.host, pool.instance, pool.host_row, pool.instance_row):
+        for name in ("", "b", "zzz", "h1\n"):
+            with pytest.raises(NotFound):
+                find(name)
+    assert "h1" in pool.hosts.row
+    assert pool.hosts.row.get("h0") is None
+    assert dict(pool.hosts.row) == {"h1": 0}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "instances", "brief"),
+    [
+        ([HOST, HOST], [], "host h1 is in the pool twice"),
+        ([HOST], [INSTANCE, INSTANCE], "instance a is in the pool twice"),
+        ([], [INSTANCE], "on host h1, which is not in the pool"),
+        ([HOST], [replace(INSTANCE, group="g")], "in group g, which is not in the pool"),
+        ([HOST], [replace(INSTANCE, shape=BOUND)], "NUMA nodes no of h1"),
+        ([HOST], [replace(INSTANCE, nodes=(0,))], "its shape takes 0 of 2"),
+        ([HOST], [replace(INSTANCE, shape=BOUND, nodes=(2,))], "NUMA nodes 2 of h1"),
+        (
+            [HOST],
+            [INSTANCE, replace(INSTANCE, id="b", shape=replace(SMALL, cpu_milli=5))],
+            "two different shapes named s",
+        ),
+    ],
+)
+def test_rows_that_contradict_are_refused(
+    hosts: list[Host], instances: list[Instance], brief: str
+) -> None:
+    with pytest.raises(Invalid) as caught:
+        Pool.build(hosts, instances)
+    assert brief in caught.value.brief
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("time", [math.nan, math.inf, -1e18, True, "now"])
+def test_a_time_that_is_none_is_refused(time: object) -> None:
+    with pytest.raises(Invalid, match="taken_at"):
+        Pool.build([HOST], taken_at=time)  # type: ignore[arg-type]  # hostile
+
+
+def test_requests_that_contradict_are_refused() -> None:
+    pool = Pool.build([HOST], [INSTANCE])
+    other = replace(INSTANCE, id="b", shape=replace(SMALL, cpu_milli=5))
+    fresh = replace(INSTANCE, id="b")
+    for requests in ([INSTANCE], [fresh, fresh], [other], [replace(fresh, group="g")]):
+        with pytest.raises(Invalid) as caught:
+            pool.with_requests(requests)
+        assert caught.value.fix
+    many = [replace(INSTANCE, id=f"x{number}") for number in range(100)]
+    with pytest.raises(Invalid, match="a is in the pool twice"):
+        pool.with_requests([*many, INSTANCE])
+
+
+def columns(**changes: object) -> Pool:
+    hosts: dict[str, Any] = {"id": ["h1", "h2"], "capacity": np.full((2, 1, 4), 9)}
+    instances: dict[str, Any] = {"id": ["a"], "shape": np.array([0]), "host": np.array([0])}
+    for name, value in changes.items():
+        table, _, column = name.partition("_")
+        (hosts if table == "hosts" else instances)[column] = value
+    return Pool.of_columns(
+        Hosts.of_columns(**hosts), Instances.of_columns(**instances), shapes=[SMALL]
+    )
+
+
+def test_columns_need_nothing_but_ids_capacity_and_places() -> None:
+    pool = columns()
+    assert pool.host("h1") == Host("h1", (Node(9, 9, 9, 9),))
+    assert pool.instance("a") == Instance("a", SMALL, host="h1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hosts_id": ["h1", "h1"]},
+        {"hosts_id": ["h1", "h 2"]},
+        {"hosts_id": ["h1", ""]},
+        {"hosts_id": ["h1", "-"]},
+        {"hosts_id": ["h1", "a\nb"]},
+        {"hosts_id": ["h1", "\ud800"]},
+        {"hosts_id": ["h1", 5]},
+        {"hosts_id": ["h1", "x" * 254]},
+        {"hosts_id": ["h1"]},
+        {"hosts_capacity": np.full((2, 1, 3), 9)},
+        {"hosts_capacity": np.full((2, 4), 9)},
+        {"hosts_capacity": np.full((2, 33, 4), 9)},
+        {"hosts_capacity": np.full((2, 0, 4), 9)},
+        {"hosts_capacity": np.full((2, 1, 4), 9.5)},
+        {"hosts_capacity": np.full((2, 1, 4), -1)},
+        {"hosts_capacity": np.full((2, 1, 4), 2**41)},
+        {"hosts_node_count": np.array([0, 1])},
+        {"hosts_node_count": np.array([1, 2])},
+        {"hosts_node_count": np.array([[1], [1]])},
+        {"hosts_capacity": np.full((2, 2, 4), 9), "hosts_node_count": np.array([1, 2])},
+        {"hosts_colour": "red"},
+        {"hosts_rack": "a b"},
+        {"hosts_rack": ["r1"]},
+        {"hosts_rack": Categorical(np.array([0, 7], dtype=np.int32), ("r",))},
+        {"hosts_rack": Categorical(np.array([0, -1], dtype=np.int32), ("r",))},
+        {"hosts_power": np.array([0, 3])},
+        {"hosts_power": np.array([0, 256])},
+        {"hosts_cpu_ratio": np.array([1.0, math.nan])},
+        {"hosts_cpu_ratio": np.array([1.0, 0.0])},
+        {"hosts_cpu_ratio": np.array([1.0, math.inf])},
+        {"hosts_sockets": np.array([1, 70_000])},
+        {"hosts_sockets": np.array([1, 0])},
+        {"hosts_sockets": np.array(["1", "2"])},
+        {"hosts_cpu_used": np.array([1.0, -1.0])},
+        {"hosts_cpu_used": np.array([1.0, math.inf])},
+        {"hosts_traits": [frozenset({"a"}), frozenset({"b c"})]},
+        {"instances_host": np.array([2])},
+        {"instances_host": np.array([-2])},
+        {"instances_host": np.array([0, 1])},
+        {"instances_shape": np.array([1])},
+        {"instances_shape": np.array([-1])},
+        {"instances_nodes": np.array([1])},
+        {"instances_state": np.array([6])},
+        {"instances_priority": np.array([2_000_000])},
+        {"instances_group": ["g"]},
+        {"instances_immovable": "x" * 5000},
+        {"instances_dirty": np.array([-0.5], dtype=np.float32)},
+    ],
+    ids="-".join,
+)
+def test_columns_that_break_a_law_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(Invalid):
+        columns(**change)
+
+
+def test_columns_name_the_row_that_is_wrong() -> None:
+    with pytest.raises(Invalid, match="host h2: cpu_ratio is out of range"):
+        columns(hosts_cpu_ratio=np.array([1.0, 0.0]))
+
+
+def test_nothing_in_a_pool_can_be_written() -> None:
+    pool = Pool.build([HOST], [INSTANCE])
+    for table in (pool.hosts, pool.instances, columns().hosts, columns().instances):
+        for each in fields(table):
+            column = getattr(table, each.name)
+            array = column.codes if isinstance(column, Categorical) else column
+            assert isinstance(array, tuple) or not array.flags.writeable, each.name
+
+
+def test_more_shapes_and_groups_keep_what_is_there() -> None:
+    pool = Pool.build([HOST], [INSTANCE])
+    grown = pool.with_shapes([BOUND]).with_groups([Group("g", Rule.AFFINITY)])
+    assert grown.shapes == (BOUND, SMALL)
+    assert grown.instance("a") == INSTANCE
+    assert pool.with_shapes([SMALL]) is pool
+    with pytest.raises(Invalid):
+        pool.with_shapes([replace(SMALL, cpu_milli=5)])
+    with pytest.raises(Invalid):
+        grown.with_groups([Group("g", Rule.ANTI_AFFINITY)])
+
+
+def test_tables_of_different_width_extend_each_other() -> None:
+    wide = Hosts.of([Host("h2", (Node(1, 1),) * 3)])
+    for first, second in ((Hosts.of([HOST]), wide), (wide, Hosts.of([HOST]))):
+        both = first.extended(second)
+        assert [both.view(row) for row in (0, 1)] == [first.view(0), second.view(0)]
+
+
+def test_few_and_many_rows_are_inserted_alike() -> None:
+    base = Instances.of([Instance(f"a{n:03}", SMALL) for n in range(0, 300, 2)], {"s": 0}, {})
+    for count in (1, 3, 150):
+        more = [Instance(f"a{n:03}", SMALL, tenant=f"t{n}") for n in range(1, 2 * count, 2)]
+        table = Instances.of(more, {"s": 0}, {})
+        expected = base.extended(table)
+        order = np.array(sorted(range(len(expected)), key=expected.id.__getitem__))
+        assert_same_table(base.inserted(table), expected.take(order))
