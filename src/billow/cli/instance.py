@@ -20,7 +20,7 @@ from billow.cli.lists import (
 )
 from billow.cli.output import Column
 from billow.cli.session import Session
-from billow.cli.wanted import Request, described, group_of, sized
+from billow.cli.wanted import Request, described, group_of, knobs_of, sized
 from billow.cli.words import cpus, memory
 from billow.errors import Invalid
 
@@ -100,11 +100,16 @@ def create(
         list[str] | None,
         typer.Option(metavar="NAME:RULE:SCOPE", help="A new group, as web:anti-affinity:host."),
     ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", "-p", metavar="K=V", help="A knob, as strategy=pack."),
+    ] = None,
 ) -> None:
     """Create instances: placed by one plan, which is shown before it is carried out."""
     request = sized(described(spec or ()))
     body = {
         "capability": "placement",
+        "policy": knobs_of(policy or ()),
         "requests": [{"id": each, **request} for each in names(name, count)],
         "groups": [group_of(each) for each in group or ()],
     }

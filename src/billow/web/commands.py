@@ -11,6 +11,7 @@ from billow.model.ask import Ask, AskVerb
 from billow.model.group import Group
 from billow.model.instance import Instance
 from billow.model.kinds import Kind
+from billow.model.shape import Shape
 
 ON_HOSTS = (AskVerb.CORDON, AskVerb.UNCORDON, AskVerb.POWER_ON, AskVerb.POWER_OFF)
 
@@ -44,13 +45,9 @@ def ask(wanted: Ask) -> str:
     """Return the command of a direct request."""
     noun = "host" if wanted.verb in ON_HOSTS else "instance"
     words = [noun, wanted.verb.value, wanted.subject]
-    if wanted.target:
-        words += ["--to", wanted.target]
-    if wanted.shape:
-        words += ["--cpus", f"{wanted.shape.cpu_milli / 1000:g}"]
-        words += ["--memory-mib", str(wanted.shape.memory_mib)]
-    if wanted.why:
-        words += ["--why", wanted.why]
+    words += [f"--to={wanted.target}"] if wanted.target else []
+    words += size(wanted.shape) if wanted.shape else []
+    words += [f"--why={wanted.why}"] if wanted.why else []
     return line(*words)
 
 
@@ -59,16 +56,27 @@ def verb(name: str, subject: str, target: str = "") -> str:
     return ask(Ask(AskVerb(name), subject, target))
 
 
-def create(requests: Sequence[Instance], groups: Sequence[Group], strategy: str) -> str:
-    """Return the command that asks for new instances."""
+def size(shape: Shape) -> list[str]:
+    """Return a shape as the CLI's pairs: `cpu=2 memory=4096MiB`; what is usual is left out."""
+    pairs = [f"cpu={shape.cpu_milli / 1000:g}", f"memory={shape.memory_mib}MiB"]
+    pairs += [f"numa={shape.numa_nodes}"] * bool(shape.numa_nodes)
+    pairs += ["huge=true"] * shape.huge_pages
+    pairs += [f"gpus={shape.gpus}"] * bool(shape.gpus)
+    pairs += [f"arch={shape.arch}"] * bool(shape.arch)
+    return pairs
+
+
+def create(requests: Sequence[Instance], groups: Sequence[Group], strategy: str, name: str) -> str:
+    """Return the command that asks for new instances; several are named after `name`."""
     first = requests[0]
-    shape = first.shape
-    words = ["instance", "create", first.id]
+    words = ["instance", "create", name, *size(first.shape)]
+    words += [f"kind={first.kind}"] if first.kind is not Kind.VM else []
+    words += [
+        f"{key}={getattr(first, key)}"
+        for key in ("image", "zone", "group", "tenant", "priority")
+        if getattr(first, key)
+    ]
     words += ["--count", str(len(requests))] if len(requests) > 1 else []
-    words += ["--cpus", f"{shape.cpu_milli / 1000:g}", "--memory-mib", str(shape.memory_mib)]
-    words += ["--kind", first.kind] if first.kind is not Kind.VM else []
-    for option, value in (("image", first.image), ("zone", first.zone), ("group", first.group)):
-        words += [f"--{option}", value] if value else []
-    words += ["--rule", groups[0].rule, "--scope", groups[0].scope] if groups else []
-    words += ["--strategy", strategy] if strategy != "spread" else []
+    words += [f"--group={group.name}:{group.rule}:{group.scope}" for group in groups]
+    words += [f"--policy=strategy={strategy}"] if strategy != "spread" else []
     return line(*words)

@@ -23,6 +23,7 @@ class Wish:
     requests: tuple[Instance, ...]
     groups: tuple[Group, ...]
     strategy: str
+    name: str
 
 
 def wish_from(form: Form) -> Wish:
@@ -31,7 +32,7 @@ def wish_from(form: Form) -> Wish:
     count = form.amount("count", 1, least=1, most=MOST_INSTANCES)
     names = [first.id] if count == 1 else [f"{first.id}-{number}" for number in range(1, count + 1)]
     requests = tuple(replace(first, id=check_name("instance", name)) for name in names)
-    return Wish(requests, _groups(form), form.text("strategy") or "spread")
+    return Wish(requests, _groups(form), form.text("strategy") or "spread", first.id)
 
 
 def shape_from(form: Form, old: Shape | None = None) -> Shape:

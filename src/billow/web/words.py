@@ -92,6 +92,11 @@ def weight(share: float) -> str:
     return next((word for most, word in steps if share < most), "over")
 
 
+def phase(word: str) -> str:
+    """Return the journal's word for where a step is, in a person's words."""
+    return {"intended": "under way", "pending": "waiting"}.get(word, word)
+
+
 def tone(event: Event) -> str:
     """Return how an event reads: `good`, `bad`, `work` or `plain`."""
     word = str(event.data.get("phase", ""))
@@ -114,6 +119,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "filled": filled,
     "weight": weight,
     "tone": tone,
+    "phase": phase,
     "shape": shape_text,
     "cost": cost_text,
 }

@@ -37,7 +37,7 @@ async def preview(visit: Visit) -> Response:
         obstacles = await visit.billow.why_not(wish.requests[0]) if not wish.groups else ()
     except BillowError as error:
         return visit.part("parts/preview.html", error=error, wish=None, line="", obstacles=())
-    line = commands.create(wish.requests, wish.groups, wish.strategy)
+    line = commands.create(wish.requests, wish.groups, wish.strategy, wish.name)
     return visit.part("parts/preview.html", error=None, wish=wish, line=line, obstacles=obstacles)
 
 

@@ -83,8 +83,8 @@ document.addEventListener("change", (event) => {
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-command]");
   if (!form) return;
-  const options = [...form.querySelectorAll("[data-option]")].filter((field) => field.value);
-  const words = options.map((field) => `${field.dataset.option} ${quoted(field.value)}`);
+  const fields = [...form.querySelectorAll("[data-before]")].filter((field) => field.value);
+  const words = fields.map(({ dataset, value }) => quoted(`${dataset.before}${value}${dataset.behind ?? ""}`));
   const line = [form.dataset.command, ...words].join(" ");
   form.querySelector(".cli code").textContent = line;
   form.querySelector(".cli code").title = line;
@@ -152,23 +152,32 @@ document.addEventListener("billow:map", ({ detail }) => {
   if (seen) seen.dateTime = new Date(detail.taken_at * 1000).toISOString();
 });
 
-/** The tree stays as it was left: what is open is remembered in this tab. */
+/** The tree stays as it was left, and shows where the page's host is. */
 function rememberTree() {
   const open = new Set(JSON.parse(sessionStorage.getItem("billow-tree") ?? "[]"));
-  for (const branch of document.querySelectorAll(".tree details")) {
-    if (open.has(branch.dataset.key) || branch.hasAttribute("data-open")) branch.open = true;
-  }
-  document.querySelector(".tree")?.addEventListener("toggle", ({ target }) => {
+  const here = document.querySelector("[data-rack]")?.dataset;
+  if (here) open.add(here.zone).add(`${here.zone}/${here.rack}`);
+  const unfold = () => {
+    for (const branch of document.querySelectorAll(".tree details:not([open])")) {
+      if (open.has(branch.dataset.key) || branch.hasAttribute("data-open")) branch.open = true;
+      branch.removeAttribute("data-open");
+    }
+  };
+  document.querySelector(".tree").addEventListener("toggle", ({ target }) => {
     if (target.open) open.add(target.dataset.key);
     else open.delete(target.dataset.key);
     sessionStorage.setItem("billow-tree", JSON.stringify([...open]));
   }, true);
+  document.addEventListener("htmx:after:swap", unfold);
+  window.addEventListener("load", unfold);
 }
 
 document.addEventListener("htmx:after:swap", () => {
   const here = location.pathname;
   for (const link of document.querySelectorAll(".tree li a")) {
-    if (link.getAttribute("href") === here) link.setAttribute("aria-current", "page");
+    if (link.getAttribute("href") !== here || link.hasAttribute("aria-current")) continue;
+    link.setAttribute("aria-current", "page");
+    link.scrollIntoView({ block: "nearest" });
   }
 });
 

@@ -17,6 +17,7 @@ const LARGEST = 26;
 const ZONE_LABEL = 19;
 const RACK_LABEL = 15;
 const NARROWEST_LABEL = 26;
+const NARROWEST_LABELLED = 11;
 
 /**
  * Arrange racks in a width, if possible within a height.
@@ -72,7 +73,7 @@ class Pen {
     this.stepX = style.cell.w + style.gap;
     this.stepY = style.cell.h + style.gap;
     this.between = style.tile ? 14 : Math.max(3, Math.round(style.cell.w * 0.55));
-    this.labelled = racks > 1 && (style.tile || this.#blockWidth(style.depth) >= NARROWEST_LABEL);
+    this.labelled = racks > 1 && (style.tile || style.cell.w >= NARROWEST_LABELLED);
     this.blocks = [];
     this.labels = [];
     this.x = 0;

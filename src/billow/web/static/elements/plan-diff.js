@@ -7,6 +7,7 @@ import { opened } from "./pool-map.js";
 
 const MIDDLE = 64;
 const HEAD = 24;
+const STUB = 24;
 const COLOURS = { place: "good", migrate: "accent", delete: "hot" };
 
 class PlanDiff extends HTMLElement {
@@ -77,15 +78,15 @@ class PlanDiff extends HTMLElement {
     pen.restore();
   }
 
-  /** Draw a move from the left map to the right one; what comes or goes has one end in the middle. */
+  /** Draw a move from the left map to the right one; what comes or goes has only a short end. */
   #arrow(pen, [verb, instance, from, to]) {
     const chosen = !this.only || this.only === instance;
+    if (from < 0 && to < 0) return;
     const start = from < 0 ? null : this.#centre(from, 0, 0.92);
     const end = to < 0 ? null : this.#centre(to, this.right, 0.08);
-    const middle = this.right - MIDDLE / 2;
-    const a = start ?? { x: middle - 10, y: end.y };
-    const b = end ?? { x: middle + 10, y: start.y };
-    const bend = Math.max(Math.abs(b.x - a.x) * 0.45, 20);
+    const a = start ?? { x: end.x - STUB, y: end.y };
+    const b = end ?? { x: start.x + STUB, y: start.y };
+    const bend = Math.abs(b.x - a.x) * 0.45;
     pen.globalAlpha = chosen ? Math.max(Math.min(40 / this.map.moves.length, 0.9), this.only ? 0.95 : 0.18) : 0.05;
     pen.strokeStyle = getComputedStyle(this).getPropertyValue(`--${COLOURS[verb]}`);
     pen.fillStyle = pen.strokeStyle;
