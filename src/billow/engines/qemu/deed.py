@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What became of each action, durably, and which controllers live.
 
+A deed survives the end of any process. It need not survive a power cut: that ends every instance as
+well, and what an action left half-way is then found by its records.
+
 An action that a dead controller left is nobody's: whoever finds it first takes it over. That a
 controller lives is proved by a lock, never by a process id or a time.
 """
@@ -115,7 +118,8 @@ class Deeds:
 
     def save(self, deed: Deed) -> None:
         """Write down where an action stands."""
-        write(self._path(str(deed.document["id"])), json.dumps(asdict(deed)).encode())
+        data = json.dumps(asdict(deed)).encode()
+        write(self._path(str(deed.document["id"])), data, durable=False)
 
     def forget(self, action_id: str) -> None:
         """Let an action be unknown again."""

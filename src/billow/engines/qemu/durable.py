@@ -27,17 +27,19 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     return adapter
 
 
-def write(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file; when this returns, the new content survives a power cut."""
+def write(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replace a file; when this returns, the new content survives a power cut if `durable`."""
     fresh = path.with_name(f".{path.name}.new")
-    handle = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, mode)
+    handle = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(handle, data)
-        os.fsync(handle)
+        if durable:
+            os.fsync(handle)
     finally:
         os.close(handle)
     fresh.replace(path)
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

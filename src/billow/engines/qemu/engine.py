@@ -9,23 +9,24 @@ never here.
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from billow.engines.qemu.deed import Deed, Deeds, Standing
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import BUILT_IN
-from billow.engines.qemu.rules import blockers
+from billow.engines.qemu.rules import Claim, blockers
+from billow.engines.qemu.settle import settle, unclear
 from billow.engines.qemu.verbs import VERBS, Craft
 from billow.errors import BillowError, Invalid, Leased, Lost, NotFound, Refused, Unavailable
 from billow.model.action import Action, Migrate, Place, PowerOff, Resize
-from billow.model.instance import Instance
 from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import Blocker, Clock, Trace
 
 _LOOK_EVERY_S: Final = 0.1
+_BLINK_S: Final = 0.05
 _TRACES: Final = {
     Standing.RUNNING: Trace.RUNNING,
     Standing.DONE: Trace.DONE,
@@ -65,6 +66,9 @@ class QemuEngine:
         self._deeds = deeds
         self._clock = clock
         self._running: dict[str, Operation] = {}
+        self._adopted = -1
+        self._stuck: dict[str, str] = {}
+        self._glanced: Pool | None = None
 
     @property
     def name(self) -> str:
@@ -94,7 +98,7 @@ class QemuEngine:
         self._deeds.check_fence(fence)
         operation = self._running.get(action.id)
         if operation is None:
-            await self._adopt_all()
+            await self._adopt_all(fence)
             operation = await self._accept(action, fence)
         elif not operation.deed.is_of(action):
             raise _reused(action)
@@ -151,10 +155,13 @@ class QemuEngine:
         standing = Standing.LOST
         try:
             standing = await self._outcome(operation)
-        except BillowError as error:
+        except Leased as error:
             operation.error = error
+        except BillowError as error:
+            operation.error = Lost(error.brief, error.details, error.fix)
         finally:
             self._conclude(operation, standing)
+            self._glanced = None
             del self._running[operation.action.id]
             operation.tell()
 
@@ -180,11 +187,31 @@ class QemuEngine:
                 f"{operation.action.name} of {operation.action.subject} was interrupted"
             )
 
-    async def _adopt_all(self) -> None:
-        """Bring to an end whatever dead controllers left, before anything new is begun."""
+    async def _adopt_all(self, fence: int) -> None:
+        """Bring to an end what dead controllers left, before a new writer begins anything."""
+        if fence == self._adopted:
+            return
+        self._adopted = fence
+        self._stuck.clear()
+        at_work = set()
         for deed in list(self._deeds.all()):
             if str(deed.document["id"]) not in self._running and self._deeds.is_orphan(deed):
-                await self._adopt(deed)
+                with self._stuck_on(deed.action.subject):
+                    await self._adopt(deed)
+            elif deed.standing is Standing.RUNNING:
+                at_work.add(deed.action.subject)
+        for name in unclear(self.ground.ledger):
+            if f"instance/{name}" not in at_work:
+                with self._stuck_on(f"instance/{name}"):
+                    await settle(self.ground, name)
+
+    @contextlib.contextmanager
+    def _stuck_on(self, subject: str) -> Iterator[None]:
+        """Remember what could not be settled: it is left alone, and all else goes on."""
+        try:
+            yield
+        except BillowError as error:
+            self._stuck[subject] = error.brief
 
     async def _adopt(self, deed: Deed) -> None:
         """Bring one action that nobody does to its end: done, or as if it had never been."""
@@ -208,7 +235,8 @@ class QemuEngine:
 
     def _blockers(self, action: Action) -> list[Blocker]:
         """Return what this machine refuses, with what is under way counted as there."""
-        found = [*self._busy(action), *blockers(self._pool_with_claims(action), action)]
+        pool = self._glance()
+        found = [*self._busy(action), *blockers(pool, action, self._claims(pool, action))]
         missing = self.ground.findings.missing
         if not self.ground.findings.version and isinstance(action, Place | Migrate):
             found.append(Blocker(f"{missing[0].what} is missing", missing[0].fix))
@@ -222,6 +250,9 @@ class QemuEngine:
             for other in others
             if other.subject == action.subject
         ]
+        if action.subject in self._stuck:
+            why = self._stuck[action.subject]
+            found.append(Blocker(f"{action.subject} was left half-way and is stuck: {why}"))
         if isinstance(action, PowerOff):
             found += [
                 Blocker(f"action {other.id} is under way on {action.host}", "wait for it")
@@ -230,19 +261,17 @@ class QemuEngine:
             ]
         return found
 
-    def _pool_with_claims(self, action: Action) -> Pool:
-        """Return the pool, with the room that actions under way will take."""
-        pool = self._craft.sight.pool(self._clock.now())
-        claims = [
-            claim
-            for each in self._running.values()
-            if each.action.id != action.id and (claim := _claim(pool, each.action))
-        ]
-        if not claims:
-            return pool
-        known = {claim.group for claim in claims if claim.group and not pool.group(claim.group)}
-        rows = [replace(c, group="") if c.group in known else c for c in claims]
-        return Pool.build(pool.host_views(), [*pool.instance_views(), *rows], groups=pool.groups)
+    def _claims(self, pool: Pool, action: Action) -> list[Claim]:
+        """Return the room that other actions under way will take."""
+        others = (each.action for each in self._running.values() if each.action.id != action.id)
+        claims = (_claim(pool, other) for other in others)
+        return [claim for claim in claims if claim is not None]
+
+    def _glance(self) -> Pool:
+        """Return the pool, at most a blink old and never older than the last action's end."""
+        if self._glanced is None or self._clock.now() - self._glanced.taken_at > _BLINK_S:
+            self._glanced = self._craft.sight.pool(self._clock.now())
+        return self._glanced
 
     async def _image_blockers(self, action: Action) -> list[Blocker]:
         if not isinstance(action, Place) or action.instance.image in {"", *BUILT_IN}:
@@ -254,24 +283,21 @@ class QemuEngine:
         return []
 
 
-def _claim(pool: Pool, action: Action) -> Instance | None:
-    """Return what an action under way will take, as an instance beside those that are there."""
+def _claim(pool: Pool, action: Action) -> Claim | None:
+    """Return the room that an action under way will take and does not have yet."""
     match action:
         case Place():
-            if action.instance.id in pool.instances.row:
-                return None
-            return replace(action.instance, host=action.host, nodes=action.nodes)
+            known = action.instance.id in pool.instances.row
+            return None if known else Claim(action.instance.shape, action.host, action.nodes)
         case Migrate():
-            there = pool.instances.row.get(action.instance)
-            host, nodes = action.target, action.target_nodes
-            shape = pool.instance(action.instance).shape if there is not None else None
+            if action.instance not in pool.instances.row:
+                return None
+            shape = pool.instance(action.instance).shape
+            return Claim(shape, action.target, action.target_nodes)
         case Resize():
-            host, nodes, shape = action.host, action.nodes, action.new
+            return Claim(action.new, action.host, action.nodes)
         case _:
             return None
-    if shape is None:
-        return None
-    return Instance(f"{action.instance}~{action.name}", shape, host=host, nodes=nodes)
 
 
 async def _follow(operation: Operation) -> AsyncIterator[Progress]:

@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The records of a pool. What is returned is what the disk says, never a memory of it."""
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from billow.engines.qemu.durable import load, make_folder, save, sync_folder
+from billow.engines.qemu.durable import Record, load, make_folder, save
 from billow.engines.qemu.folder import Residence, StateFolder, Volume
 from billow.engines.qemu.record import HostRecord, InstanceRecord, Resident, Role
 
 
 class Ledger:
-    """The records in one state folder. Every write is durable when it returns."""
+    """The records in one state folder. Every write is durable when it returns.
+
+    A file that was not replaced since it was last read is not parsed again.
+    """
 
     def __init__(self, folder: StateFolder) -> None:
         self.folder = folder
+        self._read: dict[str, tuple[tuple[int, int], object]] = {}
 
     def host(self, host: str) -> HostRecord:
         """Return what changes of a host."""
-        return load(HostRecord, self.folder.host(host)) or HostRecord()
+        return self._load(HostRecord, self.folder.host(host)) or HostRecord()
 
     def save_host(self, host: str, record: HostRecord) -> None:
         """Write down what changed of a host."""
@@ -27,7 +32,7 @@ class Ledger:
 
     def instance(self, name: str) -> InstanceRecord | None:
         """Return an instance, or None."""
-        return load(InstanceRecord, self.folder.volume(name).machine)
+        return self._load(InstanceRecord, self.folder.volume(name).machine)
 
     def instances(self) -> Iterator[str]:
         """Yield the names of all instances that have a volume, in order."""
@@ -41,14 +46,17 @@ class Ledger:
         return volume
 
     def forget_instance(self, name: str) -> None:
-        """Remove the volume of an instance; its record goes first."""
+        """Remove the volume of an instance; its record goes first.
+
+        A power cut may bring it back, as one that is being deleted.
+        """
         volume = self.folder.volume(name)
         volume.machine.unlink(missing_ok=True)
-        _remove(volume.path)
+        shutil.rmtree(volume.path, ignore_errors=True)
 
     def resident(self, host: str, name: str) -> Resident | None:
         """Return what a host knows of an instance, or None."""
-        return load(Resident, self.folder.residence(host, name).record)
+        return self._load(Resident, self.folder.residence(host, name).record)
 
     def residents(self, name: str) -> dict[str, Resident]:
         """Return what each host knows of an instance, by host."""
@@ -67,14 +75,19 @@ class Ledger:
         """Yield the names of all instances that have a residence on a host, in order."""
         yield from _folders(self.folder.host(host).parent)
 
+    def survey(self) -> dict[str, dict[str, Resident]]:
+        """Return what each host knows of each instance, by instance and host, in one pass."""
+        found: dict[str, dict[str, Resident]] = {}
+        for host in _folders(self.folder.hosts):
+            for name in self.guests(host):
+                resident = self.resident(host, name)
+                if resident is not None:
+                    found.setdefault(name, {})[host] = resident
+        return found
+
     def home(self, name: str) -> tuple[str, Resident] | None:
         """Return the one host that an instance is on, and what that knows."""
-        residents = self.residents(name)
-        for role in (Role.HOME, Role.SOURCE):
-            for host, resident in residents.items():
-                if resident.role is role:
-                    return host, resident
-        return None
+        return home_of(self.residents(name))
 
     def save_resident(self, host: str, name: str, resident: Resident) -> Residence:
         """Write down what a host knows of an instance and return its residence."""
@@ -87,17 +100,36 @@ class Ledger:
         """Remove a residence; its record goes first. Nothing may run there any more."""
         residence = self.folder.residence(host, name)
         residence.record.unlink(missing_ok=True)
-        _remove(residence.path)
+        shutil.rmtree(residence.path, ignore_errors=True)
+
+    def _load(self, kind: type[Record], path: Path) -> Record | None:
+        """Return the record in a file; a replaced file has another inode or time."""
+        try:
+            facts = os.stat(path)  # noqa: PTH116  # many times for each look at the pool
+        except FileNotFoundError:
+            self._read.pop(str(path), None)
+            return None
+        stamp = (facts.st_ino, facts.st_mtime_ns)
+        known = self._read.get(str(path))
+        if known is not None and known[0] == stamp and isinstance(known[1], kind):
+            return known[1]
+        record = load(kind, path)
+        self._read[str(path)] = (stamp, record)
+        return record
+
+
+def home_of(residents: Mapping[str, Resident]) -> tuple[str, Resident] | None:
+    """Return which of the hosts is the home, and what it knows; None without one."""
+    for role in (Role.HOME, Role.SOURCE):
+        for host, resident in residents.items():
+            if resident.role is role:
+                return host, resident
+    return None
 
 
 def _folders(path: Path) -> list[str]:
     try:
-        return sorted(each.name for each in path.iterdir() if each.is_dir())
+        with os.scandir(path) as entries:
+            return sorted(each.name for each in entries if each.is_dir())
     except FileNotFoundError:
         return []
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    if path.parent.exists():
-        sync_folder(path.parent)

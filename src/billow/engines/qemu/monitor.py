@@ -23,10 +23,8 @@ COMMAND_TIMEOUT_S: Final = 30.0
 Arguments: TypeAlias = Mapping[str, object]
 
 
-class _Client(QMPClient):
-    """The official client; its complaints are told as Billow's errors, not in the log as well."""
-
-    logger = logging.Logger("billow.engines.qemu.monitor", logging.CRITICAL)
+# The client's complaints are told as Billow's errors; they need not be logged as well.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 
 class Monitor:
@@ -98,7 +96,7 @@ async def talk(path: Path, *, timeout_s: float = GREETING_TIMEOUT_S) -> AsyncIte
     Raises:
         Unavailable: nobody listens there, or no greeting came in time.
     """
-    client = _Client()
+    client = QMPClient()
     try:
         async with asyncio.timeout(timeout_s):
             with _connected(path) as line:

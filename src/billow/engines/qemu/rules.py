@@ -5,7 +5,11 @@ Groups and budgets are the planner's business; here is what a host enforces: roo
 state.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
 
 from billow.engines.qemu.machine import LEAST_MEMORY_MIB, MOST_CPUS
 from billow.errors import Invalid
@@ -23,7 +27,6 @@ from billow.model.action import (
     Stop,
     Uncordon,
 )
-from billow.model.host import Host
 from billow.model.instance import Instance
 from billow.model.kinds import Arch, Kind, Power, State
 from billow.model.names import check_name
@@ -32,18 +35,31 @@ from billow.model.resources import RESOURCES, IntArray
 from billow.model.shape import Shape
 from billow.ports import Blocker
 
+_NOTHING = (0, 0, 0, 0)
 _MOVABLE = (State.RUNNING, State.PAUSED, State.STOPPED)
 
 
-def blockers(pool: Pool, action: Action) -> Iterator[Blocker]:
-    """Yield why an action must not be done in this pool."""
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Room that an action under way will take on a host."""
+
+    shape: Shape
+    host: str
+    nodes: tuple[int, ...]
+
+
+Claims: TypeAlias = Sequence[Claim]
+
+
+def blockers(pool: Pool, action: Action, claims: Claims = ()) -> Iterator[Blocker]:
+    """Yield why an action must not be done in this pool, with other actions' claims on it."""
     match action:
         case Place():
-            yield from _place(pool, action)
+            yield from _place(pool, action, claims)
         case Migrate():
-            yield from _migrate(pool, action)
+            yield from _migrate(pool, action, claims)
         case Resize():
-            yield from _resize(pool, action)
+            yield from _resize(pool, action, claims)
         case Start():
             yield from _present(pool, action.instance, action.host)
             yield from _powered(pool, action.host)
@@ -76,7 +92,7 @@ def _host(pool: Pool, action: Cordon | Uncordon | PowerOn | Fence | PowerOff) ->
             )
 
 
-def _place(pool: Pool, action: Place) -> Iterator[Blocker]:
+def _place(pool: Pool, action: Place, claims: Claims) -> Iterator[Blocker]:
     wanted = action.instance
     try:
         check_name("instance", wanted.id)
@@ -89,11 +105,11 @@ def _place(pool: Pool, action: Place) -> Iterator[Blocker]:
         yield Blocker(f"{wanted.id} is a {wanted.kind}; this engine runs virtual machines only")
     if wanted.group and action.group is None and pool.group(wanted.group) is None:
         yield Blocker(f"no group {wanted.group}", "declare the group first")
-    yield from _shape(pool, wanted.shape)
-    yield from _home(pool, wanted, action.host, action.nodes)
+    yield from _shape(pool, wanted.shape, claims)
+    yield from _home(pool, wanted, (action.host, action.nodes), claims)
 
 
-def _migrate(pool: Pool, action: Migrate) -> Iterator[Blocker]:
+def _migrate(pool: Pool, action: Migrate, claims: Claims) -> Iterator[Blocker]:
     wrong = list(_present(pool, action.instance, action.source))
     if wrong:
         yield from wrong
@@ -108,10 +124,10 @@ def _migrate(pool: Pool, action: Migrate) -> Iterator[Blocker]:
     if (action.source, action.source_nodes) == (action.target, action.target_nodes):
         yield Blocker(f"instance {there.id} is there already", "choose another host")
         return
-    yield from _home(pool, there, action.target, action.target_nodes)
+    yield from _home(pool, there, (action.target, action.target_nodes), claims)
 
 
-def _resize(pool: Pool, action: Resize) -> Iterator[Blocker]:
+def _resize(pool: Pool, action: Resize, claims: Claims) -> Iterator[Blocker]:
     wrong = list(_present(pool, action.instance, action.host))
     if wrong:
         yield from wrong
@@ -121,12 +137,16 @@ def _resize(pool: Pool, action: Resize) -> Iterator[Blocker]:
         yield Blocker(f"instance {there.id} has shape {there.shape.name}, not {action.old.name}")
     if there.state is State.RUNNING:
         yield from _powered(pool, action.host)
-    yield from _shape(pool, action.new)
-    yield from _room(pool, action.new, pool.host(action.host), action.nodes, instead_of=there)
+    yield from _shape(pool, action.new, claims)
+    room = Claim(action.new, action.host, action.nodes)
+    yield from _room(pool, room, claims, instead_of=there)
 
 
-def _home(pool: Pool, instance: Instance, name: str, nodes: tuple[int, ...]) -> Iterator[Blocker]:
-    """Yield why an instance could not come to a host."""
+def _home(
+    pool: Pool, instance: Instance, place: tuple[str, tuple[int, ...]], claims: Claims
+) -> Iterator[Blocker]:
+    """Yield why an instance could not come to a host and its NUMA nodes."""
+    name, nodes = place
     if name not in pool.hosts.row:
         yield from _known(pool, name)
         return
@@ -140,14 +160,17 @@ def _home(pool: Pool, instance: Instance, name: str, nodes: tuple[int, ...]) -> 
     if missing:
         yield Blocker(f"host {name} lacks {', '.join(missing)}", "choose another host")
     known = instance.id in pool.instances.row and instance.host == name
-    yield from _room(pool, instance.shape, host, nodes, instead_of=instance if known else None)
+    room = Claim(instance.shape, name, nodes)
+    yield from _room(pool, room, claims, instead_of=instance if known else None)
 
 
 def _room(
-    pool: Pool, shape: Shape, host: Host, nodes: tuple[int, ...], *, instead_of: Instance | None
+    pool: Pool, wanted: Claim, claims: Claims, *, instead_of: Instance | None
 ) -> Iterator[Blocker]:
-    """Yield what a host lacks for a shape, when what an instance has there counts as free."""
+    """Yield what a host lacks for a claim, when what an instance has there counts as free."""
+    host, shape = pool.host(wanted.host), wanted.shape
     count = len(host.nodes)
+    nodes = wanted.nodes
     if len(set(nodes)) != shape.numa_nodes or any(not 0 <= node < count for node in nodes):
         yield Blocker(
             f"NUMA nodes {list(nodes)} of {host.id} do not suit the shape {shape.name}",
@@ -155,11 +178,16 @@ def _room(
         )
         return
     row = pool.hosts.row[host.id]
-    mine = instead_of.shape.demand if instead_of else (0, 0, 0, 0)
-    yield from _lacks(shape.demand, pool.free[row] + mine, host.id)
+    here = [claim for claim in claims if claim.host == host.id]
+    taken = np.array([_NOTHING, *(claim.shape.demand for claim in here)]).sum(axis=0)
+    mine = instead_of.shape.demand if instead_of else _NOTHING
+    yield from _lacks(shape.demand, pool.free[row] + mine - taken, host.id)
     for node in nodes:
-        held = instead_of.shape.share if instead_of and node in instead_of.nodes else (0, 0, 0, 0)
-        yield from _lacks(shape.share, pool.free_nodes[row, node] + held, f"{host.id} node {node}")
+        on_node = [claim.shape.share for claim in here if node in claim.nodes]
+        taken = np.array([_NOTHING, *on_node]).sum(axis=0)
+        mine = instead_of.shape.share if instead_of and node in instead_of.nodes else _NOTHING
+        free = pool.free_nodes[row, node] + mine - taken
+        yield from _lacks(shape.share, free, f"{host.id} node {node}")
 
 
 def _lacks(wanted: tuple[int, ...], free: IntArray, where: str) -> Iterator[Blocker]:
@@ -171,9 +199,9 @@ def _lacks(wanted: tuple[int, ...], free: IntArray, where: str) -> Iterator[Bloc
             )
 
 
-def _shape(pool: Pool, shape: Shape) -> Iterator[Blocker]:
-    known = next((each for each in pool.shapes if each.name == shape.name), shape)
-    if known != shape:
+def _shape(pool: Pool, shape: Shape, claims: Claims) -> Iterator[Blocker]:
+    known = [*pool.shapes, *(claim.shape for claim in claims)]
+    if any(each.name == shape.name and each != shape for each in known):
         yield Blocker(
             f"shape {shape.name} differs from the pool's", "give the other shape another name"
         )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.lifecycle import clear, destroy, leave
 from billow.engines.qemu.machine import Machine
 from billow.engines.qemu.monitor import Monitor, talk
@@ -25,6 +26,18 @@ _LOOK_EVERY_S: Final = 0.02
 _WAITING = frozenset({"inmigrate"})
 _HANDED_OVER = frozenset({"postmigrate"})
 _HALF_WAY = frozenset({"setup", "active", "device", "cancelling", "pre-switchover", "wait-unplug"})
+
+
+def unclear(ledger: Ledger) -> set[str]:
+    """Return the instances that somebody left half-way, or is at work on right now."""
+    residents, kept = ledger.survey(), set(ledger.instances())
+    found = {name for name in residents if name not in kept}
+    for name in kept:
+        record, hosts = ledger.instance(name), residents.get(name, {})
+        roles = [resident.role for resident in hosts.values()]
+        if record is None or record.stage is not Stage.READY or roles != [Role.HOME]:
+            found.add(name)
+    return found
 
 
 async def settle(ground: Ground, name: str) -> None:

@@ -3,10 +3,12 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.ledger import home_of
 from billow.engines.qemu.process import alive, cpu_and_memory, ended_by_itself, process_id
 from billow.engines.qemu.record import HostPlan, InstanceRecord, Resident, Stage
 from billow.engines.qemu.translate import facts_of, gaps_of, host_of, instance_of
@@ -40,7 +42,9 @@ class Sight:
 
     def pool(self, now: float) -> Pool:
         """Return the pool as it is. Reads a few small files for each instance."""
-        seen = [each for name in self._ground.ledger.instances() if (each := self._instance(name))]
+        residents = self._ground.ledger.survey()
+        names = self._ground.ledger.instances()
+        seen = [e for name in names if (e := self._instance(name, residents.get(name, {})))]
         instances = [instance for instance, _, _ in seen]
         self._samples = {name: self._samples[name] for name in self._samples.keys() & _ids(seen)}
         findings = self._ground.findings
@@ -57,10 +61,12 @@ class Sight:
             taken_at=now,
         )
 
-    def _instance(self, name: str) -> tuple[Instance, Group | None, list[Fact]] | None:
+    def _instance(
+        self, name: str, residents: Mapping[str, Resident]
+    ) -> tuple[Instance, Group | None, list[Fact]] | None:
         """Return one instance, its group, and its facts; None for one that is not made yet."""
         ledger = self._ground.ledger
-        record, home = ledger.instance(name), ledger.home(name)
+        record, home = ledger.instance(name), home_of(residents)
         if record is None or record.stage is Stage.CREATING or home is None:
             return None
         host, resident = home

@@ -82,7 +82,7 @@ class Craft:
             await settle(self.ground, name)
         if isinstance(action, Resize):
             await self._run_again(name)
-        if isinstance(action, Fence):
+        if isinstance(action, Fence) and self.ground.ledger.host(action.host).power is Power.OFF:
             await self._end_all(action.host)
         return not unmet(self.sight.pool(now), action.achieves)
 

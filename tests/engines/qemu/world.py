@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small pool of real QEMU machines for the tests, and what is left of it on this machine."""
+
+import os
+from pathlib import Path
+
+from billow.act.clock import SystemClock
+from billow.engines.qemu.engine import QemuEngine
+from billow.engines.qemu.folder import StateFolder
+from billow.engines.qemu.ledger import Ledger
+from billow.engines.qemu.network import Network
+from billow.engines.qemu.open import PoolPlan, open_pool, tag_of
+from billow.engines.qemu.probe import Findings
+from billow.engines.qemu.process import kill
+from billow.engines.qemu.record import HostPlan
+from billow.model.host import Node
+from billow.model.instance import Instance
+from billow.model.shape import Shape
+from billow.testing.stand import EngineStand
+
+
+class QemuStand(EngineStand):
+    """Two hosts of this machine in a state folder of their own."""
+
+    def __init__(self, root: Path, findings: Findings) -> None:
+        self.clock = SystemClock()
+        self.first, self.second = "h1", "h2"
+        self.folder = StateFolder(root)
+        self.findings = findings
+        node = Node(cpu_milli=4000, memory_mib=2048)
+        hosts = (self.first, self.second)
+        plans = [HostPlan(name=name, number=n, nodes=(node,)) for n, name in enumerate(hosts, 1)]
+        self.plan = PoolPlan(pool="test", hosts=tuple(plans))
+
+    async def open(self) -> QemuEngine:
+        return await open_pool(self.folder, self.plan, self.findings, self.clock)
+
+    def instance(self, name: str, *, immovable: str = "") -> Instance:
+        return Instance(name, Shape("small", 100, 32), immovable=immovable)
+
+    def larger(self) -> Shape:
+        return Shape("larger", 200, 48)
+
+    def too_large(self) -> Shape:
+        return Shape("vast", 100, 2049)
+
+    async def clear(self) -> None:
+        """End every process and remove every namespace of this stand."""
+        ledger = Ledger(self.folder)
+        for host in (self.first, self.second):
+            for name in ledger.guests(host):
+                await kill(self.folder.residence(host, name))
+        tag = tag_of(self.folder, self.plan.pool)
+        numbers = {host.name: host.number for host in self.plan.hosts}
+        await Network(tag, numbers, namespaces=self.findings.namespaces).tear_down()
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the command lines of all processes that name a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line and path.parent.name != str(os.getpid()):
+            found.append(line)
+    return found
