@@ -18,6 +18,7 @@ from billow.api.gate import Gate
 from billow.app import Billow, open_billow
 from billow.errors import Invalid
 from billow.settings import Settings
+from billow.web.console import console
 
 STREAMS_END_S = 2
 """How long open streams may take to end when the server stops."""
@@ -41,8 +42,7 @@ class Faces:
 def site(billow: Billow) -> ASGIApp:
     """Return the API and the console over an open Billow, behind the gate."""
     names = {billow.settings.listen, *billow.settings.names}
-    api = application(billow)
-    return Gate(Faces(api, api), names)
+    return Gate(Faces(application(billow), console(billow)), names)
 
 
 async def serve(

@@ -343,9 +343,8 @@ class EventPage(Answer):
 
 
 class Rejections(Answer):
-    """What rules out which hosts; empty when the request is possible."""
+    """What rules out which hosts, by kind of host; empty when all fit."""
 
-    possible: bool
     rejections: list[RejectionDocument]
 
 

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": answers.Problem, "description": "What is wrong, and what to do."},
     "5XX": {"model": answers.Problem, "description": "What Billow or its engine could not do."},
 }
+_BEARER = Depends(HTTPBearer(auto_error=False, description="`billow token create` makes one."))
 _ABOUT = """See a pool, plan a change to it, read the plan, carry it out.
 
 Every error is a problem document (RFC 9457). `If-Match` takes the pool's digest. A POST may bear an
@@ -39,8 +40,10 @@ def application(billow: Billow) -> FastAPI:
         responses=_PROBLEMS,
     )
     app.state.billow = billow
-    app.include_router(_v1())
+    app.include_router(system.open_router)
     app.include_router(health.router)
+    for part in (changes, pool, plans, runs, events, system):
+        app.include_router(part.router, dependencies=[_BEARER])
     app.add_exception_handler(BillowError, problem.on_billow_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)
     app.add_exception_handler(HTTPException, problem.on_http_error)
@@ -49,15 +52,6 @@ def application(billow: Billow) -> FastAPI:
     app.add_middleware(Metered)
     _name_problems(app)
     return app
-
-
-def _v1() -> APIRouter:
-    bearer = Depends(HTTPBearer(auto_error=False, description="`billow token create` makes one."))
-    router = APIRouter(prefix="/v1")
-    router.include_router(system.open_router)
-    for part in (changes, pool, plans, runs, events, system):
-        router.include_router(part.router, dependencies=[bearer])
-    return router
 
 
 def _name_problems(app: FastAPI) -> None:

@@ -16,7 +16,7 @@ from billow.api.offer import OFFERED, settled
 from billow.api.requests import Destination, NewInstances, NewSize, Reason, instances_of, shape_of
 from billow.model.ask import Ask, AskVerb
 
-router = APIRouter(tags=["changes"])
+router = APIRouter(prefix="/v1", tags=["changes"])
 
 Apply = Annotated[
     bool, Query(description="Carry the plan out at once: 202 with the run instead of 201.")

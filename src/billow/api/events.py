@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
-from fastapi.sse import EventSourceResponse, format_sse_event
+from fastapi.sse import format_sse_event
 from starlette.responses import JSONResponse
 
 from billow.api import answers
 from billow.api.caller import Viewed
-from billow.api.stream import kept_alive
+from billow.api.stream import EventStream, kept_alive
 from billow.app import Billow
 from billow.errors import Invalid
 from billow.model.codec import event_document
 
-router = APIRouter(tags=["events"])
+router = APIRouter(prefix="/v1", tags=["events"])
 
 MOST_ID = 2**63 - 1
 After = Annotated[int, Query(ge=0, le=MOST_ID, description="Only events after this id.")]
@@ -49,16 +49,16 @@ def _begin(
     raise Invalid("Last-Event-ID is not the id of an event", fix="send the id of the last event")
 
 
-@router.get("/events/stream", summary="What happens, live", response_class=EventSourceResponse)
+@router.get("/events/stream", summary="What happens, live", response_class=EventStream)
 async def stream_events(
     billow: Viewed, begin: Annotated[int | None, Depends(_begin)]
-) -> EventSourceResponse:
+) -> EventStream:
     """Send each event as it happens, under its id.
 
     A client that comes back with `Last-Event-ID` (or `after`) gets what it missed. When that
     history is gone, a `resync` event says so: read the state again, then listen on.
     """
-    return EventSourceResponse(kept_alive(_happening(billow, begin)))
+    return EventStream(kept_alive(_happening(billow, begin)))
 
 
 async def _happening(billow: Billow, begin: int | None) -> AsyncIterator[bytes]:

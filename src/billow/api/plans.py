@@ -17,7 +17,7 @@ from billow.model.plan import Plan
 from billow.model.pool import Pool
 from billow.plan import explain
 
-router = APIRouter(tags=["plans"])
+router = APIRouter(prefix="/v1", tags=["plans"])
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 Before = Annotated[str, Query(max_length=253, description="The cursor of the page before.")]
@@ -75,11 +75,13 @@ async def start_run(caller: Operator, plan: str, if_match: IfMatch = "") -> Resp
 
 @router.post("/why-not", summary="Why not?", response_model=answers.Rejections)
 async def why_not(billow: Viewed, body: Question) -> JSONResponse:
-    """Say what rules out which hosts for a request. Nothing is changed or kept."""
+    """Say what rules out which hosts for a request, by kind of host; empty when all fit.
+
+    Nothing is changed or kept.
+    """
     pool = await billow.pool()
     rejections = await billow.why_not(body.request.instance(pool))
-    documents = render.rejection_documents(rejections)
-    return JSONResponse({"possible": not documents, "rejections": documents})
+    return JSONResponse({"rejections": render.rejection_documents(rejections)})
 
 
 async def _with_base(billow: Billow, plan_id: str) -> tuple[Plan, Pool]:

@@ -16,7 +16,7 @@ from billow.api.listing import Query as Wanted
 from billow.api.tables import host_grid, instance_grid
 from billow.model.document import Document
 
-router = APIRouter(tags=["pool"])
+router = APIRouter(prefix="/v1", tags=["pool"])
 
 Filter = Annotated[str | None, Field(max_length=1000)]
 WORDS = "One or more words, separated by commas; a row with any of them passes."

@@ -17,6 +17,8 @@ from starlette.types import Scope
 from billow.errors import BillowError, Blocked, Bug, Invalid
 
 MEDIA_TYPE = "application/problem+json"
+MOST_TEXT = 1000
+"""Characters of one text in an answer."""
 _LOG = structlog.get_logger(__name__)
 _CODES = {
     400: "invalid",
@@ -39,10 +41,10 @@ def document(
     """Return an error as a problem document."""
     return {
         "type": f"/v1/errors#{type(error).code}",
-        "title": error.brief,
+        "title": error.brief[:MOST_TEXT],
         "status": status or error.status,
-        "detail": "; ".join(error.details) or error.brief,
-        "instance": instance,
+        "detail": ("; ".join(error.details) or error.brief)[:MOST_TEXT],
+        "instance": instance[:MOST_TEXT],
         "code": error.code,
         "details": list(error.details),
         "fix": error.fix,

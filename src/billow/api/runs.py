@@ -11,7 +11,7 @@ from billow.api.caller import Operator, Viewed
 from billow.api.offer import CREATED, offered
 from billow.api.plans import Before, Limit
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(prefix="/v1", tags=["runs"])
 
 Entries = Literal["all", "active", "none"]
 

@@ -7,9 +7,17 @@ FastAPI can stream by itself, but raises inside the server when a client leaves 
 import asyncio
 from collections.abc import AsyncIterator
 
+from starlette.responses import StreamingResponse
+
 KEEP_ALIVE_S = 15.0
 """Proxies and clients take a connection for dead that is silent for longer than about a minute."""
 PING = b": ping\n\n"
+
+
+class EventStream(StreamingResponse):
+    """An answer that goes on until either side ends it."""
+
+    media_type = "text/event-stream"
 
 
 async def kept_alive(

@@ -13,8 +13,8 @@ from billow.errors import BillowError
 from billow.model.access import Token
 from billow.model.document import Document, written
 
-router = APIRouter(tags=["system"])
-open_router = APIRouter(tags=["system"])
+router = APIRouter(prefix="/v1", tags=["system"])
+open_router = APIRouter(prefix="/v1", tags=["system"])
 """What anybody may ask."""
 
 

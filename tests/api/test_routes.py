@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API as a client meets it: a real server, the simulator behind it."""
+
+import time
+from typing import Any
+
+import httpx2
+import pytest
+
+SMALL = {"cpu_milli": 1000, "memory_mib": 512}
+
+
+def ended(client: httpx2.Client, run_id: str) -> dict[str, Any]:
+    """Return a run when it has ended."""
+    for _ in range(200):
+        run: dict[str, Any] = client.get(f"/v1/runs/{run_id}").json()
+        if run["state"] != "running":
+            return run
+        time.sleep(0.05)
+    raise AssertionError(f"run {run_id} does not end")
+
+
+def create(client: httpx2.Client, name: str, **more: object) -> dict[str, Any]:
+    """Create an instance and return its run."""
+    body = {"instances": [{"id": name, "shape": SMALL, **more}]}
+    answer = client.post("/v1/instances", json=body, params={"apply": "true"})
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["location"] == f"/v1/runs/{answer.json()['id']}"
+    return ended(client, answer.json()["id"])
+
+
+def digest(client: httpx2.Client) -> str:
+    return str(client.post("/v1/pool/sense").json()["digest"])
+
+
+def test_an_instance_lives_and_dies(admin: httpx2.Client) -> None:
+    assert create(admin, "life")["state"] == "done"
+    born = admin.get("/v1/instances/life").json()
+    assert (born["state"], born["size"]["memory_mib"]) == ("running", 512)
+    for verb, state in (("stop", "stopped"), ("start", "running")):
+        answer = admin.post(f"/v1/instances/life/{verb}", params={"apply": "true"})
+        assert ended(admin, answer.json()["id"])["state"] == "done"
+        assert admin.get("/v1/instances/life").json()["state"] == state
+    answer = admin.post("/v1/instances/life/migrate", params={"apply": "true"})
+    assert ended(admin, answer.json()["id"])["state"] == "done"
+    assert admin.get("/v1/instances/life").json()["host"] != born["host"]
+    bigger = {"shape": {"cpu_milli": 2000, "memory_mib": 1024}}
+    answer = admin.post("/v1/instances/life/resize", json=bigger, params={"apply": "true"})
+    assert ended(admin, answer.json()["id"])["state"] == "done"
+    assert admin.get("/v1/instances/life").json()["memory_mib"] == 1024
+    answer = admin.delete("/v1/instances/life", params={"apply": "true"})
+    assert answer.status_code == 202
+    assert ended(admin, answer.json()["id"])["state"] == "done"
+    assert admin.get("/v1/instances/life").status_code == 404
+
+
+def test_a_plan_is_read_before_it_runs_once_and_is_undone(admin: httpx2.Client) -> None:
+    before = digest(admin)
+    body = {"capability": "placement", "requests": [{"id": "planned", "shape": SMALL}]}
+    made = admin.post("/v1/plans", json=body)
+    plan = made.json()
+    assert made.status_code == 201
+    assert made.headers["location"] == f"/v1/plans/{plan['id']}"
+    assert [step["action"]["verb"] for step in plan["steps"]] == ["place"]
+    assert plan["based_on"] == before == digest(admin)
+    assert admin.get(f"/v1/plans/{plan['id']}").json() == plan
+    assert "place planned" in admin.get(f"/v1/plans/{plan['id']}/text").text
+    assert admin.get(f"/v1/plans/{plan['id']}/diff").text.startswith("+ instance planned on ")
+    started = admin.post(f"/v1/plans/{plan['id']}/runs", headers={"If-Match": f'"{before}"'})
+    assert started.status_code == 202
+    run = ended(admin, started.json()["id"])
+    assert (run["state"], run["done"], run["total"]) == ("done", 1, 1)
+    assert admin.post(f"/v1/plans/{plan['id']}/runs").status_code in {409, 412}
+    back = admin.post(f"/v1/runs/{run['id']}/undo")
+    assert back.status_code == 201
+    undone = admin.post(f"/v1/plans/{back.json()['id']}/runs")
+    assert ended(admin, undone.json()["id"])["state"] == "done"
+    assert digest(admin) == before
+
+
+def test_a_host_is_cordoned_and_uncordoned(admin: httpx2.Client) -> None:
+    host = admin.get("/v1/hosts", params={"takes_instances": "true"}).json()["items"][0]["id"]
+    plan = admin.post(f"/v1/hosts/{host}/cordon", json={"why": "new fan"})
+    assert plan.status_code == 201
+    assert admin.get(f"/v1/hosts/{host}").json()["cordon"] == ""
+    for verb, cordon in (("cordon", "new fan"), ("uncordon", "")):
+        answer = admin.post(
+            f"/v1/hosts/{host}/{verb}", json={"why": "new fan"}, params={"apply": "true"}
+        )
+        assert ended(admin, answer.json()["id"])["state"] == "done"
+        assert admin.get(f"/v1/hosts/{host}").json()["cordon"] == cordon
+
+
+def test_what_is_impossible_says_why(admin: httpx2.Client) -> None:
+    before = digest(admin)
+    huge = {"id": "huge", "shape": {"cpu_milli": 10**9, "memory_mib": 1}}
+    answer = admin.post("/v1/instances", json={"instances": [huge]}, params={"apply": "true"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (409, "not-possible")
+    assert problem["blockers"]
+    asked = admin.post("/v1/why-not", json={"request": huge}).json()
+    assert asked["rejections"][0]["causes"]
+    assert digest(admin) == before
+
+
+def test_a_stale_digest_changes_nothing(admin: httpx2.Client) -> None:
+    stale = {"If-Match": '"0123456789abcdef0123456789abcdef"'}
+    before = digest(admin)
+    body = {"instances": [{"id": "late", "shape": SMALL}]}
+    for answer in (
+        admin.post("/v1/instances", json=body, headers=stale, params={"apply": "true"}),
+        admin.delete("/v1/instances/vm-1", headers=stale, params={"apply": "true"}),
+        admin.post("/v1/plans", json={"capability": "placement"}, headers=stale),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (412, "stale")
+    fresh = {"If-Match": admin.get("/v1/pool").headers["etag"]}
+    assert admin.post("/v1/instances", json=body, headers=fresh).status_code == 201
+    assert digest(admin) == before
+
+
+def test_a_key_does_a_thing_once(admin: httpx2.Client) -> None:
+    body = {"capability": "placement", "requests": [{"id": "once", "shape": SMALL}]}
+    key = {"Idempotency-Key": "a-key-of-mine"}
+    first = admin.post("/v1/plans", json=body, headers=key)
+    second = admin.post("/v1/plans", json=body, headers=key)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert second.headers["idempotency-replayed"] == "true"
+    assert second.headers["location"] == first.headers["location"]
+    other = admin.post("/v1/plans", json={"capability": "placement"}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency-mismatch")
+    wrong = admin.post("/v1/plans", json={"capability": "nonsense"}, headers={**key, "x": "1"})
+    assert wrong.status_code == 422
+    failed = {"Idempotency-Key": "a-failed-one"}
+    for _ in range(2):
+        again = admin.post("/v1/plans", json={"capability": "nonsense"}, headers=failed)
+        assert again.status_code == 404
+    secret = admin.post("/v1/tokens", json={"name": "x"}, headers=key)
+    assert secret.status_code == 400
+
+
+def test_lists_are_paged_filtered_and_sorted_by_the_server(admin: httpx2.Client) -> None:
+    whole = admin.get("/v1/instances", params={"limit": 1000, "sort": "-memory_mib"}).json()
+    pieces: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        params = {"limit": "7", "sort": "-memory_mib", "cursor": cursor}
+        page = admin.get("/v1/instances", params=params).json()
+        pieces += page["items"]
+        cursor = page["cursor"]
+        if not cursor:
+            break
+    assert [each["id"] for each in pieces] == [each["id"] for each in whole["items"]]
+    assert whole["total"] == len(pieces)
+    host = whole["items"][0]["host"]
+    few = admin.get("/v1/instances", params={"host": host, "fields": "id,host"}).json()
+    assert {frozenset(each) for each in few["items"]} == {frozenset({"id", "host"})}
+    assert few["total"] == sum(each["host"] == host for each in pieces)
+
+
+def test_events_tell_who_did_what(admin: httpx2.Client) -> None:
+    run = create(admin, "told")
+    events = admin.get("/v1/events", params={"subject": f"run/{run['id']}"}).json()["items"]
+    assert {"run.started", "step.started", "step.ended", "run.ended"} <= {
+        event["kind"] for event in events
+    }
+    newest = admin.get("/v1/events", params={"newest": "true", "limit": "50"}).json()["items"]
+    audits = [each for each in newest if each["kind"] == "audit"]
+    assert any("POST /v1/instances: done" in each["text"] for each in audits)
+    assert {each["actor"] for each in audits} >= {"admin"}
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_the_stream_goes_on_where_it_broke(admin: httpx2.Client, after: int) -> None:
+    seen: list[int] = []
+    headers = {"Last-Event-ID": str(after)}
+    with admin.stream("GET", "/v1/events/stream", headers=headers) as response:
+        for event in httpx2.EventSource(response):
+            seen.append(int(event.id))
+            assert event.json()["id"] == int(event.id)  # type: ignore[index]
+            if len(seen) == 5:
+                break
+    listed = admin.get("/v1/events", params={"after": after, "limit": 5}).json()["items"]
+    assert seen == [each["id"] for each in listed]
+
+
+def test_the_stream_says_when_history_is_gone(admin: httpx2.Client) -> None:
+    headers = {"Last-Event-ID": str(2**40)}
+    with admin.stream("GET", "/v1/events/stream", headers=headers) as response:
+        first = next(iter(httpx2.EventSource(response)))
+    assert first.event == "resync"
+    assert admin.get("/v1/events/stream", headers={"Last-Event-ID": "x"}).status_code == 400
+
+
+def test_capabilities_doctor_errors_and_metrics(admin: httpx2.Client) -> None:
+    (placement,) = admin.get("/v1/capabilities").json()["items"]
+    assert placement["name"] == "placement"
+    assert placement["policy"]["type"] == "object"
+    assert admin.get("/v1/doctor").json()["ok"] is True
+    kinds = {each["code"]: each["exit_code"] for each in admin.get("/v1/errors").json()}
+    assert (kinds["stale"], kinds["blocked"], kinds["invalid"]) == (4, 5, 2)
+    assert admin.get("/healthz").json()["status"] == "ok"
+    text = admin.get("/metrics").text
+    assert 'billow_request_seconds_count{method="GET",route="/v1/doctor",status="200"}' in text
+    assert "billow_hosts 4.0" in text
+
+
+def test_the_console_is_served_beside_the_api(admin: httpx2.Client) -> None:
+    answer = admin.get("/", headers={"Authorization": ""})
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/login")
+    assert "html" in admin.get("/login").headers["content-type"]
