@@ -35,6 +35,10 @@ class Rooms:
                 return replace(instance, host=host.id, nodes=nodes)
         raise Invalid(f"no room for {instance.id} ({instance.shape.name})", fix="give more hosts")
 
+    def fits(self, shape: Shape, host: Host) -> bool:
+        """Return whether a host has room for a shape now."""
+        return self._fitting(host, shape) is not None
+
     def _candidates(self, where: str) -> Sequence[Host]:
         if where == "pack":
             return self._hosts
