@@ -117,10 +117,13 @@ class Board:
 
     def _refresh(self) -> None:
         changes = self._scene.changes
-        if self._seen == len(changes):
+        seen, self._seen = self._seen, len(changes)
+        if seen == self._seen:
             return
-        changed = set(changes[self._seen :])
-        self._seen = len(changes)
+        if seen == self._seen - 1:
+            self._score_one(changes[seen])
+            return
+        changed = set(changes[seen:])
         if len(changed) <= _FEW:
             for host in changed:
                 self._score_one(host)

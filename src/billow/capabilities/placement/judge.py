@@ -61,11 +61,11 @@ class Judge:
         self._sign = 1.0 if policy.strategy is Strategy.SPREAD else -1.0
         self._even = policy.even_weight
         self._numa = policy.numa_weight / max(self.width, 1)
-        wishes = [policy.cpu_weight, policy.memory_weight]
-        if need.shape.gpus:
-            wishes.append(policy.gpu_weight)
-        whole = sum(wishes) or 1.0
-        self._wishes = [weight / whole for weight in wishes]
+        gpu = policy.gpu_weight if need.shape.gpus else 0.0
+        weights = (policy.cpu_weight + policy.memory_weight + gpu) or 1.0
+        self._cpu = policy.cpu_weight / weights
+        self._memory = policy.memory_weight / weights
+        self._gpu = gpu / weights
 
     def score(self, left: Left[Column], arithmetic: Arithmetic[Column]) -> Column:
         """Return how good hosts are, higher is better; `NO_ROOM` where the request does not fit."""
@@ -106,10 +106,8 @@ class Judge:
         return keys
 
     def _fullness(self, after: Sequence[Column], inverse: Sequence[Column]) -> Column:
-        total = after[0] * inverse[0] * self._wishes[0]
-        for place in range(1, len(self._wishes)):
-            total = total + after[place] * inverse[place] * self._wishes[place]
-        return total
+        left = after[0] * inverse[0] * self._cpu + after[1] * inverse[1] * self._memory
+        return left + after[2] * inverse[2] * self._gpu if self._gpu else left
 
 
 def _resources(need: Need, oversold: Collection[int]) -> tuple[int, ...]:

@@ -5,9 +5,11 @@ This is the capability's face. Where an instance goes is decided in `solve.py`; 
 anywhere is put into words by `why.py`. Pure: no I/O, no clock, no dice.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from billow.capabilities.placement.need import Need, need_of
 from billow.capabilities.placement.policy import PlacementPolicy
@@ -105,6 +107,17 @@ def why_not(pool: Pool, request: Instance, policy: PlacementPolicy) -> tuple[Rej
     return Words(scene).by_class(f"instance/{request.id}", verdict)
 
 
+def _views(pool: Pool, requests: Sequence[int]) -> Iterator[Instance]:
+    """Yield requests (rows) as values, as `Instances.view` would, column by column."""
+    table = pool.instances.take(np.array(requests, dtype=np.intp))
+    shapes = map(pool.shapes.__getitem__, table.shape.tolist())
+    columns = table.values()
+    for name, shape, values in zip(
+        table.id, shapes, zip(*columns.values(), strict=True), strict=True
+    ):
+        yield Instance(name, shape, **dict(zip(columns, values, strict=True)))
+
+
 class _Batch:
     """All requests of a pool, placed once."""
 
@@ -117,17 +130,18 @@ class _Batch:
 
     def actions(self) -> Iterator[Place]:
         """Yield what is placed, in the order in which it was."""
-        ids = self._pool.hosts.id
-        for row, spot in self._outcomes():
-            if spot is not None:
-                circle = self._placer.scene.draft.circle(row)
-                yield Place(
-                    instance=self._pool.instances.view(row, self._pool.shapes, ids),
-                    host=ids[spot.host],
-                    nodes=nodes_of(spot.nodes),
-                    group=circle.group if circle is not None else None,
-                    reason=self._reason(spot),
-                )
+        ids, draft = self._pool.hosts.id, self._placer.scene.draft
+        placed = [(row, spot) for row, spot in self._outcomes() if spot is not None]
+        instances = _views(self._pool, [row for row, _ in placed])
+        for (row, spot), instance in zip(placed, instances, strict=True):
+            circle = draft.circle(row) if instance.group else None
+            yield Place(
+                instance=instance,
+                host=ids[spot.host],
+                nodes=nodes_of(spot.nodes) if spot.nodes else (),
+                group=circle.group if circle is not None else None,
+                reason=self._reason(spot),
+            )
 
     def rejections(self) -> Iterator[Rejection]:
         """Yield what is not placed; equal requests share one explanation."""

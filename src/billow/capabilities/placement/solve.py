@@ -26,6 +26,7 @@ from billow.model.instances import NOWHERE
 from billow.model.kinds import Kind, Rule, State, code_of
 from billow.model.pool import Pool
 from billow.model.resources import BoolArray, FloatArray, IntArray, RowArray
+from billow.plan.peers import Circle
 
 GANG_TRIES: Final = 8
 """Hosts, racks or zones that are tried for an affinity group before its members go one by one."""
@@ -82,15 +83,17 @@ class Placer:
     def _gangs(self, instances: Sequence[int]) -> Iterator[list[int]]:
         """Yield neighbours of one affinity group that nobody is in yet; all others alone."""
         gang: list[int] = []
+        bond: Circle | None = None
         for instance in instances:
             circle = self.scene.draft.circle(instance)
-            if gang and circle is not self.scene.draft.circle(gang[0]):
+            if gang and circle is not bond:
                 yield gang
                 gang = []
-            gang.append(instance)
             if circle is None or circle.group.rule is not Rule.AFFINITY or circle.others(instance):
-                yield gang
-                gang = []
+                yield [instance]
+            else:
+                gang.append(instance)
+                bond = circle
         if gang:
             yield gang
 
@@ -132,11 +135,12 @@ class Placer:
         """Return the hosts in whose domain is room in total for a gang: `(hosts,) bool`."""
         ours = self.scene.pool
         total = ours.demand[ours.instances.shape[gang]].sum(axis=0)
-        free = np.maximum(self.scene.draft.free_hosts, 0)
+        free = self.scene.draft.free_hosts
         roomy = np.ones(len(domains), dtype=np.bool_)
         for resource, amount in enumerate(total.tolist()):
             if amount:
-                roomy &= np.bincount(domains, weights=free[:, resource])[domains] >= amount
+                left = np.maximum(free[:, resource], 0)
+                roomy &= np.bincount(domains, weights=left)[domains] >= amount
         return roomy
 
     def _assign(self, instance: int, spot: Spot) -> bool:
