@@ -150,8 +150,8 @@ def columns(pool: Pool, predicted: Pool | None, order: Order) -> dict[str, Colum
 
 def steps(shares: FloatArray) -> Shares:
     """Return shares as steps of half a percent, `(n,) uint8`; NaN becomes `NOT_SEEN`."""
-    seen = np.nan_to_num(shares, nan=0.0)
-    scaled = np.clip(np.rint(seen * STEPS_PER_ONE), 0, FULLEST)
+    within = np.clip(np.nan_to_num(shares, nan=0.0), 0.0, FULLEST / STEPS_PER_ONE)
+    scaled = np.rint(within * STEPS_PER_ONE)
     return np.where(np.isnan(shares), NOT_SEEN, scaled).astype(np.uint8)
 
 
