@@ -13,7 +13,7 @@ import numpy as np
 from billow.capabilities.placement.arithmetic import ARRAYS, NUMBERS
 from billow.capabilities.placement.cells import Cells
 from billow.capabilities.placement.fellows import Closed
-from billow.capabilities.placement.judge import NO_ROOM, Judge
+from billow.capabilities.placement.judge import NO_ROOM, Judge, Left
 from billow.capabilities.placement.scene import Scene
 from billow.model.resources import BoolArray, FloatArray
 
@@ -38,6 +38,7 @@ class Board:
         self._cells = cells
         self._judge = judge
         self._standing = standing
+        self._left: Left[float] = Left([], [], [], [])
         self._seen = len(scene.changes)
         scores = judge.score(scene.left_by_all(judge), ARRAYS) + standing
         scores[scene.in_the_way(whole=judge.whole) > 0] = NO_ROOM
@@ -79,9 +80,18 @@ class Board:
 
     def nodes_on(self, host: int) -> int:
         """Return the mask of the NUMA nodes to take on a host that fits; 0 when it floats."""
-        if not self._judge.width:
-            return 0
-        return self._judge.choose_nodes(self._scene.left_on(host, self._judge), NUMBERS)
+        self._left = self._scene.left_on(host, self._judge)
+        return self._judge.choose_nodes(self._left, NUMBERS)
+
+    def settle(self, host: int, nodes: int) -> None:
+        """Score the host anew after a request of this class came to it as `nodes_on` said.
+
+        A shortcut: what is left there is known without another look.
+        """
+        if self._seen == len(self._scene.changes) - 1:
+            self._seen += 1
+            self._judge.take(self._left, nodes)
+            self._keep_score(host, self._left)
 
     def _if_open(self, host: int, closed: Closed) -> int | None:
         if host in closed.hosts or (
@@ -131,15 +141,15 @@ class Board:
             self._score_many(np.array(sorted(changed), dtype=np.intp))
 
     def _score_one(self, host: int) -> None:
-        standing = self._standing[host]
-        if standing == NO_ROOM:
-            return
+        if self._standing[host] > NO_ROOM:
+            self._keep_score(host, self._scene.left_on(host, self._judge))
+
+    def _keep_score(self, host: int, left: Left[float]) -> None:
+        score = self._standing[host] + self._judge.score(left, NUMBERS)
         if self._scene.in_the_way(whole=self._judge.whole)[host]:
             score = NO_ROOM
-        else:
-            score = standing + self._judge.score(self._scene.left_on(host, self._judge), NUMBERS)
-        position, cell = self._cells.position[host], int(self._cells.of[host])
-        self.scores[position] = score
+        cell = int(self._cells.of[host])
+        self.scores[self._cells.position[host]] = score
         start, end = self._cells.start[cell : cell + 2]
         scores = self.scores[start:end]
         self._best[cell] = scores[scores.argmax()]

@@ -96,6 +96,16 @@ class Judge:
         ranked = sorted((key, node) for node, key in enumerate(keys))
         return sum(1 << node for _, node in ranked[: self.width])
 
+    def take(self, left: Left[float], nodes: int) -> None:
+        """Take the class's share out of one host and a mask of its nodes."""
+        left.free = self.remainder(left)
+        left.nodes = [
+            [amount - share for amount, share in zip(free, self._share, strict=True)]
+            if nodes >> node & 1
+            else free
+            for node, free in enumerate(left.nodes)
+        ]
+
     def _node_keys(self, left: Left[Column], arithmetic: Arithmetic[Column]) -> list[Column]:
         """Return per node how little (pack) or much (spread) it has left, lower is better."""
         keys = []

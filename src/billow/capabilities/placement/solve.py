@@ -69,6 +69,7 @@ class Placer:
         while (host := board.pick(self._balance.term, closed)) is not None:
             spot = Spot(host, board.nodes_on(host))
             if self._assign(instance, spot):
+                board.settle(host, spot.nodes)
                 return spot
             closed = Closed(closed.hosts | {host}, closed.cells, closed.only)
         return None
