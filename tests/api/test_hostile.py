@@ -184,11 +184,18 @@ def test_a_header_that_makes_no_sense(
     assert refused(answer)["status"] == status
 
 
+def test_a_parameter_that_nobody_knows(admin: httpx2.Client) -> None:
+    problem = refused(admin.delete("/v1/instances/vm-1", params={"aply": "true"}))
+    assert problem["code"] == "unknown-parameter"
+    assert "apply" in problem["fix"]
+
+
 def test_what_is_not_there_and_not_allowed(admin: httpx2.Client) -> None:
     assert refused(admin.get("/v1/nonsense"))["code"] == "no-such-resource"
     answer = admin.put("/v1/pool", json={})
     assert refused(answer)["code"] == "method-not-allowed"
-    assert "GET" in answer.headers["allow"]
+    assert answer.headers["allow"] == "GET"
+    assert admin.put("/v1/tokens", json={}).headers["allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize(

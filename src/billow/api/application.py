@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from billow import __version__
 from billow.api import answers, changes, events, health, plans, pool, problem, runs, system
+from billow.api.known import check_known
 from billow.api.metered import Metered
 from billow.api.once import Once
 from billow.app import Billow
@@ -19,6 +20,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": answers.Problem, "description": "What is wrong, and what to do."},
     "5XX": {"model": answers.Problem, "description": "What Billow or its engine could not do."},
 }
+_PROBLEM_CONTENT = {problem.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _BEARER = Depends(HTTPBearer(auto_error=False, description="`billow token create` makes one."))
 _ABOUT = """See a pool, plan a change to it, read the plan, carry it out.
 
@@ -38,6 +40,7 @@ def application(billow: Billow) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         responses=_PROBLEMS,
+        dependencies=[Depends(check_known)],
     )
     app.state.billow = billow
     app.include_router(system.open_router)
@@ -62,10 +65,8 @@ def _name_problems(app: FastAPI) -> None:
         schema = made()
         for operations in schema["paths"].values():
             for operation in operations.values():
-                for status, response in operation["responses"].items():
-                    content = response.get("content", {})
-                    if status in _PROBLEMS and "application/json" in content:
-                        content[problem.MEDIA_TYPE] = content.pop("application/json")
+                for status in _PROBLEMS:
+                    operation["responses"][str(status)]["content"] = _PROBLEM_CONTENT
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation does it

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
+from billow.api.known import methods_at
 from billow.errors import BillowError, Blocked, Bug, Invalid
 
 MEDIA_TYPE = "application/problem+json"
@@ -109,12 +110,15 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 (see above)
     status = error.status_code
     problem = Invalid(
-        _sentence(HTTPStatus(status).phrase),
+        HTTPStatus(status).phrase.lower(),
         (str(error.detail),),
         fix=_FIXES.get(status, ""),
         code=_CODES.get(status, "invalid"),
     )
-    return answer(request.scope, problem, status=status, headers=error.headers)
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(methods_at(request.app.openapi(), request.url.path))
+    return answer(request.scope, problem, status=status, headers=headers)
 
 
 async def on_exception(request: Request, error: Exception) -> JSONResponse:
@@ -132,7 +136,3 @@ def _field_error(error: Mapping[str, object]) -> str:
     parts = place if isinstance(place, Sequence) else ()
     where = ".".join(ascii(part)[:60].strip("'") for part in parts)
     return f"{where}: {ascii(error.get('msg', 'invalid'))[:200].strip(chr(39))}"
-
-
-def _sentence(phrase: str) -> str:
-    return phrase[:1].lower() + phrase[1:]
