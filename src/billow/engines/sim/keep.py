@@ -8,6 +8,7 @@ each reads what the others have submitted before it looks or acts.
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class KeptWorld:
         self._setting = setting
         self._world: World | None = None
         self._records = 0
+        self._serial = 0
 
     def open(self, pool: Callable[[], Pool], clock_now: float) -> None:
         """Find the world in its file, or begin one with a pool that is only then asked for.
@@ -52,7 +54,7 @@ class KeptWorld:
                 speed = self._setting.speed
                 self._write(Record(world.now, world.fence, None, speed, clock_now))
                 world.pace(speed, clock_now)
-            self._tidy(world, least=1)
+            self._tidied(world, least=1)
 
     def look(self, clock_now: float) -> World:
         """Return the world as it is at a moment of the clock. Does I/O. Raises Unavailable."""
@@ -73,7 +75,7 @@ class KeptWorld:
             Unavailable: it cannot be written down; nothing was begun.
         """
         with self._ledger.locked():
-            world = self.look(clock_now)
+            world = self._tidied(self.look(clock_now), least=MOST_RECORDS).look(clock_now)
             before = world.fence, len(world.operations)
             try:
                 return world.submit(action, fence)
@@ -81,7 +83,6 @@ class KeptWorld:
                 accepted = len(world.operations) > before[1]
                 if before != (world.fence, len(world.operations)):
                     self._write(Record(world.now, fence, action if accepted else None))
-                self._tidy(world, least=MOST_RECORDS)
 
     def _write(self, record: Record) -> None:
         """Write a record down, or forget the world that is ahead of its file."""
@@ -111,7 +112,7 @@ class KeptWorld:
         for document, trace, error in (head.past or {}).values():
             action = action_from_document(document)
             world.operations[action.id] = _past(action, Trace(trace), error)
-        self._world, self._records = world, 0
+        self._world, self._records, self._serial = world, 0, head.serial
         for record in self._ledger.news():
             self._do(world, record)
         return world
@@ -126,21 +127,20 @@ class KeptWorld:
             world.pace(record.speed, record.clock_now)
         world.fence = max(world.fence, record.fence)
 
-    def _tidy(self, world: World, *, least: int) -> None:
-        """Begin the file anew when it has grown and the world rests."""
+    def _tidied(self, world: World, *, least: int) -> World:
+        """Begin the file anew when it has grown and the world rests; return the world."""
         if self._records < least or not world.rests:
-            return
+            return world
         past = {
             name: [action_document(each.action), each.trace, _error_document(each.error)]
             for name, each in world.operations.items()
         }
         began_at = world.began_at or 0.0
-        self._ledger.begin(
-            Head(
-                world.pool(), world.now, began_at, world.speed, world.fence, past, tuple(world.met)
-            )
+        head = Head(
+            world.pool(), world.now, began_at, world.speed, world.fence, past, tuple(world.met)
         )
-        self._replayed()
+        self._ledger.begin(replace(head, serial=self._serial + 1))
+        return self._replayed()
 
 
 def _past(action: Action, trace: Trace, error: Any) -> Operation:  # noqa: ANN401 (a document)

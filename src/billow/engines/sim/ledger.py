@@ -11,21 +11,22 @@ import fcntl
 import json
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from billow.errors import Invalid, Unavailable
 from billow.model.action import Action
 from billow.model.codec import action_document, action_from_document, pack, unpack
 from billow.model.pool import Pool
 
+Read = TypeVar("Read")
 FORMAT = "billow-world"
 VERSION = 1
 _OPENING_BYTES = 128
-"""As much of a file as tells it from the one that it replaced: its moment is in it."""
+"""As much of a file as tells it from the one that it replaced: its serial is in it."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Head:
         began_at: What the clock said then.
         past: What became of every action: `id -> [action, trace, error or None]`, as documents.
         met: How often each rule of the script has met an action.
+        serial: How often the file was begun, so that no two beginnings are alike.
     """
 
     pool: Pool
@@ -46,6 +48,7 @@ class Head:
     fence: int = 0
     past: Mapping[str, list[Any]] | None = None
     met: tuple[int, ...] = ()
+    serial: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Ledger:
             line = file.readline()
         self._opening = line[:_OPENING_BYTES]
         self._read_to = len(line)
-        return _head_from(_document(line, self._path.name))
+        return _document(line, _head_from)
 
     def news(self) -> Iterator[Record]:
         """Yield the records written since the last read. Does I/O. Raises Invalid."""
@@ -136,35 +139,31 @@ class Ledger:
             if not line.endswith(b"\n"):
                 return
             self._read_to += len(line)
-            yield _record_from(_document(line, self._path.name))
+            yield _document(line, _record_from)
 
 
 def _line(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def _document(line: bytes, name: str) -> dict[str, Any]:
+def _document(line: bytes, read: Callable[[Mapping[str, Any]], Read]) -> Read:
+    """Read one line as what it should be. Raises Invalid when it is not."""
     try:
-        document = json.loads(line)
-    except ValueError as error:
-        raise _damaged(name) from error
-    if not isinstance(document, dict):
-        raise _damaged(name)
-    return document
-
-
-def _damaged(name: str) -> Invalid:
-    return Invalid(
-        f"the simulated world in {name} cannot be read",
-        fix="remove the file to begin a new world",
-        code="invalid-world",
-    )
+        return read(json.loads(line))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Invalid(
+            "the file of the simulated world cannot be read",
+            (f"{type(error).__name__}: {error}",),
+            fix="remove the file to begin a new world",
+            code="invalid-world",
+        ) from error
 
 
 def _head_document(head: Head) -> dict[str, object]:
     return {
         "format": FORMAT,
         "version": VERSION,
+        "serial": head.serial,
         "now": head.now,
         "began_at": head.began_at,
         "speed": head.speed,
@@ -176,16 +175,17 @@ def _head_document(head: Head) -> dict[str, object]:
 
 
 def _head_from(document: Mapping[str, Any]) -> Head:
-    if (document.get("format"), document.get("version")) != (FORMAT, VERSION):
-        raise _damaged("a file of another format or version")
+    if (document["format"], document["version"]) != (FORMAT, VERSION):
+        raise ValueError("it is of another format or version")
     return Head(
         unpack(b64decode(document["pool"])),
-        document["now"],
-        document["began_at"],
-        document["speed"],
-        document["fence"],
+        float(document["now"]),
+        float(document["began_at"]),
+        float(document["speed"]),
+        int(document["fence"]),
         document["past"],
-        tuple(document["met"]),
+        tuple(map(int, document["met"])),
+        int(document["serial"]),
     )
 
 
@@ -202,9 +202,9 @@ def _record_document(record: Record) -> dict[str, object]:
 def _record_from(document: Mapping[str, Any]) -> Record:
     action = document["action"]
     return Record(
-        document["at"],
-        document["fence"],
+        float(document["at"]),
+        int(document["fence"]),
         None if action is None else action_from_document(action),
-        document["speed"],
-        document["clock_now"],
+        float(document["speed"]),
+        float(document["clock_now"]),
     )

@@ -21,7 +21,8 @@ from billow.model.pool import Pool
 from billow.model.resources import CPU, FloatArray
 
 Sample = tuple[str, float, float, float]
-PLANETLAB_STEP_S = 300.0
+STEP_S = 300.0
+"""How often PlanetLab and Bitbrains were sampled."""
 
 
 class Recorded(Usage):
@@ -30,12 +31,15 @@ class Recorded(Usage):
     Instances without samples have unknown use (NaN).
     """
 
-    def __init__(self, samples: Iterable[Sample], *, relative: bool = False) -> None:
+    def __init__(
+        self, samples: Iterable[Sample], *, relative: bool = False, step_s: float = 60.0
+    ) -> None:
         """Take samples in any order: instance, seconds, CPU, MiB of memory (NaN when not known).
 
         Args:
             samples: At least one.
             relative: Whether the CPU is a share (1.0 = all of its own) and not thousandths.
+            step_s: How long the last sample of all holds before the trace starts anew.
 
         Raises:
             Invalid: no sample, or one that is no number.
@@ -48,7 +52,7 @@ class Recorded(Usage):
         values = np.array([row[1:] for row in rows], dtype=np.float64)
         if not (np.isfinite(values[:, 0]).all() and (values[:, 0] >= 0).all()):
             raise Invalid("a sample's time is not a number of seconds", code=_CODE)
-        self.length_s = float(values[:, 0].max()) + self.every_s
+        self.length_s = float(values[:, 0].max()) + step_s
         self._relative = relative
         self._keys = np.array([number[row[0]] for row in rows]) * self.length_s + values[:, 0]
         self._values = values[:, 1:]
@@ -74,11 +78,8 @@ class Recorded(Usage):
         samples: list[Sample] = []
         for name, row in zip(instances, csv.reader(lines), strict=False):
             shares = [_share(text, name) for text in row[1:]]
-            samples += [
-                (name, step * PLANETLAB_STEP_S, share, math.nan)
-                for step, share in enumerate(shares)
-            ]
-        return cls(samples, relative=True)
+            samples += [(name, step * STEP_S, share, math.nan) for step, share in enumerate(shares)]
+        return cls(samples, relative=True, step_s=STEP_S)
 
     @classmethod
     def read_bitbrains(cls, lines: Iterable[str], instances: Sequence[str]) -> Self:
@@ -92,7 +93,7 @@ class Recorded(Usage):
             if name := ours[row["id"]]:
                 share = float(row["cpu_mhz"]) / max(float(row["cap_mhz"]), 1.0)
                 samples.append((name, float(row["t_s"]), min(share, 1.0), math.nan))
-        return cls(samples, relative=True)
+        return cls(samples, relative=True, step_s=STEP_S)
 
     def measure(self, pool: Pool, now: float) -> tuple[FloatArray, FloatArray]:
         """Return what was recorded at this moment of the trace."""
