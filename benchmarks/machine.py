@@ -32,8 +32,8 @@ def in_fresh_process(code: str, *arguments: str) -> tuple[dict[str, float], floa
     """Run code that prints one JSON object in a process of its own.
 
     Returns:
-        The object, and the most memory that the process held, MiB. It is read from the process's own
-        VmHWM: `ru_maxrss` would also count what its parent held when it was started.
+        The object, and the most memory that the process held, MiB. It is read from the process's
+        own VmHWM: `ru_maxrss` would also count what its parent held when it was started.
     """
     status = "open('/proc/self/status')"
     tail = f"\nprint(*(line.split()[1] for line in {status} if line[:5] == 'VmHWM'))"

@@ -39,7 +39,7 @@ def large(hosts: int, instances: int) -> Iterator[Figure]:
     peer = Peer("BLAKE2b over 40 bytes a row", bound_of_digest_s(hosts + instances))
     yield Figure("digest", columns["digest_s"], "s", goal=2, peer=peer)
     yield Figure("draft built", columns["draft_s"], "s")
-    yield Figure("draft move with undo, mean", columns["move_us"], "us", goal=20)
+    yield Figure("draft move with undo, median of 200 batches", columns["move_us"], "us", goal=20)
 
 
 def forms(hosts: int, instances: int) -> Iterator[Figure]:
