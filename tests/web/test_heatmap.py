@@ -137,7 +137,9 @@ def test_old_pictures_are_kept_for_a_while_and_old_pools_are_not() -> None:
 
 @pytest.mark.parametrize("hosts", [1, 30])
 def test_residents_are_found_by_host(hosts: int) -> None:
-    seen = pool(f"{hosts} hosts x 64GiB 16c; {hosts * 3} vms x 1GiB 1c spread; late: 2 vms x 1GiB 1c")
+    seen = pool(
+        f"{hosts} hosts x 64GiB 16c; {hosts * 3} vms x 1GiB 1c spread; late: 2 vms x 1GiB 1c"
+    )
     scene = Scenes().of(seen)
     for row, name in enumerate(seen.hosts.id):
         mine = [each.id for each in seen.instance_views() if each.host == name]
