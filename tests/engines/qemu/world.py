@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small pool of real QEMU machines for the tests, and what is left of it on this machine."""
 
+import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from billow.act.clock import SystemClock
@@ -66,3 +68,15 @@ def processes_of(folder: Path) -> list[str]:
         if str(folder) in line and path.parent.name != str(os.getpid()):
             found.append(line)
     return found
+
+
+def said(serial: Path) -> str:
+    """Return what a guest wrote on its serial line."""
+    return serial.read_text(errors="replace") if serial.exists() else ""
+
+
+async def until(true: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    """Wait until something is true."""
+    async with asyncio.timeout(timeout_s):
+        while not true():  # noqa: ASYNC110  # a file or a process elsewhere
+            await asyncio.sleep(0.02)

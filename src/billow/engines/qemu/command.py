@@ -117,7 +117,8 @@ def _drive(name: str, form: str, path: Path, *, read_only: bool = False) -> Iter
             "file": {"driver": "file", "filename": str(path), "read-only": read_only},
         }
     )
-    yield from _device("virtio-blk-pci", drive=name, id=f"{name}-device")
+    cache = {} if read_only else {"write-cache": "on"}
+    yield from _device("virtio-blk-pci", drive=name, id=f"{name}-device", **cache)
 
 
 def _card(card: Card) -> Iterator[str]:

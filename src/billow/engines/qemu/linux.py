@@ -11,6 +11,7 @@ import hashlib
 import lzma
 import re
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ MODULES: Final = ("virtio_pci", "virtio_net", "virtio_blk", "evdev", "button")
 """What init loads, each after what it needs; absent ones are part of the kernel."""
 ARGUMENTS: Final = "console=ttyS0 quiet loglevel=4 panic=-1 no_timer_check random.trust_cpu=on"
 _FETCH_S: Final = 300.0
+_INTERPRETER: Final = 3
 _DEPENDS = re.compile(rb"\0?depends=([^\0]*)\0")
 _TARGET = re.compile(r"Depends: (linux-image-\S+-cloud-amd64)")
 
@@ -113,9 +115,19 @@ async def _busybox(scratch: Path, environment: Mapping[str, str]) -> bytes:
 
 
 def _static(paths: list[Path]) -> bytes | None:
-    """Return the first program that needs no libraries."""
+    """Return the first program that needs no loader, and so no libraries."""
     programs = (path.read_bytes() for path in paths if path.exists())
-    return next((data for data in programs if b"ld-linux" not in data), None)
+    return next((data for data in programs if not _needs_loader(data)), None)
+
+
+def _needs_loader(program: bytes) -> bool:
+    """Return whether a 64-bit ELF program names an interpreter; what is no such program does."""
+    if program[:5] != b"\x7fELF\x02":
+        return True
+    (start,) = struct.unpack_from("<Q", program, 32)
+    size, count = struct.unpack_from("<HH", program, 54)
+    kinds = (struct.unpack_from("<I", program, start + size * n)[0] for n in range(count))
+    return _INTERPRETER in kinds
 
 
 async def _fetch(scratch: Path, package: str) -> Path:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open this machine as a pool: see what it can do, lay out its hosts once, join them."""
 
+import asyncio
 import hashlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +17,8 @@ from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import Catalogue
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.network import MOST_HOSTS, Network
-from billow.engines.qemu.probe import Findings, probe
+from billow.engines.qemu.probe import Findings, has_tools, probe
+from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan
 from billow.engines.qemu.sight import Sight
 from billow.engines.qemu.verbs import Craft
@@ -60,13 +63,33 @@ async def open_pool(
 ) -> QemuEngine:
     """Open a pool that is laid out. Raises Refused when its network cannot be set up."""
     ledger = Ledger(folder)
-    numbers = {host.name: host.number for host in plan.hosts}
-    network = Network(tag_of(folder, plan.pool), numbers, namespaces=findings.namespaces)
+    network = _network(folder, plan, namespaces=findings.namespaces)
     await network.set_up()
     ground = Ground(ledger, findings, network)
     sight = Sight(ground, plan.hosts)
     craft = Craft(ground, Catalogue(folder.images, findings.qemu_img), sight)
     return QemuEngine(craft, Deeds(folder), clock)
+
+
+async def remove_pool(settings: Settings) -> None:
+    """Remove a pool from this machine: its processes, network and state folder. No way back.
+
+    Nobody may have it open. A pool that is not there is no error.
+    """
+    folder = StateFolder(settings.state_dir / "qemu")
+    plan = load(PoolPlan, folder.settings)
+    if plan is not None:
+        ledger = Ledger(folder)
+        for host in plan.hosts:
+            for name in ledger.guests(host.name):
+                await kill(folder.residence(host.name, name))
+        await _network(folder, plan, namespaces=has_tools(os.environ)).tear_down()
+    await asyncio.to_thread(shutil.rmtree, folder.root, ignore_errors=True)
+
+
+def _network(folder: StateFolder, plan: PoolPlan, *, namespaces: bool) -> Network:
+    numbers = {host.name: host.number for host in plan.hosts}
+    return Network(tag_of(folder, plan.pool), numbers, namespaces=namespaces)
 
 
 def tag_of(folder: StateFolder, pool: str) -> str:

@@ -98,7 +98,7 @@ async def probe(cache: Path, environment: Mapping[str, str]) -> Findings:
     findings = Findings(
         qemu=qemu,
         qemu_img=shutil.which("qemu-img", path=path) or "",
-        namespaces=await _namespaces(path),
+        namespaces=await _namespaces(environment),
     )
     if qemu:
         findings = await _try_all(findings, durable.make_folder(cache))
@@ -209,16 +209,21 @@ async def _at_work(monitor: Monitor) -> Answer:
             await asyncio.sleep(0.01)
 
 
-async def _namespaces(path: str) -> bool:
+def has_tools(environment: Mapping[str, str]) -> bool:
+    """Return whether the tools and the rights for namespaces and taps seem to be here."""
+    path = environment.get("PATH", os.defpath)
+    tools = all(shutil.which(tool, path=path) for tool in ("ip", "nft", "nsenter"))
+    return tools and os.geteuid() == 0 and os.access("/dev/net/tun", os.R_OK | os.W_OK)
+
+
+async def _namespaces(environment: Mapping[str, str]) -> bool:
     """Return whether a namespace can be made, by making one."""
-    ip = shutil.which("ip", path=path)
-    tools = ip and shutil.which("nft", path=path) and shutil.which("nsenter", path=path)
-    if not ip or not tools or os.geteuid() or not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+    if not has_tools(environment):
         return False
     name = f"bw-probe-{os.getpid()}"
     batch = f"netns add {name}\nnetns del {name}\n".encode()
     trial = await asyncio.create_subprocess_exec(
-        *(ip, "-batch", "-"),
+        *("ip", "-batch", "-"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
@@ -231,12 +236,19 @@ def _missing(found: Findings) -> tuple[Missing, ...]:
     checks = (
         (not found.qemu, _NO_QEMU),
         (bool(found.qemu) and not found.version, _BROKEN_QEMU),
-        (not found.kvm, _NO_KVM if os.path.exists("/dev/kvm") else _NO_KVM_DEVICE),  # noqa: PTH110
+        (not found.kvm, _without_kvm()),
         (found.kvm and not found.kvm_systems, _SLOW_KVM),
         (not found.qemu_img, _NO_QEMU_IMG),
         (not found.namespaces, _NO_NAMESPACES if os.geteuid() == 0 else _NO_ROOT),
     )
     return tuple(missing for lacks, missing in checks if lacks)
+
+
+def _without_kvm() -> Missing:
+    """Tell why KVM does not work: no device, no right to it, or a device that does nothing."""
+    if not os.access("/dev/kvm", os.F_OK):
+        return _NO_KVM_DEVICE
+    return _BROKEN_KVM if os.access("/dev/kvm", os.R_OK | os.W_OK) else _NO_KVM_RIGHT
 
 
 _NO_QEMU = Missing(
@@ -253,7 +265,12 @@ _NO_KVM_DEVICE = Missing(
     "switch on virtualisation in this machine's firmware or hypervisor, then: modprobe kvm_intel "
     "|| modprobe kvm_amd",
 )
-_NO_KVM = Missing(
+_BROKEN_KVM = Missing(
+    "a KVM that works",
+    "instances run by translation (TCG), about 50 times slower",
+    "/dev/kvm is there but runs no guest: look at `dmesg | grep -i kvm`",
+)
+_NO_KVM_RIGHT = Missing(
     "access to KVM",
     "instances run by translation (TCG), about 50 times slower",
     'usermod --append --groups kvm "$USER", then log in again',

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The firmware guest: it is built from its source, obeys its orders, and lives on across a move."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from tests.engines.qemu.world import QemuStand, said, until
+
+from billow.engines.qemu.firmware import build
+from billow.engines.qemu.firmware.control import (
+    ADDRESS,
+    FIRST_FREE,
+    PAGE,
+    WORDS,
+    Answer,
+    Orders,
+    Role,
+    decode,
+    encode,
+)
+from billow.engines.qemu.firmware.image import image, unpack
+from billow.engines.qemu.lifecycle import boot
+from billow.engines.qemu.machine import Accelerator, Firmware
+from billow.engines.qemu.monitor import talk
+from billow.engines.qemu.process import alive, process_id
+from billow.engines.qemu.record import Resident, Stage
+from billow.engines.qemu.record import Role as ResidentRole
+from billow.engines.qemu.translate import record_of
+from billow.errors import Invalid
+from billow.model.action import Delete, Stop
+from billow.model.kinds import State
+from billow.testing.stand import do, migrate, place
+
+MIB_PAGES = 2**20 // PAGE
+
+
+@pytest.mark.qemu
+def test_the_kept_image_is_what_the_source_builds() -> None:
+    assert build.build() == image()
+    assert len(image()) == build.SIZE
+
+
+def test_orders_come_back_as_words() -> None:
+    orders = Orders(role=Role.WRITER, pages=3, period_ns=5, batch=7, fill=True, beat_ms=11, spin=13)
+    page = encode([orders], memory_mib=16)
+    words = [int.from_bytes(page[at : at + 8], "little") for at in range(0, WORDS * 8, 8)]
+    assert len(page) == PAGE
+    assert words[1:6] == [Role.WRITER, FIRST_FREE, 3, 5, 7]
+    assert words[9] == 1
+    assert words[11:13] == [11, 13]
+    assert decode([1, 0, 0, 0, 0, 0, 2, 3, 4, 0, 5, 0, 0, 6]) == Answer(1, 2, 3, 4, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("orders", "memory_mib"),
+    [
+        ([{"base": FIRST_FREE + 1}], 16),
+        ([{"base": 0}], 16),
+        ([{"pages": -1}], 16),
+        ([{"pages": 16 * MIB_PAGES}], 16),
+        ([{}] * 65, 16),
+    ],
+)
+def test_orders_that_cannot_be_are_refused(orders: list[dict[str, int]], memory_mib: int) -> None:
+    with pytest.raises(Invalid):
+        encode([Orders(**each) for each in orders], memory_mib)  # type: ignore[arg-type]  # ints
+
+
+@pytest.mark.qemu
+@pytest.mark.anyio
+@pytest.mark.parametrize("accelerator", [Accelerator.KVM, Accelerator.TCG])
+async def test_a_guest_works_speaks_moves_and_stops(
+    stand: QemuStand, accelerator: Accelerator
+) -> None:
+    if accelerator is Accelerator.TCG:
+        stand.findings = replace(stand.findings, kvm=False)
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    record = engine.ground.ledger.instance("x")
+    assert record is not None
+    expected = Accelerator.KVM if stand.findings.kvm else Accelerator.TCG
+    assert record.machine.platform.accelerator is expected
+    serial = stand.folder.volume("x").serial
+    await until(lambda: "beat=1 " in said(serial))
+    await do(engine, migrate(stand, "x"))
+    beats = said(serial).count("beat=")
+    await until(lambda: said(serial).count("beat=") > beats)
+    await do(engine, Stop(id="stop", instance="x", host=stand.second, grace_s=20))
+    lines = said(serial).splitlines()
+    assert lines[0] == "billow-firmware up cpus=1"
+    assert sum("up" in line for line in lines) == 1, "it was booted once and moved alive"
+    numbers = [int(line.split("=")[1].split()[0]) for line in lines if "beat=" in line]
+    assert numbers == list(range(1, len(numbers) + 1)), "no beat was lost or said twice"
+    assert lines[-1] == "billow-firmware power button, off"
+    await engine.aclose()
+
+
+@pytest.mark.qemu
+@pytest.mark.anyio
+async def test_a_writer_moves_with_every_page(stand: QemuStand) -> None:
+    """Two busy vCPUs; after the move each page holds the count that its writer put there last."""
+    engine = await stand.open()
+    ground, pages = engine.ground, 256
+    wanted = place(stand, "x")
+    record = record_of(wanted, stand.findings, None, unpack(stand.folder.cache), [])
+    boot_from = Firmware(image=unpack(stand.folder.cache), orders=True)
+    machine = replace(record.machine, cpus=2, boot=boot_from)
+    ground.ledger.save_instance(replace(record, machine=machine, stage=Stage.READY))
+    orders = [
+        Orders(role=Role.WRITER, pages=pages, period_ns=2_000_000, fill=True),
+        Orders(role=Role.READER, base=FIRST_FREE + pages * PAGE, pages=pages),
+    ]
+    stand.folder.volume("x").orders.write_bytes(encode(orders, machine.memory_mib))
+    resident = Resident(role=ResidentRole.HOME, wanted=State.RUNNING)
+    ground.ledger.save_resident(stand.first, "x", resident)
+    await boot(ground, machine, stand.first)
+    before = await answers(stand, stand.first, 2)
+    await do(engine, migrate(stand, "x"))
+    async with talk(stand.folder.residence(stand.second, "x").socket) as monitor:
+        await monitor.execute("stop")
+        after = [decode(await monitor.words(ADDRESS + n * PAGE, WORDS)) for n in range(2)]
+        counts = [
+            (await monitor.words(FIRST_FREE + page * PAGE + 8, 1))[0] for page in range(pages)
+        ]
+    assert all(late.work > early.work for early, late in zip(before, after, strict=True))
+    written = after[0].work
+    assert max(counts) in (written, written + 1), "one page may be written and not yet counted"
+    newest = counts.index(max(counts))
+    around = counts[newest + 1 :] + counts[: newest + 1]
+    assert around == list(range(max(counts) - pages + 1, max(counts) + 1))
+    await do(engine, Delete(id="delete", instance="x", host=stand.second))
+    await engine.aclose()
+
+
+@pytest.mark.qemu
+@pytest.mark.anyio
+async def test_a_guest_that_ends_by_itself_is_stopped_and_one_that_is_killed_has_failed(
+    stand: QemuStand,
+) -> None:
+    engine = await stand.open()
+    await do(engine, place(stand, "x"), place(stand, "y"))
+    off = stand.folder.residence(stand.first, "x")
+    async with talk(off.socket) as monitor:
+        await monitor.execute("system_powerdown")
+    number = process_id(stand.folder.residence(stand.first, "y"))
+    assert number is not None
+    killer = await asyncio.create_subprocess_exec("kill", "-9", str(number))
+    await killer.wait()
+    await until(lambda: not alive(off))
+    pool = await engine.sense()
+    assert pool.instance("x").state is State.STOPPED
+    assert pool.instance("y").state is State.FAILED
+    await engine.aclose()
+
+
+async def answers(stand: QemuStand, host: str, count: int) -> list[Answer]:
+    """Return what each vCPU of `x` says, once all are at work."""
+    async with talk(stand.folder.residence(host, "x").socket) as monitor:
+        while True:
+            found = [
+                decode(await monitor.words(ADDRESS + number * PAGE, WORDS))
+                for number in range(count)
+            ]
+            if all(answer.online == 2 and answer.work for answer in found):
+                return found
+            await asyncio.sleep(0.02)
