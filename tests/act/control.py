@@ -71,6 +71,7 @@ class Controller:
     ) -> None:
         clock = SystemClock()
         self.journal = journal
+        self.store = store
         self.writer = Writer(store, clock, name, ttl_s=60.0)
         collector = Collector(engine)
         self.world = World(engine, collector, journal, store, clock, self.writer, limits)
