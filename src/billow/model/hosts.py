@@ -203,12 +203,6 @@ def seen(measure: float) -> float:
     return math.nan if math.isnan(measure) else float(measure)
 
 
-def unseen(rows: int) -> FloatArray:
-    """Return a measurement column in which nothing was seen: `(rows,) float64`, all NaN."""
-    array: FloatArray = frozen(np.full(rows, math.nan))
-    return array
-
-
 def _widened(hosts: Hosts, width: int) -> Hosts:
     missing = width - hosts.capacity.shape[1]
     if not missing:
