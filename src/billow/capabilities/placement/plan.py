@@ -133,14 +133,15 @@ class _Batch:
         ids, draft = self._pool.hosts.id, self._placer.scene.draft
         placed = [(row, spot) for row, spot in self._outcomes() if spot is not None]
         instances = _views(self._pool, [row for row, _ in placed])
-        for (row, spot), instance in zip(placed, instances, strict=True):
+        reasons = self._reasons([spot.host for _, spot in placed])
+        for (row, spot), instance, reason in zip(placed, instances, reasons, strict=True):
             circle = draft.circle(row) if instance.group else None
             yield Place(
                 instance=instance,
                 host=ids[spot.host],
                 nodes=nodes_of(spot.nodes) if spot.nodes else (),
                 group=circle.group if circle is not None else None,
-                reason=self._reason(spot),
+                reason=reason,
             )
 
     def rejections(self) -> Iterator[Rejection]:
@@ -171,7 +172,9 @@ class _Batch:
     def _outcomes(self) -> Iterator[tuple[int, Spot | None]]:
         return zip(self._rows, self._spots, strict=True)
 
-    def _reason(self, spot: Spot) -> str:
-        free = self._placer.scene.draft.free_hosts[spot.host, CPU]
-        total = self._placer.scene.sellable[spot.host, CPU]
-        return f"{self._policy.strategy}: {free / max(total, 1):.0%} of its CPU stays free"
+    def _reasons(self, hosts: Sequence[int]) -> Iterator[str]:
+        scene = self._placer.scene
+        free, total = scene.draft.free_hosts[hosts, CPU], scene.sellable[hosts, CPU]
+        percent = (100 * free / np.maximum(total, 1)).round().astype(np.int64)
+        how = self._policy.strategy.value
+        return (f"{how}: {left} % of the host's CPU stays free" for left in percent.tolist())

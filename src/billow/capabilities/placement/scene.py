@@ -15,7 +15,7 @@ from billow.capabilities.placement.judge import Judge, Left
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Kind, code_of
 from billow.model.pool import Pool
-from billow.model.resources import RESOURCES, FloatArray, IntArray
+from billow.model.resources import RESOURCES, BoolArray, FloatArray, IntArray
 from billow.plan.draft import Draft
 
 Rows = npt.NDArray[np.intp]
@@ -58,11 +58,10 @@ class Scene:
         return _inverse(self.pool.hosts.sellable)
 
     @cached_property
-    def _absent(self) -> npt.NDArray[np.bool_]:
-        """Which nodes of the array a host does not have, `(hosts, nodes) bool`."""
-        numbers = np.arange(self.pool.hosts.capacity.shape[1])
-        absent: npt.NDArray[np.bool_] = numbers >= self.pool.hosts.node_count[:, None]
-        return absent
+    def _absent(self) -> list[BoolArray]:
+        """Which hosts do not have a node, by node number: `(hosts,) bool` each."""
+        counts = self.pool.hosts.node_count
+        return [counts <= node for node in range(self.pool.hosts.capacity.shape[1])]
 
     def assign(self, instance: int, host: int, nodes: int) -> bool:
         """Put an instance (row) on a host (row); False, with nothing changed, if refused."""
@@ -93,11 +92,12 @@ class Scene:
         node_inverse: list[Sequence[float]] = []
         if judge.width:
             count = self._node_count[host]
-            nodes = [pick(node) for node in self.draft.free_nodes[host, :count].tolist()]
-            node_inverse = [pick(node) for node in self._node_inverse[host, :count].tolist()]
+            nodes = [pick(free) for free in self.draft.free_nodes[host, :count].tolist()]
+            by_resource = pick(self._node_inverse[:, host, :count].tolist())
+            node_inverse = list(zip(*by_resource, strict=True))
         return Left(
             pick(self.draft.free_hosts[host].tolist()),
-            pick(self._inverse[host].tolist()),
+            pick(self._inverse[:, host].tolist()),
             nodes,
             node_inverse,
         )
@@ -105,14 +105,15 @@ class Scene:
     def _left(self, rows: Rows | slice, judge: Judge) -> Left[FloatArray]:
         nodes: list[Sequence[FloatArray]] = []
         node_inverse: list[Sequence[FloatArray]] = []
-        for node in range(self._absent.shape[1] if judge.width else 0):
+        for node, absent in enumerate(self._absent if judge.width else ()):
             columns = _columns(self.draft.free_nodes[:, node], rows, judge)
-            columns[0][self._absent[rows, node]] = -1.0
+            columns[0][absent[rows]] = -1.0
             nodes.append(columns)
-            node_inverse.append(_columns(self._node_inverse[:, node], rows, judge))
+            inverse = self._node_inverse[:, :, node]
+            node_inverse.append([inverse[resource][rows] for resource in judge.resources])
         return Left(
             _columns(self.draft.free_hosts, rows, judge),
-            _columns(self._inverse, rows, judge),
+            [self._inverse[resource][rows] for resource in judge.resources],
             nodes,
             node_inverse,
         )
@@ -147,11 +148,12 @@ class Scene:
 
 
 def _inverse(amounts: IntArray) -> FloatArray:
-    """Return 1 / amount; 1 where there is none, since nothing of nothing is left there."""
-    inverse: FloatArray = 1.0 / np.maximum(amounts, 1)
+    """Return 1 / amount, resources first; 1 where there is none, as nothing of nothing is left."""
+    resources_first = np.ascontiguousarray(np.moveaxis(amounts, -1, 0))
+    inverse: FloatArray = 1.0 / np.maximum(resources_first, 1)
     return inverse
 
 
-def _columns(table: IntArray | FloatArray, rows: Rows | slice, judge: Judge) -> list[FloatArray]:
+def _columns(table: IntArray, rows: Rows | slice, judge: Judge) -> list[FloatArray]:
     """Return the columns that matter, each a copy."""
     return [table[rows, resource].astype(np.float64) for resource in judge.resources]
