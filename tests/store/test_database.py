@@ -203,6 +203,30 @@ async def halves(connection: AsyncConnection) -> object:
 
 
 @pytest.mark.postgres
+async def test_a_writer_that_froze_is_cut_off(
+    postgres_store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = "SET lock_timeout = '60s'", "SET idle_in_transaction_session_timeout = '1s'"
+    monkeypatch.setattr("billow.store.open._POSTGRES", limits)
+    frozen, other = await Store.open(postgres_store_url), await Store.open(postgres_store_url)
+    locked, thawed = asyncio.Event(), asyncio.Event()
+
+    async def freeze(connection: AsyncConnection) -> None:
+        locked.set()
+        await thawed.wait()
+        await connection.execute(text("INSERT INTO counters VALUES ('half', 1)"))
+
+    freezing = asyncio.create_task(frozen._database.write(freeze))
+    await locked.wait()
+    assert await other.bump_generation() == 1
+    thawed.set()
+    with pytest.raises(Unavailable):
+        await freezing
+    assert await frozen.bump_generation() == 2
+    await asyncio.gather(frozen.aclose(), other.aclose())
+
+
+@pytest.mark.postgres
 async def test_no_server_is_an_error_with_a_way_out(postgres_url: str, tmp_path: Path) -> None:
     gone = f"{postgres_url.partition('?')[0]}?host={tmp_path}"
     with pytest.raises(Unavailable) as caught:

@@ -18,6 +18,7 @@ from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.plan.replay import replay
 from billow.store import PlanStatus, Store
+from billow.store.shelf import PLANS, Shelf
 from billow.store.tables import snapshots
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +55,10 @@ def a_full_plan() -> tuple[Plan, Pool]:
 async def test_a_plan_comes_back_whole(store: Store) -> None:
     plan, pool = a_full_plan()
     await store.save_plan(plan, pool, actor="ada")
+    assert await store.plan("x") is plan
+    store._shelf = Shelf()
     kept, base = await store.plan("x"), await store.base_of("x")
+    assert kept is not plan
     assert plan_document(kept) == plan_document(plan)
     assert pool_document(kept.predicted) == pool_document(plan.predicted)
     assert pool_document(base) == pool_document(pool)
@@ -138,6 +142,22 @@ async def test_status(store: Store) -> None:
     for current in ("", pool.digest):
         assert await status(current) == {"used": PlanStatus.USED, "unused": PlanStatus.OPEN}
     assert await status("other") == {"used": PlanStatus.USED, "unused": PlanStatus.STALE}
+
+
+def test_the_shelf_holds_the_plans_used_last() -> None:
+    shelf = Shelf(rows=18)
+    pool = a_pool(3)
+    for name in "abc":
+        shelf.put(a_plan(pool, name), pool)
+    assert shelf.get("a")
+    shelf.put(a_plan(pool, "d"), pool)
+    assert [bool(shelf.get(name)) for name in "abcd"] == [True, False, True, True]
+    for number in range(99):
+        shelf.put(a_plan(a_pool(0), f"p{number}"), a_pool(0))
+    assert len(shelf._plans) == PLANS
+    large = a_pool(100)
+    shelf.put(a_plan(large, "e"), large)
+    assert list(shelf._plans) == ["e"]
 
 
 async def test_generation_only_rises(store: Store) -> None:

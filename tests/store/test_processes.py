@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several processes on one database, and processes that die: one wins, nothing durable is lost."""
 
+import asyncio
 import signal
 import sqlite3
 from pathlib import Path
@@ -42,10 +43,11 @@ async def test_events_of_other_processes_are_followed(store_url: str, tmp_path: 
     telling = [Worker("tell", store_url, name, tmp_path) for name in names]
     (tmp_path / "go").touch()
     seen = []
-    async for event in store.follow(0):
-        seen.append(event)
-        if len(seen) == 400:
-            break
+    async with asyncio.timeout(60):
+        async for event in store.follow(0):
+            seen.append(event)
+            if len(seen) == 400:
+                break
     assert [worker.result() for worker in telling] == [["done"], ["done"]]
     assert await store.events(after=seen[-1].id) == []
     await store.aclose()

@@ -22,6 +22,7 @@ from billow.model.pool import Pool
 from billow.plan.replay import replay
 from billow.store.database import Database
 from billow.store.rows import AnyRow, check_limit
+from billow.store.shelf import Shelf
 from billow.store.tables import plans, runs, snapshots
 from billow.store.text import storable
 
@@ -62,6 +63,7 @@ class Plans:
     """The plans of one database."""
 
     _database: Database
+    _shelf: Shelf
 
     async def save_plan(self, plan: Plan, base: Pool, *, actor: str) -> None:
         """Keep a plan and the pool that it was made for. The same plan again changes nothing.
@@ -89,17 +91,18 @@ class Plans:
             await connection.execute(insert(plans).values(values))
 
         await self._database.write(add)
+        self._shelf.put(plan, base)
 
     async def plan(self, plan_id: str) -> Plan:
-        """Return a plan, its predicted pool made again. Linear in the pool. Raises NotFound."""
-        query = select(plans.c.document, snapshots.c.packed).join(snapshots)
-        row = await self._row(query, plan_id)
-        return await asyncio.to_thread(_rebuilt, row.document, row.packed)
+        """Return a plan. Linear in its pool unless it was used lately. Raises NotFound."""
+        return (await self._whole(plan_id))[0]
 
     async def base_of(self, plan_id: str) -> Pool:
-        """Return the pool that a plan was made for. Linear in the pool. Raises NotFound."""
-        row = await self._row(select(snapshots.c.packed).join(plans), plan_id)
-        return await asyncio.to_thread(unpack, row.packed)
+        """Return the pool that a plan was made for, as `plan` does. Raises NotFound.
+
+        Its measurements are those of some look at a pool with this digest: no plan rests on them.
+        """
+        return (await self._whole(plan_id))[1]
 
     async def plans(
         self, *, limit: int = 50, before: str = "", current: str = ""
@@ -125,6 +128,15 @@ class Plans:
             query = query.where(plans.c.number < number)
         async with self._database.read() as connection:
             return [_listed(row, current) for row in await connection.execute(query)]
+
+    async def _whole(self, plan_id: str) -> tuple[Plan, Pool]:
+        kept = self._shelf.get(plan_id)
+        if kept is None:
+            query = select(plans.c.document, snapshots.c.packed).join(snapshots)
+            row = await self._row(query, plan_id)
+            kept = await asyncio.to_thread(_rebuilt, row.document, row.packed)
+            self._shelf.put(*kept)
+        return kept
 
     async def _row(self, query: Select[Any], plan_id: str) -> AnyRow:
         async with self._database.read() as connection:
@@ -167,10 +179,10 @@ def _values(plan: Plan, actor: str) -> dict[str, Any]:
     }
 
 
-def _rebuilt(document: str, packed: bytes) -> Plan:
-    body = json.loads(document)
+def _rebuilt(document: str, packed: bytes) -> tuple[Plan, Pool]:
+    body, base = json.loads(document), unpack(packed)
     actions = [step_from_document(step).action for step in body["steps"]]
-    return plan_from_document(body, replay(unpack(packed), actions))
+    return plan_from_document(body, replay(base, actions)), base
 
 
 def _check_equal(plan: Plan, known: str, document: str) -> None:

@@ -12,6 +12,7 @@ from billow.store.latest import Latest
 from billow.store.lease import Leases
 from billow.store.plans import Plans
 from billow.store.runs import Runs
+from billow.store.shelf import Shelf
 from billow.store.tail import Tail
 from billow.store.tokens import Tokens
 
@@ -26,6 +27,7 @@ class Store(Journal, Runs, Plans, Events, Leases, Idempotency, Generation, Token
     def __init__(self, database: Database) -> None:
         self._database = database
         self._latest = Latest(database)
+        self._shelf = Shelf()
         self._fences = {}
         self._tail = Tail(lambda last: self.events(after=last), self._newest_event)
 
