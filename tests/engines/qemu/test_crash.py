@@ -93,9 +93,8 @@ async def test_a_kill_at_any_step_leaves_one_whole_world(
 ) -> None:
     tried = scenario(stand, verb)
     for step in range(PROBED):
-        await asyncio.to_thread(shutil.rmtree, stand.folder.hosts, ignore_errors=True)
-        await asyncio.to_thread(shutil.rmtree, stand.folder.volumes, ignore_errors=True)
-        await asyncio.to_thread(shutil.rmtree, stand.folder.actions, ignore_errors=True)
+        for folder in (stand.folder.hosts, stand.folder.volumes, stand.folder.actions):
+            shutil.rmtree(folder, ignore_errors=True)
         engine = await stand.open()
         await do(engine, *tried.before)
         before = (await engine.sense()).digest
@@ -112,7 +111,7 @@ async def test_a_kill_at_any_step_leaves_one_whole_world(
         if verb is Migrate:
             assert await work_of(engine, stand.second) >= worked
         await engine.aclose()
-        await stand.clear()
+        await stand.end_all()
         if ended == ENDED:
             return
     pytest.fail(f"{verb.__name__} has more than {PROBED} steps")

@@ -46,12 +46,16 @@ class QemuStand(EngineStand):
     def too_large(self) -> Shape:
         return Shape("vast", 100, 2049)
 
-    async def clear(self) -> None:
-        """End every process and remove every namespace of this stand."""
+    async def end_all(self) -> None:
+        """End every process of this stand."""
         ledger = Ledger(self.folder)
         for host in (self.first, self.second):
             for name in ledger.guests(host):
                 await kill(self.folder.residence(host, name))
+
+    async def clear(self) -> None:
+        """End every process and remove every namespace of this stand."""
+        await self.end_all()
         tag = tag_of(self.folder, self.plan.pool)
         numbers = {host.name: host.number for host in self.plan.hosts}
         await Network(tag, numbers, namespaces=self.findings.namespaces).tear_down()

@@ -82,13 +82,14 @@ async def _live(ground: Ground, order: Move, arrived: Resident) -> AsyncIterator
     ):
         with target.events("MIGRATION") as landed:
             await _begin(ground, order, source, target)
-            async for progress in _copying(source):
-                yield progress
+            last = Progress(0.0)
+            async for last in _copying(source):
+                yield last
             await _landing(target, landed)
         ground.ledger.save_resident(order.target, name, arrived)
         if arrived.wanted is State.RUNNING:
             await target.execute("cont")
-    yield Progress(1.0, "switching", 0.0)
+    yield replace(last, fraction=1.0, phase="switching", left_s=0.0)
 
 
 async def _begin(ground: Ground, order: Move, source: Monitor, target: Monitor) -> None:
