@@ -147,7 +147,14 @@ def test_a_failure_that_is_allowed_skips_only_what_needs_it(tmp_path: Path) -> N
     lab_test(body, tmp_path, Limits(failures_allowed=1), "on migrate a fails at 0.5")
 
 
-@pytest.mark.parametrize("faults", ["on migrate is lost", "on migrate hangs for 100"])
+@pytest.mark.parametrize(
+    "faults",
+    [
+        "on migrate is lost",
+        "on migrate hangs for 100",
+        "on migrate hangs for 1500\nat 600 away for 2000",
+    ],
+)
 def test_what_hangs_or_hides_its_outcome_ends_well(tmp_path: Path, faults: str) -> None:
     async def body(lab: Lab) -> None:
         controller = await lab.controller()

@@ -5,11 +5,22 @@ lease held -> look again -> premise still true -> not frozen -> no blockers -> i
 -> perform -> look again -> achieved -> outcome journalled. It never decides what to do.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from billow.act.lease import Writer
 from billow.act.premise import unmet
-from billow.errors import BillowError, Blocked, EngineError, Leased, Lost, Refused, Stale
+from billow.errors import (
+    BillowError,
+    Blocked,
+    EngineError,
+    Leased,
+    Lost,
+    Refused,
+    Stale,
+    Unavailable,
+)
 from billow.model.action import Action
 from billow.model.event import Event, EventKind
 from billow.model.policy import Limits
@@ -17,9 +28,12 @@ from billow.model.run import Entry, Phase, Progress
 from billow.ports import Clock, Engine, Journal, Trace, Witness
 from billow.sense.collect import Collector
 
-RETRIES = 3
+PATIENCE_S = 60.0
+"""How long an engine that does not answer is waited for."""
 RETRY_WAIT_S = 1.0
 PROGRESS_EVERY_S = 0.5
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +97,16 @@ class Guard:
 
     async def _trace(self, action: Action) -> Trace:
         """Ask what became of an action; an engine that forgot may still show its effect."""
-        trace = await self._world.engine.find(action.id)
+        trace = await self._patiently(lambda: self._world.engine.find(action.id))
         if trace is Trace.UNKNOWN:
-            pool = await self._world.collector.fresh()
+            pool = await self._patiently(self._world.collector.fresh)
             if action.achieves and not unmet(pool, action.achieves):
                 return Trace.DONE
         return trace
 
     async def _check(self, action: Action) -> None:
         """Look again, and refuse to act on an old premise."""
-        pool = await self._world.collector.fresh()
+        pool = await self._patiently(self._world.collector.fresh)
         broken = unmet(pool, action.expects)
         if broken:
             raise Stale("the pool has changed since the plan", broken, "make a new plan")
@@ -113,20 +127,33 @@ class Guard:
         )
 
     async def _perform(self, action: Action) -> None:
-        for attempt in range(1, RETRIES + 1):
+        """Do it, or join it; an engine that is away for a while is waited for."""
+        until = self._world.clock.now() + PATIENCE_S
+        while True:
             try:
                 return await self._perform_once(action)
-            except Lost:
-                trace = await self._world.engine.find(action.id)
-                if trace is Trace.DONE:
-                    return None
-                if trace is not Trace.RUNNING:
-                    raise
             except EngineError as error:
-                if not error.retryable or attempt == RETRIES:
+                if isinstance(error, Lost):
+                    trace = await self._patiently(lambda: self._world.engine.find(action.id))
+                    if trace is Trace.DONE:
+                        return None
+                    hopeless = trace is not Trace.RUNNING
+                else:
+                    hopeless = not error.retryable
+                if hopeless or self._world.clock.now() >= until:
                     raise
-            await self._world.clock.sleep(RETRY_WAIT_S * attempt)
-        raise Lost(f"{action.name} of {action.subject} did not come to an end")
+            await self._world.clock.sleep(RETRY_WAIT_S)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask the engine until it answers, or for as long as patience lasts. Raises Unavailable."""
+        until = self._world.clock.now() + PATIENCE_S
+        while True:
+            try:
+                return await ask()
+            except Unavailable:
+                if self._world.clock.now() >= until:
+                    raise
+            await self._world.clock.sleep(RETRY_WAIT_S)
 
     async def _perform_once(self, action: Action) -> None:
         told = -PROGRESS_EVERY_S
@@ -137,7 +164,7 @@ class Guard:
                 await self._tell_progress(action, progress)
 
     async def _verify(self, action: Action) -> None:
-        pool = await self._world.collector.fresh()
+        pool = await self._patiently(self._world.collector.fresh)
         broken = unmet(pool, action.achieves)
         if broken:
             raise Lost(
