@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.figure import Better, Figure, Peer
 from benchmarks.qemu_pool import bare_boots_s, instance_folders, instances_of, processes_of
 from billow.app import Billow, open_billow
+from billow.engines.qemu.open import remove_pool
 from billow.errors import Bug
 from billow.loop import Wish
 from billow.model.action import Action, Delete, Migrate, Place
@@ -71,12 +72,21 @@ async def _measure(count: int) -> Outcome:
         outcome.left = len(processes_of(folder)) + len(instance_folders(folder))
         return outcome
     finally:
+        await remove_pool(_settings(folder))
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @asynccontextmanager
 async def _opened(folder: Path) -> AsyncIterator[Billow]:
-    settings = Settings(
+    billow = await open_billow(_settings(folder))
+    try:
+        yield billow
+    finally:
+        await billow.aclose()
+
+
+def _settings(folder: Path) -> Settings:
+    return Settings(
         engine="qemu",
         state_dir=folder,
         hosts=HOSTS,
@@ -84,11 +94,6 @@ async def _opened(folder: Path) -> AsyncIterator[Billow]:
         migrations_at_once_per_host=16,
         failures_allowed=3,
     )
-    billow = await open_billow(settings)
-    try:
-        yield billow
-    finally:
-        await billow.aclose()
 
 
 async def _run(billow: Billow, count: int, folder: Path) -> Outcome:
