@@ -77,7 +77,8 @@ class Billow:
         writer = Writer(store, clock, self.name, ttl_s=settings.lease_s)
         collector = Collector(engine)
         world = World(engine, collector, store, store, clock, writer, limits_of(settings))
-        standing = [Standing(each, each.policy()) for each in CAPABILITIES]
+        approved = settings.approved
+        standing = [Standing(each, each.policy(), each.name in approved) for each in CAPABILITIES]
         self.loop = Loop(world, store, self._new_id, standing)
         self._writer = writer
         self._collector = collector

@@ -54,6 +54,13 @@ class Settings(BaseSettings):
     host_memory_mib: int = Field(0, ge=0, le=2**30, description="MiB per host; 0 shares likewise.")
     pool_file: Path | None = Field(None, description="File with the pool that `sim` begins with.")
     faults: Path | None = Field(None, description="Script of faults for `sim`.")
+    usage_trace: Path | None = Field(
+        None,
+        description="Recorded use for `sim`: its own CSV, PlanetLab's or Bitbrains' form, .gz too.",
+    )
+    arrivals: Path | None = Field(
+        None, description="CSV of requests that come to `sim` by themselves, and go."
+    )
     seed: int = Field(1, ge=0, description="Seed of pools that `sim` generates.")
     speed: float = Field(1.0, gt=0, le=10_000, description="Simulated seconds per real second.")
     sense_every_s: float = Field(5.0, gt=0, le=3600, description="Time between looks at the pool.")
@@ -66,6 +73,10 @@ class Settings(BaseSettings):
     )
     failures_allowed: int = Field(
         0, ge=0, description="Failed steps of a run before no further wave starts."
+    )
+    approved: frozenset[str] = Field(
+        frozenset(),
+        description="Capabilities whose plans are carried out without a person's word.",
     )
     frozen: bool = Field(False, description="While true, plans are made but none is carried out.")
     protected: frozenset[str] = Field(

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings become a simulated world: its pool from a file, of stated hosts, or made up."""
 
+import gzip
+from pathlib import Path
+
+from billow.engines.sim.arrivals import read_arrivals
 from billow.engines.sim.engine import SimEngine
 from billow.engines.sim.generate import generate
 from billow.engines.sim.script import Script
 from billow.engines.sim.setting import Setting
-from billow.engines.sim.usage import Diurnal
-from billow.errors import NotFound
+from billow.engines.sim.trace import Recorded
+from billow.engines.sim.usage import Diurnal, Usage
+from billow.errors import Invalid, NotFound
 from billow.model.host import Host, Node
 from billow.model.pool import Pool
 from billow.ports import Clock
@@ -26,7 +31,12 @@ async def open_engine(settings: Settings, clock: Clock) -> SimEngine:
         Invalid: one of them, or the kept world, cannot be read.
         Unavailable: the state folder cannot be written.
     """
-    setting = Setting(script=_script(settings), usage=Diurnal(settings.seed), speed=settings.speed)
+    setting = Setting(
+        script=_script(settings),
+        usage=_usage(settings),
+        arrivals=read_arrivals(_lines(settings.arrivals)) if settings.arrivals else (),
+        speed=settings.speed,
+    )
     state_path = settings.state_dir / WORLD_FILE
     return SimEngine.open(
         lambda: first_pool(settings), clock, state_path=state_path, setting=setting
@@ -57,10 +67,31 @@ def _plain(settings: Settings) -> Pool:
 def _script(settings: Settings) -> Script:
     if settings.faults is None:
         return Script()
+    return Script.parse("\n".join(_lines(settings.faults)))
+
+
+def _usage(settings: Settings) -> Usage:
+    """Return recorded use when a trace is given, in whichever form it has, else a daily pattern."""
+    if settings.usage_trace is None:
+        return Diurnal(settings.seed)
+    lines = _lines(settings.usage_trace)
+    head = lines[0] if lines else ""
+    if head.startswith("time,"):
+        return Recorded.read_csv(lines)
+    names = first_pool(settings).instances.id
+    if head.startswith("id,"):
+        return Recorded.read_bitbrains(lines, names)
+    return Recorded.read_planetlab(lines, names)
+
+
+def _lines(path: Path) -> list[str]:
+    """Read the lines of a file, packed with gzip or not. Raises NotFound, Invalid."""
     try:
-        return Script.parse(settings.faults.read_text())
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+            return file.read().splitlines()
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+        raise Invalid(f"{path.name} is not text that can be read: {error}") from error
     except OSError as error:
         raise NotFound(
-            f"the script of faults cannot be read: {error.strerror}",
-            fix="name a readable file in the setting faults",
+            f"{path.name} cannot be read: {error.strerror}", fix="name a file that is there"
         ) from error
