@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The product as one object: a pool that runs by itself, and a second controller that takes over."""
+"""The product as one object: a pool that runs by itself, and a change of controllers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
