@@ -93,6 +93,11 @@ class Deeds:
             os.close(self._handle)
             self._handle = None
 
+    def is_last(self) -> bool:
+        """Return whether no other controller lives."""
+        tokens = (path.name for path in self._folder.controllers.iterdir())
+        return not any(self._lives(token) for token in tokens if token != self.token)
+
     def find(self, action_id: str) -> Deed | None:
         """Return what is known of an action, or None."""
         return _load(self._path(action_id)) if _ID.fullmatch(action_id) else None
@@ -149,7 +154,7 @@ class Deeds:
         Raises:
             Leased: it is older.
         """
-        with locked(self._folder.controllers / "fence"):
+        with locked(self._folder.root / "fence.lock"):
             seen = self._seen_fence()
             if fence > seen:
                 write(self._folder.fence, str(fence).encode())

@@ -6,10 +6,11 @@ a process that inherits it holds it until it ends, however it ends: that is how 
 that it is alive.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from billow.errors import Bug
 
 Record = TypeVar("Record")
+_LOOK_EVERY_S = 0.01
 
 
 @cache
@@ -101,6 +103,17 @@ def locked(path: Path) -> Iterator[None]:
     handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.asynccontextmanager
+async def turn(path: Path) -> AsyncIterator[None]:
+    """Hold a lock over waits; meanwhile others, in this process too, wait for their turn."""
+    while (handle := take_lock(path)) is None:  # noqa: ASYNC110  # held by another process
+        await asyncio.sleep(_LOOK_EVERY_S)
+    try:
         yield
     finally:
         os.close(handle)

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from billow.engines.qemu.deed import Deed, Deeds, Standing
+from billow.engines.qemu.durable import turn
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import BUILT_IN
+from billow.engines.qemu.process import any_process
 from billow.engines.qemu.rules import Claim, blockers
 from billow.engines.qemu.settle import settle, unclear
 from billow.engines.qemu.verbs import VERBS, Craft
@@ -117,12 +119,19 @@ class QemuEngine:
         return Trace.UNKNOWN if deed is None else _TRACES[deed.standing]
 
     async def aclose(self) -> None:
-        """Let go: instances run on, and actions under way are left to the next engine."""
+        """Let go: instances run on, and actions under way are left to the next engine.
+
+        The last one to go takes the hosts' network along, unless an instance runs in it.
+        """
         tasks = [each.task for each in self._running.values() if each.task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._deeds.close()
+        ledger = self.ground.ledger
+        async with turn(ledger.folder.network):
+            if self._deeds.is_last() and not any_process(ledger):
+                await self.ground.network.tear_down()
+            self._deeds.close()
 
     async def _accept(self, action: Action, fence: int) -> Operation | None:
         """Begin an action; None when another controller does it. Raises what its blockers say."""

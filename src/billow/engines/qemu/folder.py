@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where everything is kept: names the places in a state folder, one per pool, and does no I/O.
+"""Where everything is kept. One state folder is one pool.
 
-engine.json                 what this pool is: its hosts and their capacity
-fence                       the highest fence that was ever seen
-actions/HASH.json           what became of an action
-controllers/TOKEN           locked as long as that controller lives
-images/NAME.qcow2, .raw     the images that a user put there
-cache/                      what can be made again: kernels, the probe's answer
-volumes/INSTANCE/           storage that all hosts reach: disks, seed, serial log
-hosts/HOST/host.json        cordon and power
-hosts/HOST/INSTANCE/        what a host keeps of an instance: record, lock, socket, log
+It names the places and does no I/O:
+
+    engine.json                 what this pool is: its hosts and their capacity
+    fence                       the highest fence that was ever seen
+    network                     locked while the hosts' network changes
+    actions/HASH.json           what became of an action
+    controllers/TOKEN           locked as long as that controller lives
+    images/NAME.qcow2, .raw     the images that a user put there
+    cache/                      what can be made again: kernels, the probe's answer
+    volumes/INSTANCE/           storage that all hosts reach: disks, seed, serial log
+    hosts/HOST/host.json        cordon and power
+    hosts/HOST/INSTANCE/        what a host keeps of an instance: record, lock, socket, log
 """
 
 from dataclasses import dataclass
@@ -105,6 +108,11 @@ class StateFolder:
     def controllers(self) -> Path:
         """One lock for each controller."""
         return self.root / "controllers"
+
+    @property
+    def network(self) -> Path:
+        """Locked while the network of the hosts is made or removed."""
+        return self.root / "network"
 
     @property
     def images(self) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from billow.engines.qemu.deed import Deeds
-from billow.engines.qemu.durable import load, make_folder, save
+from billow.engines.qemu.durable import load, make_folder, save, turn
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.ground import Ground
@@ -64,11 +64,18 @@ async def open_pool(
     """Open a pool that is laid out. Raises Refused when its network cannot be set up."""
     ledger = Ledger(folder)
     network = _network(folder, plan, namespaces=findings.namespaces)
-    await network.set_up()
+    make_folder(folder.root)
+    async with turn(folder.network):
+        deeds = Deeds(folder)
+        try:
+            await network.set_up()
+        except BaseException:
+            deeds.close()
+            raise
     ground = Ground(ledger, findings, network)
     sight = Sight(ground, plan.hosts)
     craft = Craft(ground, Catalogue(folder.images, findings.qemu_img), sight)
-    return QemuEngine(craft, Deeds(folder), clock)
+    return QemuEngine(craft, deeds, clock)
 
 
 async def remove_pool(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 
 from billow.engines.qemu.durable import is_locked, take_lock
 from billow.engines.qemu.folder import Residence
+from billow.engines.qemu.ledger import Ledger
 from billow.errors import Conflict, Lost, Unavailable
 
 KILL_TIMEOUT_S: Final = 20.0
@@ -85,6 +86,16 @@ async def launch(
 def alive(residence: Residence) -> bool:
     """Return whether a process lives in a residence."""
     return is_locked(residence.lock)
+
+
+def any_process(ledger: Ledger) -> bool:
+    """Return whether any instance has a living process on any host."""
+    folder = ledger.folder
+    return any(
+        alive(folder.residence(host, name))
+        for name, hosts in ledger.survey().items()
+        for host in hosts
+    )
 
 
 def process_id(residence: Residence) -> int | None:
