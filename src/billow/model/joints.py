@@ -85,6 +85,8 @@ def check_hosts_known(rows: Iterable[Instance], hosts: Mapping[str, int]) -> Non
 
 def check_groups(instances: Instances, groups: Iterable[Group]) -> None:
     """Check that every instance's group is in the pool. Raises Invalid."""
+    if instances.group.categories in ((), ("",)):
+        return
     names = {group.name for group in groups} | {""}
     for code, name in enumerate(instances.group.categories):
         if name not in names and (instances.group.codes == code).any():

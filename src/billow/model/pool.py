@@ -256,6 +256,8 @@ class Pool:
         Raises:
             Invalid: a request that is already in the pool, or that names an unknown group.
         """
+        if not requests:
+            return self
         fresh = [replace(r, host="", nodes=(), state=State.REQUESTED) for r in requests]
         fresh.sort(key=lambda request: request.id)
         check_unique("instance", [request.id for request in fresh])
@@ -279,14 +281,19 @@ class Pool:
 
     def with_groups(self, groups: Iterable[Group]) -> "Pool":
         """Return the pool with more groups. Raises Invalid when one of that name differs."""
+        more = list(groups)
+        if not more:
+            return self
         known = {group.name: group for group in self.groups}
-        for group in groups:
+        for group in more:
             if known.setdefault(group.name, group) != group:
                 raise Invalid(
                     f"group {group.name} is {known[group.name].rule} in the pool already",
                     fix="choose another name for the group",
                     code="group-conflict",
                 )
+        if len(known) == len(self.groups):
+            return self
         ordered = tuple(sorted(known.values(), key=lambda group: group.name))
         return self._keeping_sums(replace(self, groups=ordered))
 

@@ -12,7 +12,7 @@ from billow.model.pool import Pool
 from billow.plan.check import violations
 from billow.plan.cost import total
 from billow.plan.order import order
-from billow.plan.replay import replay
+from billow.plan.replay import prepared, replay
 
 PRECEDENCE = (
     "request",
@@ -53,12 +53,14 @@ def compose(pool: Pool, proposals: Sequence[Proposal], limits: Limits, stamp: St
     """
     ranked = sorted(proposals, key=_rank)
     actions, conflicts = _merge(ranked, limits)
-    ordered = order(pool, actions, limits, stamp.plan_id)
+    grown = prepared(pool, actions)  # once, for all who replay the actions
+    ordered = order(grown, actions, limits, stamp.plan_id)
+    start = pool if ordered.rejections else grown
     plan = Plan(
         id=stamp.plan_id,
         based_on=pool.digest,
         steps=ordered.steps,
-        predicted=replay(pool, [step.action for step in ordered.steps]),
+        predicted=replay(start, [step.action for step in ordered.steps]),
         cost=total(ordered.steps),
         capabilities=tuple(proposal.capability for proposal in ranked),
         findings=tuple(each for proposal in ranked for each in proposal.findings),

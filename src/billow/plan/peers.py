@@ -100,7 +100,8 @@ class Peers:
             circle.leave(instance, host)
 
     def _drawn(self, code: int) -> Circle | None:
-        group = self._known.get(self._pool.instances.group.categories[code])
+        name = self._pool.instances.group.categories[code]
+        group = self._known.get(name) if name else None
         if group is None:
             return None
         circle = Circle(group, self._domains(group.scope))
