@@ -28,6 +28,7 @@ Page = Callable[[Visit], Awaitable[Response]]
 
 READ: Sequence[tuple[str, Page]] = (
     ("/", home.home),
+    ("/racks", home.racks),
     ("/map.json", home.map_document),
     ("/map/residents", home.residents),
     ("/trend.json", home.trend),

@@ -32,11 +32,18 @@ async def home(visit: Visit) -> Response:
         scene=scene,
         totals=scene.totals,
         marks=[mark.word for mark in Mark],
-        racks=racks_of(scene),
         states=_states(scene),
         measure=measure if measure in MEASURES else "reserved",
         resource=resource if resource in RESOURCES else "cpu",
     )
+
+
+async def racks(visit: Visit) -> Response:
+    """Show the map as a table, rack by rack."""
+    lines = racks_of(await visit.scene())
+    if visit.is_fragment:
+        return visit.part("parts/rack_rows.html", racks=lines)
+    return await visit.page("racks.html", racks=lines)
 
 
 async def map_document(visit: Visit) -> Response:
