@@ -5,10 +5,12 @@ Types are strict: a word is no number, a boolean no whole number, NaN no measure
 field an error.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -34,7 +36,7 @@ MOST_REQUESTS = 20_000
 Text = Annotated[str, Field(max_length=253)]
 Amount = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
 IMAGE = r"[A-Za-z0-9][A-Za-z0-9_:-]*([./][A-Za-z0-9_:-]+)*"
-"""An image's name: no `..`, no leading slash or dot, so that it can never leave its folder."""
+"""No `..`, no leading slash or dot."""
 
 
 class Sent(BaseModel):
@@ -84,6 +86,13 @@ class NewShape(Sent):
         return "-".join(parts)
 
 
+def _image(name: str) -> str:
+    """Return the name of an image, which can never leave its folder."""
+    if name and not re.fullmatch(IMAGE, name):
+        raise ValueError("use letters, digits and . _ : - / without '..' or a leading '.' or '/'")
+    return name
+
+
 AnyShape = Annotated[
     Annotated[NewShape, Tag("object")] | Annotated[Text, Tag("name")],
     Discriminator(lambda sent: "name" if isinstance(sent, str) else "object"),
@@ -108,8 +117,12 @@ class NewInstance(Sent):
     group: Text = Field("", description="Its affinity or anti-affinity group.")
     tenant: Text = Field("", description="Whom it belongs to.")
     zone: Text = Field("", description="The zone that it must be in; empty for any.")
-    image: Annotated[str, Field(max_length=253, pattern=f"^({IMAGE})?$")] = Field(
-        "", description="What it boots, in its engine's words.", examples=["firmware"]
+    image: Annotated[str, AfterValidator(_image)] = Field(
+        "",
+        max_length=253,
+        json_schema_extra={"pattern": f"^({IMAGE})?$"},
+        description="What it boots, in its engine's words.",
+        examples=["firmware"],
     )
 
     def instance(self, pool: Pool) -> Instance:

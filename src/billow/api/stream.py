@@ -5,7 +5,7 @@ FastAPI can stream by itself, but raises inside the server when a client leaves 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from starlette.responses import StreamingResponse
 
@@ -22,7 +22,7 @@ class EventStream(StreamingResponse):
 
 async def kept_alive(
     source: AsyncIterator[bytes], every_s: float = KEEP_ALIVE_S
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield what the source yields, and a comment whenever it is silent for so long."""
     upcoming = asyncio.ensure_future(_next(source))
     try:

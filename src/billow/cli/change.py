@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from billow.cli.client import Document
 from billow.cli.follow import follow, report
 from billow.cli.lists import path_of
+from billow.cli.output import Document
 from billow.cli.session import Session
 from billow.errors import Blocked
 

@@ -5,11 +5,12 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import httpx2
 
 from billow import errors
+from billow.cli.output import Document
 from billow.cli.patience import patience
 from billow.errors import BillowError, Bug, Invalid, Unavailable
 
@@ -17,9 +18,6 @@ CONNECT_S = 5.0
 ANSWER_S = 120.0
 PAGE = 1000
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-Document: TypeAlias = Any
-"""What JSON holds; the server's schemas say what."""
 
 
 class Client:

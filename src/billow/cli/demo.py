@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`billow demo`: a simulated pool, a plan for it, and the plan carried out; nothing else."""
 
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +26,8 @@ def add_to(root: typer.Typer) -> None:
         instances: Annotated[int, typer.Option(min=1, max=100_000, help="Instances.")] = 12,
     ) -> None:
         """Simulate a pool, plan instances for it, and carry the plan out."""
+        import asyncio
+
         with tempfile.TemporaryDirectory(prefix="billow-demo-") as folder:
             asyncio.run(_demo(Path(folder), hosts, instances, standard()))
 

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from billow.cli.client import Document
 from billow.cli.lists import path_of
-from billow.cli.output import Column, clean, when
+from billow.cli.output import Column, Document, clean, when
 from billow.cli.patience import QUIET_S
 from billow.cli.session import Session
 from billow.cli.words import lasting, percent

@@ -64,7 +64,7 @@ def billow(
 def main() -> None:
     """Run the command line and end the process."""
     try:
-        app()
+        app(prog_name="billow")
     except BillowError as error:
         for line in str(error).splitlines():
             print(clean(line), file=sys.stderr)

@@ -11,8 +11,10 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
+Document: TypeAlias = Any
+"""What JSON holds; the server's schemas say what."""
 Row = Mapping[str, Any]
 TIMES = frozenset(
     {"at", "created_at", "ended_at", "expires_at", "last_used_at", "started_at", "taken_at"}

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`billow up` and `billow serve`: the control plane and the console, in this process."""
 
-import asyncio
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,6 +91,8 @@ def settings_of(given: dict[str, Any]) -> "Settings":
 
 def run(settings: "Settings") -> None:
     """Serve until a signal, and say where."""
+    import asyncio
+
     from billow.serve import serve
     from billow.telemetry import start_logging
 

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billow.cli.client import Document
 from billow.cli.command import command
 from billow.cli.event import LISTED
 from billow.cli.follow import deeds, under_way
 from billow.cli.lists import path_of
-from billow.cli.output import clean, when
+from billow.cli.output import Document, clean, when
 from billow.cli.session import Session
 from billow.cli.words import cpus, memory
 from billow.errors import BillowError, Unavailable
