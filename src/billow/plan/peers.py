@@ -4,8 +4,11 @@
 An instance that is moving counts at both ends until it has left, so a rule holds at every moment.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from functools import cached_property
+from operator import attrgetter
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +17,9 @@ from billow.model.instances import NOWHERE
 from billow.model.kinds import Rule, Scope
 from billow.model.pool import Pool
 from billow.model.resources import IntArray, RowArray
+
+FEW: Final = 16
+"""Up to so many circles are drawn one by one; then all members are sorted by group, once."""
 
 
 class Circle:
@@ -62,8 +68,8 @@ class Circle:
 class Peers:
     """The circles of a pool, each drawn when it is first asked for.
 
-    Building it costs nothing, the first question one pass over the grouped instances; after that
-    each question and change is constant.
+    Building it costs nothing; the first question about a group is one pass over the instances, and
+    once many have been asked for, one over all grouped ones. After that all is constant.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -100,15 +106,26 @@ class Peers:
             circle.leave(instance, host)
 
     def _drawn(self, code: int) -> Circle | None:
-        name = self._pool.instances.group.categories[code]
-        group = self._known.get(name) if name else None
+        group = self._group_named(self._pool.instances.group.categories[code])
         if group is None:
             return None
         circle = Circle(group, self._domains(group.scope))
-        rows, starts = self._placed
-        for row in rows[starts[code] : starts[code + 1]].tolist():
+        for row in self._members(code).tolist():
             circle.enter(row, int(self._pool.instances.host[row]))
         return circle
+
+    def _group_named(self, name: str) -> Group | None:
+        groups = self._pool.groups
+        place = bisect_left(groups, name, key=attrgetter("name"))
+        return groups[place] if place < len(groups) and groups[place].name == name else None
+
+    def _members(self, code: int) -> IntArray:
+        """Return the rows of the placed members of a group."""
+        if len(self._circles) < FEW:
+            placed = (self._group == code) & (self._pool.instances.host != NOWHERE)
+            return np.flatnonzero(placed).astype(np.int64)
+        rows, starts = self._placed
+        return rows[starts[code] : starts[code + 1]]
 
     def _domains(self, scope: Scope) -> RowArray:
         match scope:
@@ -124,15 +141,11 @@ class Peers:
         return np.arange(len(self._pool.hosts), dtype=np.int32)
 
     @cached_property
-    def _known(self) -> dict[str, Group]:
-        return {group.name: group for group in self._pool.groups}
-
-    @cached_property
     def _placed(self) -> tuple[IntArray, IntArray]:
-        """Rows of placed members of ruled groups, group by group, and where each group begins."""
+        """Rows of placed members of groups, group by group, and where each group begins."""
         names = self._pool.instances.group.categories
-        ruled = np.array([name in self._known for name in names], dtype=np.bool_)
-        members = ruled[self._group] & (self._pool.instances.host != NOWHERE)
+        named = np.array([bool(name) for name in names], dtype=np.bool_)
+        members = named[self._group] & (self._pool.instances.host != NOWHERE)
         rows = np.flatnonzero(members).astype(np.int64)
         codes = self._group[rows]
         order = np.argsort(codes, kind="stable")

@@ -124,8 +124,8 @@ class _Batch:
     def __init__(self, pool: Pool, policy: PlacementPolicy) -> None:
         self._pool = pool
         self._policy = policy
-        self._rows = ordered(pool, requests(pool))
         self._placer = Placer(pool, policy)
+        self._rows = ordered(self._placer.scene.draft, requests(pool))
         self._spots = self._placer.place_all(self._rows)
 
     def actions(self) -> Iterator[Place]:

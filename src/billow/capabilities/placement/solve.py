@@ -26,6 +26,7 @@ from billow.model.instances import NOWHERE
 from billow.model.kinds import Kind, Rule, State, code_of
 from billow.model.pool import Pool
 from billow.model.resources import BoolArray, FloatArray, IntArray, RowArray
+from billow.plan.draft import Draft
 from billow.plan.peers import Circle
 
 GANG_TRIES: Final = 8
@@ -204,19 +205,18 @@ def requests(pool: Pool) -> IntArray:
     return np.flatnonzero(wanted).astype(np.int64)
 
 
-def ordered(pool: Pool, rows: IntArray) -> Sequence[int]:
+def ordered(draft: Draft, rows: IntArray) -> Sequence[int]:
     """Return requests (rows) in the order in which they are placed.
 
     By priority, then by size; equal ones side by side, and the members of an affinity group where
     its first member stands. Their order in the pool decides only between equals.
     """
-    ours = pool.instances
+    pool, ours = draft.pool, draft.pool.instances
     shape, kind = ours.shape[rows], ours.kind[rows]
     group, zone = ours.group.codes[rows], ours.zone.codes[rows]
     priority = ours.priority[rows].astype(np.float64)
     size = _sizes(pool)[shape] + (kind == code_of(Kind.BARE_METAL))
-    together = _affine(pool)[group]
-    gang = np.where(together, group, -1)
+    gang = np.where(_affine(draft, rows), group, -1)
     _raise_to_first(gang, priority)
     _raise_to_first(gang, size)
     order = np.lexsort((rows, group, zone, kind, shape, gang, -size, -priority))
@@ -231,10 +231,14 @@ def _sizes(pool: Pool) -> FloatArray:
     return np.minimum(shares, 1.0)
 
 
-def _affine(pool: Pool) -> BoolArray:
-    """Return which group codes are affinity groups, `(groups,) bool`."""
-    affine = {group.name for group in pool.groups if group.rule is Rule.AFFINITY}
-    return np.array([name in affine for name in pool.instances.group.categories], dtype=np.bool_)
+def _affine(draft: Draft, rows: IntArray) -> BoolArray:
+    """Return which requests (rows) are in an affinity group, `(requests,) bool`."""
+    _, first, inverse = np.unique(
+        draft.pool.instances.group.codes[rows], return_index=True, return_inverse=True
+    )
+    circles = map(draft.circle, rows[first].tolist())
+    affine = [circle is not None and circle.group.rule is Rule.AFFINITY for circle in circles]
+    return np.array(affine, dtype=np.bool_)[inverse]
 
 
 def _raise_to_first(gang: RowArray, value: FloatArray) -> None:
