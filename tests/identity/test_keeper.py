@@ -97,18 +97,18 @@ async def test_expires(keeper: Keeper, clock: VirtualClock) -> None:
             await use
 
 
-@pytest.mark.parametrize("ttl_s", [0.0, -1.0, float("nan"), float("inf")])
-async def test_a_time_must_be_one(keeper: Keeper, ttl_s: float) -> None:
-    with pytest.raises(Invalid):
-        await keeper.create("ada", Role.ADMIN, ttl_s)
-    assert await keeper.tokens() == []
+async def test_a_time_must_be_one(keeper: Keeper) -> None:
+    for ttl_s in [0.0, -1.0, float("nan"), float("inf")]:
+        with pytest.raises(Invalid):
+            await keeper.create("ada", Role.ADMIN, ttl_s)
+        assert await keeper.tokens() == []
 
 
-@pytest.mark.parametrize("name", ["", " ", "a b", "x" * 300, "\0", "a\nb", "-rf"])
-async def test_a_name_must_be_one(keeper: Keeper, name: str) -> None:
-    with pytest.raises(Invalid):
-        await keeper.create(name, Role.ADMIN)
-    assert await keeper.tokens() == []
+async def test_a_name_must_be_one(keeper: Keeper) -> None:
+    for name in ["", " ", "a b", "x" * 300, "\0", "a\nb", "-rf"]:
+        with pytest.raises(Invalid):
+            await keeper.create(name, Role.ADMIN)
+        assert await keeper.tokens() == []
 
 
 async def test_last_use_is_right_to_a_minute(
@@ -290,14 +290,16 @@ async def test_a_locked_out_house_opens_again(keeper: Keeper, tmp_path: Path) ->
     assert path.read_text() == f"{second}\n"
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "bw_short", "\xff\xfe", "x" * 100_000])
-async def test_a_broken_file_is_replaced(keeper: Keeper, tmp_path: Path, text: str) -> None:
-    path = tmp_path / "token"
-    path.write_text(text)
-    path.chmod(0o600)
-    secret = await keeper.bootstrap(path)
-    assert (await keeper.who(secret)).name == "admin"
-    assert path.read_text() == f"{secret}\n"
+async def test_a_broken_file_is_replaced(keeper: Keeper, tmp_path: Path) -> None:
+    for text in ["", "nonsense", "bw_short", "\xff\xfe", "x" * 100_000]:
+        path = tmp_path / "token"
+        path.write_text(text)
+        path.chmod(0o600)
+        secret = await keeper.bootstrap(path)
+        admin = await keeper.who(secret)
+        assert admin.name == "admin"
+        assert path.read_text() == f"{secret}\n"
+        await keeper.revoke(admin.token_id)
 
 
 async def test_unsafe_files_are_refused(keeper: Keeper, tmp_path: Path) -> None:

@@ -86,12 +86,12 @@ async def test_by_subject(store: Store) -> None:
     assert await store.events(subject="host/h") == []
 
 
-@pytest.mark.parametrize("after", [-1, 2**63, 2**70, True])
-async def test_a_place_in_the_stream_is_a_number(store: Store, after: int) -> None:
-    with pytest.raises(Invalid):
-        await store.events(after=after)
-    with pytest.raises(Invalid):
-        await anext(store.follow(after))
+async def test_a_place_in_the_stream_is_a_number(store: Store) -> None:
+    for after in [-1, 2**63, 2**70, True]:
+        with pytest.raises(Invalid):
+            await store.events(after=after)
+        with pytest.raises(Invalid):
+            await anext(store.follow(after))
 
 
 async def test_history_then_live(store: Store) -> None:

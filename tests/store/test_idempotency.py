@@ -61,12 +61,12 @@ async def test_answers_grow_old(store: Store) -> None:
     ]
 
 
-@pytest.mark.parametrize("key", ["", "\0", "\ud800", "ü" * 10_000, "' --"])
-async def test_strange_keys_are_keys(store: Store, key: str) -> None:
-    assert await store.claim(key, key, at=1.0) is None
-    await store.remember(key, key, key)
-    answer = await store.recall(key)
-    assert answer is not None
-    assert await store.recall(key + "x") is None
-    if key.isprintable():
-        assert answer.response == key
+async def test_strange_keys_are_keys(store: Store) -> None:
+    for key in ["", "\0", "\ud800", "ü" * 10_000, "' --"]:
+        assert await store.claim(key, key, at=1.0) is None
+        await store.remember(key, key, key)
+        answer = await store.recall(key)
+        assert answer is not None
+        assert await store.recall(key + "x") is None
+        if key.isprintable():
+            assert answer.response == key

@@ -95,16 +95,16 @@ async def test_an_id_is_one_plan_for_ever(store: Store) -> None:
     assert [row.title for row in await store.plans()] == [""]
 
 
-@pytest.mark.parametrize("name", ["nothing", "", "\0", "\ud800", "x" * 100_000, "../p", "p' --"])
-async def test_what_is_not_there(store: Store, name: str) -> None:
+async def test_what_is_not_there(store: Store) -> None:
     await store.save_plan(a_plan(a_pool()), a_pool(), actor="ada")
-    for ask in (store.plan(name), store.base_of(name)):
-        with pytest.raises(NotFound):
-            await ask
-    if name:
-        for page in (store.plans(before=name), store.runs(before=name)):
+    for name in ["nothing", "", "\0", "\ud800", "x" * 100_000, "../p", "p' --"]:
+        for ask in (store.plan(name), store.base_of(name)):
             with pytest.raises(NotFound):
-                await page
+                await ask
+        if name:
+            for page in (store.plans(before=name), store.runs(before=name)):
+                with pytest.raises(NotFound):
+                    await page
 
 
 async def test_pages_from_new_to_old_while_more_come(store: Store) -> None:
@@ -119,11 +119,11 @@ async def test_pages_from_new_to_old_while_more_come(store: Store) -> None:
     assert seen == [f"p{number}" for number in reversed(range(7))]
 
 
-@pytest.mark.parametrize("limit", [0, -1, 10_001, 2**70, True])
-async def test_a_page_has_a_size(store: Store, limit: int) -> None:
-    for ask in (store.plans(limit=limit), store.runs(limit=limit), store.events(limit=limit)):
-        with pytest.raises(Invalid):
-            await ask
+async def test_a_page_has_a_size(store: Store) -> None:
+    for limit in [0, -1, 10_001, 2**70, True]:
+        for ask in (store.plans(limit=limit), store.runs(limit=limit), store.events(limit=limit)):
+            with pytest.raises(Invalid):
+                await ask
 
 
 async def test_status(store: Store) -> None:
