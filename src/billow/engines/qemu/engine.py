@@ -19,6 +19,7 @@ from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import BUILT_IN
 from billow.engines.qemu.process import any_process
 from billow.engines.qemu.rules import Claim, blockers
+from billow.engines.qemu.serial import trim
 from billow.engines.qemu.settle import settle, unclear
 from billow.engines.qemu.verbs import VERBS, Craft
 from billow.errors import BillowError, Invalid, Leased, Lost, NotFound, Refused, Unavailable
@@ -88,7 +89,10 @@ class QemuEngine:
         return self._craft.ground
 
     async def sense(self) -> Pool:
-        """Return the pool as it is now."""
+        """Return the pool as it is now; serial logs that grew too long are cut on the way."""
+        ledger = self.ground.ledger
+        for name in ledger.instances():
+            trim(ledger.folder.volume(name).serial)
         return self._craft.sight.pool(self._clock.now())
 
     async def blockers(self, action: Action) -> Sequence[Blocker]:

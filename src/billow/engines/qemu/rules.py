@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from billow.engines.qemu.images import LINUX
+from billow.engines.qemu.linux import LEAST_MEMORY_MIB as LEAST_LINUX_MIB
 from billow.engines.qemu.machine import LEAST_MEMORY_MIB, MOST_CPUS
 from billow.errors import Invalid
 from billow.model.action import (
@@ -103,6 +105,8 @@ def _place(pool: Pool, action: Place, claims: Claims) -> Iterator[Blocker]:
         yield Blocker(f"instance {wanted.id} exists already", "choose another name")
     if wanted.kind is not Kind.VM:
         yield Blocker(f"{wanted.id} is a {wanted.kind}; this engine runs virtual machines only")
+    if wanted.image == LINUX and wanted.shape.memory_mib < LEAST_LINUX_MIB:
+        yield Blocker(f"image {LINUX} needs {LEAST_LINUX_MIB} MiB", "choose a larger shape")
     if wanted.group and action.group is None and pool.group(wanted.group) is None:
         yield Blocker(f"no group {wanted.group}", "declare the group first")
     yield from _shape(pool, wanted.shape, claims)
