@@ -5,7 +5,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.engines.qemu.world import QemuStand, said, until
+from tests.engines.qemu.world import QemuStand, boot_with, said, until
 
 from billow.engines.qemu.firmware import build
 from billow.engines.qemu.firmware.control import (
@@ -19,14 +19,10 @@ from billow.engines.qemu.firmware.control import (
     decode,
     encode,
 )
-from billow.engines.qemu.firmware.image import image, unpack
-from billow.engines.qemu.lifecycle import boot
-from billow.engines.qemu.machine import Accelerator, Firmware
+from billow.engines.qemu.firmware.image import image
+from billow.engines.qemu.machine import Accelerator
 from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.process import alive, process_id
-from billow.engines.qemu.record import Resident, Stage
-from billow.engines.qemu.record import Role as ResidentRole
-from billow.engines.qemu.translate import record_of
 from billow.errors import Invalid
 from billow.model.action import Delete, Stop
 from billow.model.kinds import State
@@ -101,20 +97,12 @@ async def test_a_guest_works_speaks_moves_and_stops(
 async def test_a_writer_moves_with_every_page(stand: QemuStand) -> None:
     """Two busy vCPUs; after the move each page holds the count that its writer put there last."""
     engine = await stand.open()
-    ground, pages = engine.ground, 256
-    wanted = place(stand, "x")
-    record = record_of(wanted, stand.findings, None, unpack(stand.folder.cache), [])
-    boot_from = Firmware(image=unpack(stand.folder.cache), orders=True)
-    machine = replace(record.machine, cpus=2, boot=boot_from)
-    ground.ledger.save_instance(replace(record, machine=machine, stage=Stage.READY))
+    pages = 256
     orders = [
         Orders(role=Role.WRITER, pages=pages, period_ns=2_000_000, fill=True),
         Orders(role=Role.READER, base=FIRST_FREE + pages * PAGE, pages=pages),
     ]
-    stand.folder.volume("x").orders.write_bytes(encode(orders, machine.memory_mib))
-    resident = Resident(role=ResidentRole.HOME, wanted=State.RUNNING)
-    ground.ledger.save_resident(stand.first, "x", resident)
-    await boot(ground, machine, stand.first)
+    await boot_with(stand, engine, orders)
     before = await answers(stand, stand.first, 2)
     await do(engine, migrate(stand, "x"))
     async with talk(stand.folder.residence(stand.second, "x").socket) as monitor:

@@ -3,22 +3,29 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from billow.act.clock import SystemClock
 from billow.engines.qemu.engine import QemuEngine
+from billow.engines.qemu.firmware.control import Orders, encode
+from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.ledger import Ledger
+from billow.engines.qemu.lifecycle import boot
+from billow.engines.qemu.machine import Firmware
 from billow.engines.qemu.network import Network
 from billow.engines.qemu.open import PoolPlan, open_pool, tag_of
 from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import kill
-from billow.engines.qemu.record import HostPlan
+from billow.engines.qemu.record import HostPlan, Resident, Role, Stage
+from billow.engines.qemu.translate import record_of
 from billow.model.host import Node
 from billow.model.instance import Instance
+from billow.model.kinds import State
 from billow.model.shape import Shape
-from billow.testing.stand import EngineStand
+from billow.testing.stand import EngineStand, place
 
 
 class QemuStand(EngineStand):
@@ -84,3 +91,16 @@ async def until(true: Callable[[], bool], timeout_s: float = 60.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not true():  # noqa: ASYNC110  # a file or a process elsewhere
             await asyncio.sleep(0.02)
+
+
+async def boot_with(stand: QemuStand, engine: QemuEngine, orders: Sequence[Orders]) -> None:
+    """Boot `x` on the first host with one vCPU for each order."""
+    ledger, cache = engine.ground.ledger, stand.folder.cache
+    record = record_of(place(stand, "x"), stand.findings, None, unpack(cache), [])
+    boot_from = Firmware(image=unpack(cache), orders=True)
+    machine = replace(record.machine, cpus=len(orders), boot=boot_from)
+    ledger.save_instance(replace(record, machine=machine, stage=Stage.READY))
+    stand.folder.volume("x").orders.write_bytes(encode(orders, machine.memory_mib))
+    resident = Resident(role=Role.HOME, wanted=State.RUNNING)
+    ledger.save_resident(stand.first, "x", resident)
+    await boot(engine.ground, machine, stand.first)
