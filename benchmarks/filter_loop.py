@@ -36,10 +36,11 @@ class FilterLoop:
 
     def __init__(self, pool: Pool) -> None:
         free, free_nodes = pool.free.tolist(), pool.free_nodes.tolist()
-        self._states = [
-            HostState(host, *free[row], nodes=free_nodes[row][: len(host.nodes)])
-            for row, host in enumerate(pool.host_views())
-        ]
+        self._states = []
+        for row, host in enumerate(pool.host_views()):
+            cpu, memory, huge, gpus = free[row]
+            nodes = free_nodes[row][: len(host.nodes)]
+            self._states.append(HostState(host, cpu, memory, huge, gpus, nodes))
         self._groups = {group.name: group for group in pool.groups}
         self._members: dict[str, Counter[str]] = {}
         self._filters: tuple[Filter, ...] = (_serving, _arch, _traits, _zone, _room, _numa)
