@@ -99,7 +99,8 @@ def _settings(folder: Path) -> Settings:
 async def _run(billow: Billow, count: int, folder: Path) -> Outcome:
     actions = list(_actions(count))
     proposal = Proposal("request", tuple(actions))
-    plan = await billow.loop.plan(lambda _: [proposal], Wish("a hundred", "benchmark"))
+    wish = Wish("a hundred", "benchmark")
+    plan = await billow.loop.plan(lambda pool: (pool, [proposal]), wish)
     if plan.rejections:
         raise Bug("the plan has rejections", tuple(r.reason for r in plan.rejections[:5]))
     start = time.perf_counter()

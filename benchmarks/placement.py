@@ -107,8 +107,9 @@ def _refusal(pool: Pool, request: Instance) -> Figure:
 
 def _plan(pool: Pool, requests: Sequence[Instance]) -> Plan:
     """Go the whole way that a request takes in the planner."""
-    proposal = Placement().propose(pool.with_requests(requests), PlacementPolicy())
-    return compose(pool, [proposal], Limits(), Stamp("p"))
+    grown = pool.with_requests(requests)
+    proposal = Placement().propose(grown, PlacementPolicy())
+    return compose(pool, [proposal], Limits(), Stamp("p"), grown)
 
 
 def _peer(pool: Pool, requests: Sequence[Instance]) -> list[float]:

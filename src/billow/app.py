@@ -138,9 +138,9 @@ class Billow:
         chosen = self._capability(capability)
         rules = parse_policy(chosen, policy)
 
-        def want(pool: Pool) -> list[Proposal]:
+        def want(pool: Pool) -> tuple[Pool, list[Proposal]]:
             grown = pool.with_groups(groups).with_requests(requests)
-            return [chosen.propose(grown, rules)]
+            return grown, [chosen.propose(grown, rules)]
 
         return await self.loop.plan(want, Wish(_title(capability, requests), actor))
 
@@ -152,8 +152,8 @@ class Billow:
             Invalid: a request that makes no sense.
         """
 
-        def want(pool: Pool) -> list[Proposal]:
-            return [requested(pool, asks, elsewhere)]
+        def want(pool: Pool) -> tuple[Pool, list[Proposal]]:
+            return pool, [requested(pool, asks, elsewhere)]
 
         names = ", ".join(f"{each.verb} {each.subject}" for each in asks[:3])
         more = f" and {len(asks) - 3} more" if len(asks) > 3 else ""
@@ -188,7 +188,9 @@ class Billow:
             raise Conflict(f"run {run_id} is still under way", fix="stop it first, or wait")
         plan = await self.store.plan(run.plan_id)
         back = way_back(plan, run)
-        return await self.loop.plan(lambda _: [back], Wish(f"undo {run_id}", actor, plan.id))
+        return await self.loop.plan(
+            lambda pool: (pool, [back]), Wish(f"undo {run_id}", actor, plan.id)
+        )
 
     async def run(self, run_id: str) -> Run:
         """Return a run. Raises NotFound."""

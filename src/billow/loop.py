@@ -29,6 +29,9 @@ from billow.ports import Capability
 
 log = structlog.get_logger()
 
+Want = Callable[[Pool], tuple[Pool, Sequence[Proposal]]]
+"""What is wanted of a pool: the pool with the requests that are new to it, and the proposals."""
+
 
 class Plans(Protocol):
     """Where plans are kept."""
@@ -86,7 +89,7 @@ class Loop:
         if self.world.writer.held and not self._running:
             await self._let_standing_propose(pool)
 
-    async def plan(self, want: Callable[[Pool], Sequence[Proposal]], wish: Wish) -> Plan:
+    async def plan(self, want: Want, wish: Wish) -> Plan:
         """Look, let `want` propose for what is there, and keep the one plan that comes of it.
 
         Raises:
@@ -198,14 +201,13 @@ class Loop:
         await self.world.witness.tell(Event(kind, now, text, subjects, actor, dict(data or {})))
 
 
-def _again(standing: Standing) -> Callable[[Pool], Sequence[Proposal]]:
-    return lambda pool: [standing.capability.propose(pool, standing.policy)]
+def _again(standing: Standing) -> Want:
+    return lambda pool: (pool, [standing.capability.propose(pool, standing.policy)])
 
 
-def _composed(
-    pool: Pool, want: Callable[[Pool], Sequence[Proposal]], world: World, stamp: Stamp
-) -> Plan:
-    return compose(pool, want(pool), world.limits, stamp)
+def _composed(pool: Pool, want: Want, world: World, stamp: Stamp) -> Plan:
+    grown, proposals = want(pool)
+    return compose(pool, proposals, world.limits, stamp, grown)
 
 
 def _check_fresh(pool: Pool, plan: Plan, if_match: str) -> None:

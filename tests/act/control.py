@@ -81,7 +81,7 @@ class Controller:
     async def plan(self, actions: Sequence[Action]) -> Plan:
         """Make and keep a plan."""
         proposal = Proposal("request", tuple(actions))
-        return await self.loop.plan(lambda _: [proposal], Wish("test", "tester"))
+        return await self.loop.plan(lambda pool: (pool, [proposal]), Wish("test", "tester"))
 
     async def carry_out(self, plan: Plan) -> Run:
         """Start a run and wait for its end."""

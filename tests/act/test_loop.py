@@ -203,7 +203,7 @@ def test_undo_returns_to_where_it_began(tmp_path: Path) -> None:
         run = await controller.carry_out(plan)
         ended = await lab.store.run(run.id)
         back: Proposal = way_back(plan, ended)
-        undo = await controller.loop.plan(lambda _: [back], Wish("undo", "me", plan.id))
+        undo = await controller.loop.plan(lambda pool: (pool, [back]), Wish("undo", "me", plan.id))
         assert undo.parent == plan.id
         await controller.carry_out(undo)
         assert lab.pool().digest == START.digest

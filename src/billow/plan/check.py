@@ -3,10 +3,10 @@
 
 It walks the waves, counts what each host and NUMA node holds while all steps of a wave are under
 way (a moving instance at both ends), and says which law is broken. An empty answer means: the plan
-may be carried out. Linear in hosts plus steps.
+may be carried out. Linear in steps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from billow.errors import NotFound
 from billow.model.action import Action, Delete, Migrate, Place, Resize
 from billow.model.plan import Plan, Step
 from billow.model.pool import Pool
-from billow.model.resources import RESOURCES, IntArray
+from billow.model.resources import RESOURCES
 from billow.model.shape import Shape
 
 
@@ -47,23 +47,47 @@ def _broken_subjects(plan: Plan) -> Iterator[str]:
             seen.add(step.action.subject)
 
 
+class _Account:
+    """What one host holds and may hold: row 0 in total, then a row for each NUMA node."""
+
+    def __init__(self, pool: Pool, host: str) -> None:
+        row = pool.host_row(host)
+        nodes = slice(0, int(pool.hosts.node_count[row]))
+        sellable = pool.hosts.sellable[row]
+        self._host = host
+        self._taken = np.vstack([pool.reserved[row], pool.reserved_nodes[row, nodes]])
+        # What was oversold before the plan is not the plan's fault, but must not get worse.
+        sold = np.vstack([sellable.sum(axis=0), sellable[nodes]])
+        self._limit = np.maximum(sold, self._taken)
+
+    def book(self, shape: Shape, nodes: tuple[int, ...], sign: int) -> None:
+        """Take or give back what an instance of a shape takes here."""
+        self._taken[0] += sign * np.array(shape.demand)
+        for node in nodes:
+            self._taken[1 + node] += sign * np.array(shape.share)
+
+    def excess(self, wave: int) -> Iterator[str]:
+        """Yield what is over its limit, in words."""
+        for place, axis in np.argwhere(self._taken > self._limit).tolist():
+            where = f"node {place - 1} of host {self._host}" if place else f"host {self._host}"
+            held = f"{self._taken[place, axis]} of {self._limit[place, axis]} {RESOURCES[axis]}"
+            yield f"{where} in wave {wave} would hold {held}"
+
+
 class _Ledger:
     """What is taken of each host and node, and what there is."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._taken_hosts = pool.reserved.copy()
-        self._taken_nodes = pool.reserved_nodes.copy()
-        # What was oversold before the plan is not the plan's fault, but must not get worse.
-        self._limit_hosts = np.maximum(pool.hosts.sellable.sum(axis=1), pool.reserved)
-        self._limit_nodes = np.maximum(pool.hosts.sellable, pool.reserved_nodes)
+        self._accounts: dict[str, _Account] = {}
         self._shape: dict[str, Shape] = {}
         self._nodes: dict[str, tuple[int, ...]] = {}
 
     def overdrafts(self, plan: Plan) -> Iterator[str]:
         for wave in plan.waves:
             touched = {host for step in wave for host in self._begin(step)}
-            yield from self._over(sorted(touched), wave)
+            for host in sorted(touched):
+                yield from self._accounts[host].excess(wave[0].wave)
             for step in wave:
                 self._end(step.action)
 
@@ -98,10 +122,9 @@ class _Ledger:
                 pass
 
     def _book(self, shape: Shape, host: str, nodes: tuple[int, ...], sign: int) -> str:
-        row = self._pool.host_row(host)
-        self._taken_hosts[row] += sign * np.array(shape.demand)
-        for node in nodes:
-            self._taken_nodes[row, node] += sign * np.array(shape.share)
+        if host not in self._accounts:
+            self._accounts[host] = _Account(self._pool, host)
+        self._accounts[host].book(shape, nodes, sign)
         return host
 
     def _shape_of(self, name: str) -> Shape:
@@ -115,23 +138,3 @@ class _Ledger:
     def _nodes_of(self, name: str) -> tuple[int, ...]:
         known = self._nodes.get(name)
         return self._pool.instance(name).nodes if known is None else known
-
-    def _over(self, hosts: Sequence[str], wave: Sequence[Step]) -> Iterator[str]:
-        for host in hosts:
-            row = self._pool.host_row(host)
-            yield from self._excess(
-                f"host {host} in wave {wave[0].wave}",
-                self._taken_hosts[row],
-                self._limit_hosts[row],
-            )
-            for node in range(int(self._pool.hosts.node_count[row])):
-                yield from self._excess(
-                    f"node {node} of host {host} in wave {wave[0].wave}",
-                    self._taken_nodes[row, node],
-                    self._limit_nodes[row, node],
-                )
-
-    def _excess(self, where: str, taken: IntArray, limit: IntArray) -> Iterator[str]:
-        for axis, resource in enumerate(RESOURCES):
-            if taken[axis] > limit[axis]:
-                yield f"{where} would hold {taken[axis]} of {limit[axis]} {resource}"

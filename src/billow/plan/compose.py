@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from billow.errors import Bug
-from billow.model.action import Action
+from billow.model.action import Action, Place
 from billow.model.plan import Plan, Proposal, Rejection
 from billow.model.policy import Limits
 from billow.model.pool import Pool
@@ -45,22 +45,31 @@ class Stamp:
     title: str = ""
 
 
-def compose(pool: Pool, proposals: Sequence[Proposal], limits: Limits, stamp: Stamp) -> Plan:
+def compose(
+    pool: Pool,
+    proposals: Sequence[Proposal],
+    limits: Limits,
+    stamp: Stamp,
+    grown: Pool | None = None,
+) -> Plan:
     """Return one plan that holds what all proposals want, as far as it can be had together.
+
+    `grown` is the pool with the requests that were proposed for, where the caller has it already.
 
     Raises:
         Bug: the plan would break a law of plans.
     """
     ranked = sorted(proposals, key=_rank)
     actions, conflicts = _merge(ranked, limits)
-    grown = prepared(pool, actions)  # once, for all who replay the actions
+    grown = prepared(grown or pool, actions)  # once, for all who replay the actions
     ordered = order(grown, actions, limits, stamp.plan_id)
-    start = pool if ordered.rejections else grown
+    done = [step.action for step in ordered.steps]
+    start = grown if _all_placed(pool, grown, done) else pool
     plan = Plan(
         id=stamp.plan_id,
         based_on=pool.digest,
         steps=ordered.steps,
-        predicted=replay(start, [step.action for step in ordered.steps]),
+        predicted=replay(start, done),
         cost=total(ordered.steps),
         capabilities=tuple(proposal.capability for proposal in ranked),
         findings=tuple(each for proposal in ranked for each in proposal.findings),
@@ -79,6 +88,13 @@ def compose(pool: Pool, proposals: Sequence[Proposal], limits: Limits, stamp: St
     if broken:
         raise Bug("a plan was made that breaks a law of plans", broken, "please report this plan")
     return plan
+
+
+def _all_placed(pool: Pool, grown: Pool, done: Iterable[Action]) -> bool:
+    """Return whether every row that the pool has grown by is placed by these actions."""
+    placed = {action.instance.id for action in done if isinstance(action, Place)}
+    new = sum(name not in pool.instances.row for name in placed)
+    return len(grown.instances) - len(pool.instances) == new
 
 
 def _rank(proposal: Proposal) -> int:

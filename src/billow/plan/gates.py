@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What hosts let happen while a plan is replayed: power, cordons, and who is still on them."""
 
+from collections import Counter
+from functools import cached_property
+
 import numpy as np
 
 from billow.model.action import (
@@ -27,15 +30,23 @@ class Gates:
     Attributes:
         powered: Which hosts have power, `(hosts,) bool`.
         taking: Which hosts are not cordoned, `(hosts,) bool`.
-        population: Instances on each host, counting a moving one at both ends, `(hosts,) int64`.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self.powered: BoolArray = pool.hosts.power != code_of(Power.OFF)
         self.taking: BoolArray = pool.hosts.cordon.where("").copy()
-        placed = pool.instances.host[pool.instances.host != NOWHERE]
-        self.population: IntArray = np.bincount(placed, minlength=len(pool.hosts)).astype(np.int64)
+        self._change: Counter[int] = Counter()
+
+    def population(self, host: int) -> int:
+        """Return how many instances are on a host (row), counting a moving one at both ends."""
+        return int(self._at_first[host]) + self._change[host]
+
+    @cached_property
+    def _at_first(self) -> IntArray:
+        hosts = self._pool.instances.host
+        counts = np.bincount(hosts[hosts != NOWHERE], minlength=len(self._pool.hosts))
+        return counts.astype(np.int64)
 
     @property
     def open_hosts(self) -> BoolArray:
@@ -52,7 +63,7 @@ class Gates:
             case Start():
                 return bool(self.powered[self._row(action.host)])
             case PowerOff():
-                return not self.population[self._row(action.host)]
+                return not self.population(self._row(action.host))
             case _:
                 return True
 
@@ -60,9 +71,9 @@ class Gates:
         """Note that an action has started."""
         match action:
             case Place():
-                self.population[self._row(action.host)] += 1
+                self._change[self._row(action.host)] += 1
             case Migrate():
-                self.population[self._row(action.target)] += 1
+                self._change[self._row(action.target)] += 1
             case PowerOff() | Fence():
                 self.powered[self._row(action.host)] = False
             case Cordon():
@@ -74,9 +85,9 @@ class Gates:
         """Note that an action has succeeded."""
         match action:
             case Migrate():
-                self.population[self._row(action.source)] -= 1
+                self._change[self._row(action.source)] -= 1
             case Delete():
-                self.population[self._row(action.host)] -= 1
+                self._change[self._row(action.host)] -= 1
             case PowerOn():
                 self.powered[self._row(action.host)] = True
             case Uncordon():

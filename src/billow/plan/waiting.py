@@ -28,7 +28,7 @@ def _reason(draft: Draft, gates: Gates, action: Action) -> tuple[str, tuple[str,
     host = action.target if isinstance(action, Migrate) else action.hosts[-1]
     row = draft.pool.host_row(host)
     if isinstance(action, PowerOff):
-        return f"{gates.population[row]} instances are still on {host}", ()
+        return f"{gates.population(row)} instances are still on {host}", ()
     if not gates.powered[row]:
         return f"{host} has no power", ()
     if isinstance(action, Place | Migrate) and not gates.taking[row]:
