@@ -6,6 +6,7 @@ Names are quoted for a shell. This module must not run anything.
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
 from billow.model.ask import Ask, AskVerb
 from billow.model.group import Group
@@ -54,6 +55,12 @@ def ask(wanted: Ask) -> str:
 def verb(name: str, subject: str, target: str = "") -> str:
     """Return the command of a direct request, from words."""
     return ask(Ask(AskVerb(name), subject, target))
+
+
+def resize(instance: Instance) -> str:
+    """Return the command that gives an instance the size that it has."""
+    size_now = replace(instance.shape, numa_nodes=0, huge_pages=False, gpus=0, arch=None)
+    return ask(Ask(AskVerb.RESIZE, instance.id, shape=size_now))
 
 
 def size(shape: Shape) -> list[str]:

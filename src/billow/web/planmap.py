@@ -11,7 +11,7 @@ from billow.model.pool import Pool
 from billow.web import heatmap
 from billow.web.heatmap import Layout, Order
 
-ALL_BELOW = 400
+ALL_BELOW = 13
 """Pools with fewer hosts are shown whole; of larger ones what the plan touches, unless asked."""
 MOST_MOVES = 2_000
 """Moves that are drawn; more would be a carpet. The table has them all."""

@@ -22,7 +22,10 @@ LAST_MOMENT = 253_402_300_800
 
 def cpus(milli: float) -> str:
     """Write thousandths of a CPU as CPUs: `1.5`, `64`."""
-    return NOT_SEEN if math.isnan(milli) else f"{milli / 1000:,.6g}"
+    if math.isnan(milli):
+        return NOT_SEEN
+    amount = milli / 1000
+    return f"{amount:,.0f}" if amount >= 100 or amount == int(amount) else f"{amount:.3g}"
 
 
 def memory(mib: float) -> str:
@@ -98,12 +101,12 @@ def phase(word: str) -> str:
 
 
 def tone(event: Event) -> str:
-    """Return how an event reads: `good`, `bad`, `work` or `plain`."""
+    """Return how an event reads: `good`, `bad`, `busy` or `plain`."""
     word = str(event.data.get("phase", ""))
     if "failed" in (word, event.text.partition(": ")[0].rpartition(" ")[2]):
         return "bad"
     if event.kind.value.startswith(("run.", "step.")):
-        return "good" if event.kind.value.endswith("ended") else "work"
+        return "good" if event.kind.value.endswith("ended") else "busy"
     return "plain"
 
 

@@ -47,13 +47,16 @@ async def instance(visit: Visit) -> Response:
     """Show one instance: its state, its place, what happened to it."""
     scene, name = await visit.scene(), visit.path("name")
     one = scene.pool.instance(name)
-    group = scene.pool.group(one.group) if one.group else None
+    context = {
+        "instance": one,
+        "group": scene.pool.group(one.group) if one.group else None,
+        "facts": [fact for fact in scene.pool.facts if fact.subject == f"instance/{name}"],
+    }
     if visit.is_fragment:
-        return visit.part("parts/instance_live.html", instance=one, group=group)
+        return visit.part("parts/instance_live.html", **context)
     return await visit.page(
         "instance.html",
-        instance=one,
-        group=group,
+        **context,
         actions=instance_actions(one),
         history=await history_of(visit.billow, f"instance/{name}"),
     )

@@ -8,6 +8,8 @@ const LINES = [
   ["Memory used", "memory_used", "load-4", [3, 3]],
 ];
 
+const LEAST_S = 300;
+
 /** Draw every chart of the page, and keep it up to date. */
 export function charts() {
   for (const place of document.querySelectorAll("[data-chart]")) new Trend(place);
@@ -37,10 +39,10 @@ class Trend {
     const sent = await answer.json();
     const data = [sent.at, ...LINES.map(([, name]) => sent[name])];
     this.plot?.destroy();
-    this.plot = new window.uPlot(this.options, data, this.place);
+    this.plot = new window.uPlot(this.options(sent.at.length), data, this.place);
   }
 
-  get options() {
+  options(points) {
     const style = getComputedStyle(this.place);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
     const axis = { stroke: colour("muted"), font: `11px ${style.fontFamily}`, ticks: { show: false } };
@@ -49,7 +51,7 @@ class Trend {
       ...this.size,
       padding: [6, 8, 0, 0],
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-      scales: { y: { range: [0, 1] } },
+      scales: { x: { range: (_, first, last) => [Math.min(first, last - LEAST_S), last] }, y: { range: [0, 1] } },
       axes: [
         { ...axis, grid: { show: false }, size: 22 },
         { ...axis, grid: { stroke: colour("line-soft"), width: 1 }, size: 44, values: (_, all) => all.map(percent), splits: [0, 0.5, 1] },
@@ -57,7 +59,7 @@ class Trend {
       series: [
         { value: "{HH}:{mm}:{ss}" },
         ...LINES.map(([label, , name, dash]) => ({
-          label, dash, stroke: colour(name), width: 1.6, points: { show: false }, value: (_, value) => percent(value ?? null),
+          label, dash, stroke: colour(name), width: 1.6, points: { show: points < 3, size: 5 }, value: (_, value) => percent(value ?? null),
         })),
       ],
     };

@@ -11,7 +11,7 @@ const STUB = 24;
 const COLOURS = { place: "good", migrate: "accent", delete: "hot" };
 
 class PlanDiff extends HTMLElement {
-  static observedAttributes = ["resource"];
+  static observedAttributes = ["resource", "hosts"];
 
   connectedCallback() {
     this.canvas = this.appendChild(document.createElement("canvas"));
@@ -31,18 +31,21 @@ class PlanDiff extends HTMLElement {
     this.stopped.abort();
   }
 
-  attributeChangedCallback() {
-    this.#draw();
+  attributeChangedCallback(name) {
+    if (name === "hosts") this.#load();
+    else this.#draw();
   }
 
   async #load() {
-    const answer = await fetch(this.getAttribute("src"));
+    const answer = await fetch(`${this.getAttribute("src")}?hosts=${this.getAttribute("hosts") ?? "touched"}`);
     if (!answer.ok) throw new Error(`the plan's map did not come: ${answer.status}`);
     this.map = opened(await answer.json());
     const { hosts, shown, touched } = this.map;
     const note = document.querySelector("[data-diff-note]");
     const text = shown < hosts ? `the ${touched} hosts that it touches, of ${hosts.toLocaleString("en")}` : `${touched} of ${hosts} hosts change`;
     if (note) note.textContent = text;
+    const choice = document.querySelector("[data-diff-hosts]");
+    if (choice && shown < hosts) choice.hidden = false;
     this.canvas.setAttribute("aria-label", `Maps before and after with ${this.map.moves.length} moves; the steps below say the same.`);
     this.#draw();
   }
