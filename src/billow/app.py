@@ -42,6 +42,8 @@ from billow.settings import Settings
 from billow.store.plans import PlanRow
 from billow.store.store import Store
 
+ANSWERS_KEPT_S = 86_400.0
+"""How long an Idempotency-Key is remembered."""
 CAPABILITIES: tuple[Capability[Any], ...] = (Placement(),)
 """Every capability. A new one is a folder and its name here."""
 
@@ -90,6 +92,7 @@ class Billow:
         self._tasks = [
             asyncio.create_task(self._keep_leading(), name="lease"),
             asyncio.create_task(self._keep_looking(), name="sense"),
+            asyncio.create_task(self._keep_tidy(), name="tidy"),
         ]
 
     @property
@@ -267,6 +270,13 @@ class Billow:
             with contextlib.suppress(Unavailable):
                 await self.loop.turn()
             await self._clock.sleep(self.settings.sense_every_s)
+
+    async def _keep_tidy(self) -> None:
+        """Forget answers to repeated requests that nobody will repeat any more."""
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self.store.expire_answers(self._clock.now() - ANSWERS_KEPT_S)
+            await self._clock.sleep(ANSWERS_KEPT_S / 24)
 
     def _capability(self, name: str) -> Capability[Any]:
         known = self.capabilities()
