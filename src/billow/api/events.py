@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import format_sse_event
 from starlette.responses import JSONResponse
 
-from billow.api import answers
+from billow.api import plan_answers
 from billow.api.caller import Viewed
 from billow.api.stream import EventStream, kept_alive
 from billow.app import Billow
@@ -22,7 +22,7 @@ MOST_ID = 2**63 - 1
 After = Annotated[int, Query(ge=0, le=MOST_ID, description="Only events after this id.")]
 
 
-@router.get("/events", summary="What happened", response_model=answers.EventPage)
+@router.get("/events", summary="What happened", response_model=plan_answers.EventPage)
 async def list_events(
     billow: Viewed,
     after: After = 0,

@@ -6,14 +6,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from billow import __version__
-from billow.api import answers
+from billow.api import system_answers
 from billow.api.caller import FOR_VIEWERS
 from billow.telemetry import REGISTRY
 
 router = APIRouter(tags=["system"])
 
 
-@router.get("/healthz", summary="Is it alive?", response_model=answers.Alive)
+@router.get("/healthz", summary="Is it alive?", response_model=system_answers.Alive)
 async def alive() -> dict[str, str]:
     """Say that the control plane answers. Anybody may ask."""
     return {"status": "ok", "version": __version__}

@@ -6,17 +6,17 @@ from typing import Any
 from anyio import to_thread
 from starlette.responses import JSONResponse
 
-from billow.api import answers, render
+from billow.api import plan_answers, render
 from billow.api.caller import Caller
 from billow.errors import Blocked
 from billow.model.plan import Plan
 
 _LOCATION = {"Location": {"description": "Where it is from now on.", "schema": {"type": "string"}}}
 CREATED: dict[int | str, dict[str, Any]] = {
-    201: {"model": answers.PlanDocument, "description": "The plan.", "headers": _LOCATION}
+    201: {"model": plan_answers.PlanDocument, "description": "The plan.", "headers": _LOCATION}
 }
 STARTED: dict[int | str, dict[str, Any]] = {
-    202: {"model": answers.RunDocument, "description": "The run of it.", "headers": _LOCATION}
+    202: {"model": plan_answers.RunDocument, "description": "The run of it.", "headers": _LOCATION}
 }
 OFFERED = CREATED | STARTED
 

@@ -7,7 +7,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from billow.api import answers, render
+from billow.api import plan_answers, render
 from billow.api.caller import IfMatch, Operator, Viewed, check_match, wanted_digest
 from billow.api.offer import CREATED, STARTED, carried_out, offered
 from billow.api.requests import NewPlan, Question, instances_of
@@ -38,7 +38,7 @@ async def make_plan(caller: Operator, body: NewPlan, if_match: IfMatch = "") -> 
     return await offered(caller, plan)
 
 
-@router.get("/plans", summary="Plans, newest first", response_model=answers.PlanPage)
+@router.get("/plans", summary="Plans, newest first", response_model=plan_answers.PlanPage)
 async def list_plans(billow: Viewed, limit: Limit = 50, cursor: Before = "") -> JSONResponse:
     """Return one page of plans."""
     rows = await billow.plans(limit=limit, before=cursor)
@@ -46,7 +46,7 @@ async def list_plans(billow: Viewed, limit: Limit = 50, cursor: Before = "") -> 
     return JSONResponse({"items": [written(row) for row in rows], "cursor": more})
 
 
-@router.get("/plans/{plan}", summary="One plan", response_model=answers.PlanDocument)
+@router.get("/plans/{plan}", summary="One plan", response_model=plan_answers.PlanDocument)
 async def show_plan(billow: Viewed, plan: str) -> JSONResponse:
     """Return a plan with every step; a used or stale plan still reads."""
     found, before = await _with_base(billow, plan)
@@ -73,7 +73,7 @@ async def start_run(caller: Operator, plan: str, if_match: IfMatch = "") -> Resp
     return await carried_out(caller, plan, wanted_digest(if_match))
 
 
-@router.post("/why-not", summary="Why not?", response_model=answers.Rejections)
+@router.post("/why-not", summary="Why not?", response_model=plan_answers.Rejections)
 async def why_not(billow: Viewed, body: Question) -> JSONResponse:
     """Say what rules out which hosts for a request, by kind of host; empty when all fit.
 

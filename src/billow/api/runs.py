@@ -6,7 +6,7 @@ from typing import Literal
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from billow.api import answers, render
+from billow.api import plan_answers, render
 from billow.api.caller import Operator, Viewed
 from billow.api.offer import CREATED, offered
 from billow.api.plans import Before, Limit
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1", tags=["runs"])
 Entries = Literal["all", "active", "none"]
 
 
-@router.get("/runs", summary="Runs, newest first", response_model=answers.RunPage)
+@router.get("/runs", summary="Runs, newest first", response_model=plan_answers.RunPage)
 async def list_runs(billow: Viewed, limit: Limit = 50, cursor: Before = "") -> JSONResponse:
     """Return one page of runs. They are kept for ever."""
     runs = await billow.runs(limit=limit, before=cursor)
@@ -24,13 +24,13 @@ async def list_runs(billow: Viewed, limit: Limit = 50, cursor: Before = "") -> J
     return JSONResponse({"items": [render.run_row(run) for run in runs], "cursor": more})
 
 
-@router.get("/runs/{run}", summary="One run", response_model=answers.RunDocument)
+@router.get("/runs/{run}", summary="One run", response_model=plan_answers.RunDocument)
 async def show_run(billow: Viewed, run: str, entries: Entries = "all") -> JSONResponse:
     """Return a run with what the journal knows of its actions: of all, or of those under way."""
     return JSONResponse(render.run_answer(await billow.run(run), entries))
 
 
-@router.post("/runs/{run}/stop", summary="Stop a run", response_model=answers.RunDocument)
+@router.post("/runs/{run}/stop", summary="Stop a run", response_model=plan_answers.RunDocument)
 async def stop_run(caller: Operator, run: str) -> JSONResponse:
     """Start no new step; what is under way is finished."""
     return JSONResponse(render.run_answer(await caller.billow.stop(run, actor=caller.person.name)))

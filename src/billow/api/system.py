@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
-from billow.api import answers
+from billow.api import system_answers
 from billow.api.caller import Admin, AdminViewed, Viewed
 from billow.api.requests import NewToken
 from billow.errors import BillowError
@@ -18,7 +18,9 @@ open_router = APIRouter(prefix="/v1", tags=["system"])
 """What anybody may ask."""
 
 
-@router.get("/capabilities", summary="Why a pool may change", response_model=answers.Capabilities)
+@router.get(
+    "/capabilities", summary="Why a pool may change", response_model=system_answers.Capabilities
+)
 async def list_capabilities(billow: Viewed) -> JSONResponse:
     """Return every capability with the JSON schema of its policy."""
     items = [
@@ -28,7 +30,7 @@ async def list_capabilities(billow: Viewed) -> JSONResponse:
     return JSONResponse({"items": items})
 
 
-@router.get("/doctor", summary="Is all well?", response_model=answers.Checks)
+@router.get("/doctor", summary="Is all well?", response_model=system_answers.Checks)
 async def examine(billow: Viewed) -> JSONResponse:
     """Return what works, what does not, and what to do about it."""
     checks = await billow.doctor()
@@ -36,20 +38,24 @@ async def examine(billow: Viewed) -> JSONResponse:
     return JSONResponse({"ok": all(check.ok for check in checks), "items": items})
 
 
-@open_router.get("/errors", summary="Every kind of error", response_model=list[answers.ErrorKind])
+@open_router.get(
+    "/errors", summary="Every kind of error", response_model=list[system_answers.ErrorKind]
+)
 async def list_errors() -> JSONResponse:
     """Return what a problem's `type` points at: what each kind means, its status and exit code."""
     return JSONResponse([_kind(error) for error in _kinds(BillowError)])
 
 
-@router.get("/tokens", summary="Tokens that work", response_model=answers.Tokens)
+@router.get("/tokens", summary="Tokens that work", response_model=system_answers.Tokens)
 async def list_tokens(billow: AdminViewed) -> JSONResponse:
     """Return every token without its secret."""
     tokens = await billow.keeper.tokens()
     return JSONResponse({"items": [_token_document(token) for token in tokens]})
 
 
-@router.post("/tokens", summary="Make a token", status_code=201, response_model=answers.FreshToken)
+@router.post(
+    "/tokens", summary="Make a token", status_code=201, response_model=system_answers.FreshToken
+)
 async def create_token(caller: Admin, body: NewToken) -> JSONResponse:
     """Return a new token with its secret, which nobody can read again."""
     token, secret = await caller.billow.keeper.create(
