@@ -25,7 +25,8 @@ SMALL = Shape("small", 1000, 1024)
 @asynccontextmanager
 async def opened(folder: Path, **settings: object) -> AsyncIterator[Billow]:
     base = {"engine": "sim", "hosts": 4, "host_cpus": 8, "speed": 1000.0, "sense_every_s": 0.1}
-    billow = await open_billow(Settings(state_dir=folder, **{**base, **settings}))
+    given = {"state_dir": folder, **base, **settings}
+    billow = await open_billow(Settings.model_validate(given))
     try:
         yield billow
     finally:
@@ -77,8 +78,7 @@ async def test_undo_of_a_creation_deletes_what_it_made(tmp_path: Path) -> None:
 async def test_a_second_controller_takes_over_when_the_first_dies(tmp_path: Path) -> None:
     shared = {"lease_s": 1.0, "speed": 5.0}
     async with opened(tmp_path, **shared) as first, opened(tmp_path, **shared) as second:
-        assert first.leading
-        assert not second.leading
+        assert [each.leading for each in (first, second)] == [True, False]
         wanted = [Instance(f"web-{n}", SMALL) for n in range(3)]
         plan = await first.propose("placement", {}, requests=wanted, actor="ann")
         with pytest.raises(Leased):

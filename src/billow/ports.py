@@ -57,7 +57,7 @@ class Engine(Protocol):
     Laws, checked by `billow.testing.engine_contract`:
 
     - `perform` is idempotent by action id: a known id joins the action or repeats its outcome.
-    - `perform` refuses a fence lower than the highest seen (Leased), across restarts of either side.
+    - `perform` refuses a fence below the highest seen (Leased), across restarts of either side.
     - when `perform` raises Refused, the world is as before; after Lost, `find` tells.
     - it raises `billow.errors` types only.
     """
@@ -71,7 +71,7 @@ class Engine(Protocol):
         """What it can perform."""
 
     async def sense(self) -> Pool:
-        """Return the pool as it is now, with gaps for what could not be seen. Raises Unavailable."""
+        """Return the pool as it is now; what could not be seen is a gap. Raises Unavailable."""
 
     async def blockers(self, action: Action) -> Sequence[Blocker]:
         """Return why the action must not be performed now; empty when it may.

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from billow.errors import NotFound
-from billow.model.action import Cordon, Delete, Migrate, Place, Resize, Stop
+from billow.model.action import Action, Cordon, Delete, Migrate, Place, Resize, Stop
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
 from billow.model.kinds import State
@@ -118,7 +118,7 @@ def test_the_lint_finds_a_moment_over_capacity() -> None:
 def test_the_lint_counts_a_moving_instance_at_both_ends() -> None:
     plan = composed()
     whole = Shape("whole", 4000, 8192)
-    swap = [
+    swap: list[Action] = [
         replace(MOVE_A, id="1"),
         Place(id="2", instance=Instance("x", whole), host="h1"),
     ]
