@@ -25,7 +25,7 @@ from billow.model.kinds import State
 from billow.ports import Trace
 from billow.testing.stand import do, scenario
 
-pytestmark = [pytest.mark.qemu, pytest.mark.anyio]
+pytestmark = [pytest.mark.qemu, pytest.mark.slow, pytest.mark.anyio]
 STEPS = (
     (Path, "replace"),
     (Path, "unlink"),
