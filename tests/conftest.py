@@ -57,6 +57,15 @@ def _absences() -> dict[str, str]:
 ABSENCES = _absences()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the one flag of golden files."""
+    parser.addoption(
+        "--regenerate-golden",
+        action="store_true",
+        help="write golden files anew instead of comparing; review them as a diff",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """End the run at once where a required part is missing."""
     required = [part for part in os.environ.get("BILLOW_REQUIRE", "").split(",") if part]

@@ -126,6 +126,10 @@ def _sells_once(scene: Scene, need: Need) -> BoolArray:
     return scene.pool.hosts.cpu_ratio <= 1.0
 
 
+def _too_few_gpus(need: Need) -> str:
+    return "without a GPU" if need.shape.gpus == 1 else f"with fewer than {need.shape.gpus} GPUs"
+
+
 def _size(need: Need) -> str:
     nodes = need.shape.numa_nodes
     return f"too small for shape {need.shape.name} even when empty" + (
@@ -161,16 +165,16 @@ FILTERS: tuple[Filter, ...] = (
     ),
     Filter(
         "gpu",
-        lambda need: f"with fewer than {need.shape.gpus} GPUs",
+        _too_few_gpus,
         _gpus,
-        lambda _: "ask for fewer GPUs: {hosts} would fit",
+        lambda need: "ask for fewer GPUs" if need.shape.gpus > 1 else "add a host with GPUs",
         implied=True,
     ),
     Filter(
         "size",
         _size,
         _large_enough,
-        lambda _: "choose a smaller shape: {hosts} would fit",
+        lambda _: "choose a smaller shape",
         implied=True,
     ),
     Filter(

@@ -41,7 +41,8 @@ def amount_text(resource: int, amount: float) -> str:
         return _counted(amount / 1000, "CPU")
     if resource == GPU:
         return _counted(amount, "GPU")
-    return f"{amount / 1024:g} GiB" if amount >= 1024 and amount % 256 == 0 else f"{amount:g} MiB"
+    text = f"{amount / 1024:g} GiB" if amount % 256 == 0 else f"{amount:g} MiB"
+    return f"{text} of huge pages" if resource == HUGE else text
 
 
 def _counted(amount: float, what: str) -> str:

@@ -100,10 +100,13 @@ def judged(
     by_resource = dict(zip(judge.resources, judge.remainder(left), strict=True))
     remainder = [by_resource[resource] for resource in range(len(RESOURCES))]
     demands.append(_whole_demand(need, scene))
-    demands.extend(_room(judge, left, remainder))
+    large = np.logical_and.reduce([each.passing for each in demands if each.name in _LARGE])
+    demands.extend(_room(judge, left, remainder, large))
     return Verdict(need, tuple(demands), remainder)
 
 
+_LARGE = ("gpu", "size")
+"""The filters that say whether an empty host would have room."""
 _ROOM_REASONS = (
     "too little free CPU",
     "too little free memory",
@@ -118,14 +121,18 @@ def _whole_demand(need: Need, scene: Scene) -> Demand:
     return Demand("whole", reason, fix, scene.in_the_way(whole=need.whole) == 0)
 
 
-def _room(judge: Judge, left: Left[FloatArray], remainder: list[FloatArray]) -> Iterator[Demand]:
+def _room(
+    judge: Judge, left: Left[FloatArray], remainder: list[FloatArray], large: BoolArray
+) -> Iterator[Demand]:
+    """Yield what must be free. Of hosts that are too small anyway nothing more is said."""
     for name, words, amount in zip(RESOURCES, _ROOM_REASONS, remainder, strict=True):
-        yield Demand(name, words, "", amount >= 0, is_room=True)
+        yield Demand(name, words, "", (amount >= 0) | ~large, is_room=True)
     if judge.width:
-        nodes = "NUMA node" if judge.width == 1 else "NUMA nodes"
-        words = f"fewer than {judge.width} {nodes} with room for a share"
+        words = "no NUMA node with room for it"
+        if judge.width > 1:
+            words = f"fewer than {judge.width} NUMA nodes with room for a share each"
         passing = unfit(judge.tightness(left, ARRAYS)) >= 0
-        yield Demand("numa", words, "", passing, is_room=True)
+        yield Demand("numa", words, "", passing | ~large, is_room=True)
 
 
 def _group_demand(group: Group, passing: BoolArray) -> Demand:

@@ -147,7 +147,7 @@ class Words:
 
 def _memory(total: "Sequence[int] | IntArray") -> str:
     text = amount_text(1, int(total[1]))
-    return f"{text} + {amount_text(2, int(total[2]))} huge" if total[2] else text
+    return f"{text} and {amount_text(2, int(total[2]))}" if total[2] else text
 
 
 def _no_host(subject: str) -> Rejection:
