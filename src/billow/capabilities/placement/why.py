@@ -58,9 +58,8 @@ class Words:
 
     def _class_rejection(self, subject: str, verdict: Verdict, rows: Rows) -> Rejection:
         fitting = int(verdict.fits[rows].sum())
-        reason = (
-            f"{fitting or 'none'} of {_hosts_text(len(rows))} fits: {self._class_text(rows[0])}"
-        )
+        share = f"{fitting or 'none'} of {_hosts_text(len(rows))}"
+        reason = f"{share} {'fit' if fitting > 1 else 'fits'}: {self._class_text(rows[0])}"
         first = verdict.first[rows]
         counts = np.bincount(first[first >= 0], minlength=len(verdict.demands))
         causes = [
