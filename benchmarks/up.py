@@ -2,6 +2,7 @@
 """From nothing to a running VM: the control plane's start, and the first instance."""
 
 import argparse
+import asyncio
 import shutil
 import signal
 import socket
@@ -18,7 +19,9 @@ import httpx2
 
 from benchmarks.figure import Figure, Peer
 from benchmarks.qemu_pool import bare_boots_s
+from billow.engines.qemu.open import remove_pool
 from billow.errors import Unavailable
+from billow.settings import Settings
 
 WAIT_S = 60.0
 _BOUND = "import numpy, fastapi, uvicorn, sqlalchemy.ext.asyncio, pydantic_settings"
@@ -37,6 +40,7 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
         yield Figure("control plane ready, first start of all", first_s, "s", goal=3.0)
         runs = [_start_and_create(folder, f"vm-{n}") for n in range(arguments.times)]
     finally:
+        asyncio.run(remove_pool(Settings(engine="qemu", state_dir=folder)))
         shutil.rmtree(folder, ignore_errors=True)
     ready_s, running_s = (median(column) for column in zip(*runs, strict=True))
     imports = Peer("python importing the same libraries", median(_imports_s() for _ in range(3)))

@@ -59,12 +59,17 @@ def round_of(pool: Pool) -> list[Action]:
     ]
 
 
+def settings_of(state: Path) -> Settings:
+    """Return the settings of the pool in a state folder."""
+    return Settings(engine="qemu", state_dir=state, hosts=len(HOSTS), pool="crash")
+
+
 @asynccontextmanager
 async def controller(
     state: Path, name: str, *, at: int = 0, after: bool = False
 ) -> AsyncIterator[Controller]:
     """Open a state folder as a controller that holds the lease."""
-    settings = Settings(engine="qemu", state_dir=state, hosts=len(HOSTS), pool="crash")
+    settings = settings_of(state)
     store = await Store.open(settings.database_url)
     engine = await open_engine(settings, SystemClock())
     journal = Killed(store, at=at, after=after)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from billow.engines.qemu.open import remove_pool
 from billow.model.action import Delete
 from billow.model.kinds import State
 from billow.model.pool import Pool
 from billow.model.run import Phase, Run, RunState
 from billow.plan.replay import replay
 from billow.store.store import Store
-from tests.act.mortal import controller, first_actions, round_of
+from tests.act.mortal import controller, first_actions, round_of, settings_of
 
 pytestmark = pytest.mark.qemu
 
@@ -35,6 +36,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
     asyncio.run(_end(folder))
     assert not _processes(folder)
+    asyncio.run(remove_pool(settings_of(folder)))
 
 
 async def _begin(folder: Path) -> None:

@@ -77,7 +77,8 @@ def change(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one arm per
             source = _at(action.source, action.source_nodes)
             return f"{source} -> {_at(action.target, action.target_nodes)}"
         case Resize():
-            return f"{shape_text(action.old)} -> {shape_text(action.new)} on {action.host}"
+            sizes = f"{shape_text(action.old)} -> {shape_text(action.new)}"
+            return f"{sizes} on {action.host}, with a restart"
         case Start() | Stop() | Delete():
             return f"on {action.host}"
         case Cordon():
