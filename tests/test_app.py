@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from billow.app import Billow, open_billow
+from billow.app import Billow, open_billow, remove_pool
 from billow.errors import BillowError, Invalid, Leased, NotFound
 from billow.model.ask import Ask, AskVerb
 from billow.model.group import Group
@@ -156,3 +156,17 @@ async def test_bad_input_is_a_clear_error_and_changes_nothing(
             await call(billow)
         assert caught.value.brief
         assert (await billow.sense()).digest == before
+
+
+async def test_a_pool_can_be_removed_once_nobody_serves_it(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"engine": "sim", "state_dir": tmp_path, "hosts": 3})
+    async with opened(tmp_path) as billow:
+        await billow.propose("placement", {}, requests=[Instance("web", SMALL)], actor="ann")
+        with pytest.raises(Leased, match="still serves"):
+            await remove_pool(settings)
+    await remove_pool(settings)
+    await remove_pool(settings)
+    assert not (tmp_path / "sim").exists()
+    async with opened(tmp_path) as again:
+        assert not (await again.sense()).instances.id
+        assert (await again.plans())[0].title == "create web"

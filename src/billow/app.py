@@ -23,7 +23,7 @@ from billow.act.lease import Writer
 from billow.act.undo import way_back
 from billow.capabilities.placement.plan import Placement, choose, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
-from billow.errors import Blocked, Conflict, Invalid, NotFound, Unavailable
+from billow.errors import Blocked, Conflict, Invalid, Leased, NotFound, Unavailable
 from billow.identity.keeper import Keeper
 from billow.loop import Loop, Standing, Wish
 from billow.model.ask import Ask
@@ -307,6 +307,25 @@ async def open_billow(settings: Settings, *, clock: Clock | None = None) -> Bill
     billow = Billow(settings, store, engine, keeper, time_source)
     await billow.begin()
     return billow
+
+
+async def remove_pool(settings: Settings) -> None:
+    """Remove the pool of this machine and all that runs in it; the history stays. No way back.
+
+    Raises:
+        Leased: a controller still serves it.
+    """
+    if settings.state_dir.is_dir():
+        store = await Store.open(settings.database_url)
+        lease = await store.lease()
+        await store.aclose()
+        if lease is not None and lease.holder and lease.until > SystemClock().now():
+            raise Leased(
+                "a controller still serves this pool",
+                (f"holder: {lease.holder}",),
+                f"stop it first, or wait up to {settings.lease_s:.0f} s if it was killed",
+            )
+        await import_module(ENGINES[settings.engine]).remove_pool(settings)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -14,6 +14,7 @@ from billow import __version__
 from billow.cli import (
     demo,
     doctor,
+    down,
     event,
     host,
     instance,
@@ -34,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="See a whole pool, plan a change to it, read the plan, apply it safely.",
 )
-for part in (up, demo, doctor, run, watch):
+for part in (up, down, demo, doctor, run, watch):
     part.add_to(app)
 app.add_typer(host.app, name="host")
 app.add_typer(instance.app, name="instance")

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings become a simulated world: its pool from a file, of stated hosts, or made up."""
 
+import asyncio
 import gzip
+import shutil
 from pathlib import Path
 
 from billow.engines.sim.arrivals import read_arrivals
@@ -41,6 +43,12 @@ async def open_engine(settings: Settings, clock: Clock) -> SimEngine:
     return SimEngine.open(
         lambda: first_pool(settings), clock, state_path=state_path, setting=setting
     )
+
+
+async def remove_pool(settings: Settings) -> None:
+    """Forget the world of the state folder. One that is not there is no error."""
+    folder = (settings.state_dir / WORLD_FILE).parent
+    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def first_pool(settings: Settings) -> Pool:
