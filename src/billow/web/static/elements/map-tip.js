@@ -3,7 +3,9 @@
 
 import { MARKS, NOT_SEEN } from "./map-paint.js";
 
-/** The instances of whole racks, asked for once per rack and picture. */
+const AROUND = 4;
+
+/** The instances of whole racks: told at once when known, asked for again when the pool has changed. */
 export class Residents {
   /** @param {{version: string}} map */
   constructor(map) {
@@ -14,26 +16,50 @@ export class Residents {
 
   /** Return what is known of a rack already. */
   known(block) {
-    return this.racks.get(block.rack);
+    return this.racks.get(block.rack)?.hosts;
   }
 
-  forget() {
-    this.racks.clear();
-    this.asked.clear();
+  /** Return whether what is known of a rack is of the picture that is shown. */
+  isFresh(block) {
+    return this.racks.get(block.rack)?.version === this.map.version;
+  }
+
+  /** Forget a rack, since something moved there. */
+  forget(block) {
+    this.racks.delete(block.rack);
   }
 
   /** Ask for a rack; two questions for one rack are one. */
   fetch(block) {
-    if (!this.asked.has(block.rack)) this.asked.set(block.rack, this.#ask(block));
-    return this.asked.get(block.rack);
+    return this.#fetch([block]).then((racks) => racks[0]);
   }
 
-  async #ask(block) {
-    const answer = await fetch(`/map/residents?first=${block.first}&count=${block.count}`);
-    const rack = answer.ok ? await answer.json() : [];
-    if (answer.ok) this.racks.set(block.rack, rack);
-    else this.asked.delete(block.rack);
-    return rack;
+  /** Ask for the racks beside one in the same breath, before anybody points there. */
+  around(blocks, block) {
+    const at = blocks.indexOf(block);
+    const near = blocks.slice(Math.max(at - AROUND, 0), at + AROUND + 1);
+    if (near.some((each) => !this.racks.has(each.rack))) this.#fetch(near);
+  }
+
+  #fetch(blocks) {
+    const key = `${this.map.version} ${blocks[0].first} ${blocks.length}`;
+    if (!this.asked.has(key)) {
+      this.asked.set(key, this.#ask(blocks).finally(() => this.asked.delete(key)));
+    }
+    return this.asked.get(key);
+  }
+
+  async #ask(blocks) {
+    const { version } = this.map;
+    const count = blocks.reduce((sum, block) => sum + block.count, 0);
+    const answer = await fetch(`/map/residents?first=${blocks[0].first}&count=${count}`);
+    if (!answer.ok) return blocks.map(() => []);
+    const hosts = await answer.json();
+    return blocks.map((block) => {
+      const mine = hosts.slice(block.first - blocks[0].first).slice(0, block.count);
+      this.racks.set(block.rack, { version, hosts: mine });
+      return mine;
+    });
   }
 }
 

@@ -9,6 +9,7 @@ import { legend } from "./map-legend.js";
 import { Residents, fill } from "./map-tip.js";
 
 const LEGEND = 128;
+const MOVED = new Set(["instances", "cpu_reserved", "memory_reserved"]);
 const WIDTHS = { mark: Uint8Array, instances: Uint16Array, cpus: Uint32Array, memory_gib: Uint32Array };
 
 /** Turn base64 of little-endian numbers into a typed array. */
@@ -34,7 +35,8 @@ class PoolMap extends HTMLElement {
     this.canvas.setAttribute("role", "img");
     this.tip = Object.assign(document.createElement("div"), { className: "map-tip", hidden: true });
     this.tip.setAttribute("role", "status");
-    this.append(this.canvas, this.tip);
+    this.mark = Object.assign(document.createElement("div"), { className: "map-mark", hidden: true });
+    this.append(this.canvas, this.mark, this.tip);
     this.at = -1;
     this.#listen();
     this.#load();
@@ -129,13 +131,19 @@ class PoolMap extends HTMLElement {
       return;
     }
     const places = new Uint32Array(unpack("", delta.places).buffer);
-    for (const [name, text] of Object.entries(delta.columns)) {
-      const column = this.map.columns[name];
-      unpack(name, text).forEach((value, at) => { column[places[at]] = value; });
-    }
+    for (const [name, text] of Object.entries(delta.columns)) this.#patch(name, places, unpack(name, text));
     Object.assign(this.map, { version: delta.to, taken_at: delta.taken_at });
-    this.residents.forget();
     this.#draw();
+  }
+
+  /** Change one column; where instances came or went, what was known of them is forgotten. */
+  #patch(name, places, values) {
+    const column = this.map.columns[name];
+    values.forEach((value, at) => {
+      const place = places[at];
+      if (column[place] !== value && MOVED.has(name)) this.residents.forget(blockOf(this.layout, place));
+      column[place] = value;
+    });
   }
 
   #point(event) {
@@ -153,12 +161,24 @@ class PoolMap extends HTMLElement {
     if (place < 0) return;
     const block = blockOf(this.layout, place);
     const known = this.residents.known(block);
-    fill(this.tip, this.map, place, known?.[place - block.first]);
+    this.#write(place, block, known);
+    if (known) this.#told(place, since);
+    if (!this.residents.isFresh(block)) {
+      const rack = await this.residents.fetch(block);
+      if (this.at !== place) return;
+      this.#write(place, block, rack);
+      if (!known) this.#told(place, since);
+    }
+    this.residents.around(this.layout.blocks, block);
+  }
+
+  #write(place, block, rack) {
+    fill(this.tip, this.map, place, rack?.[place - block.first]);
     this.#stand(place, block);
-    const rack = known ?? (await this.residents.fetch(block));
-    if (this.at !== place) return;
-    fill(this.tip, this.map, place, rack[place - block.first]);
-    this.#stand(place, block);
+  }
+
+  /** Say that a host was told in full, and how long after it was pointed at. */
+  #told(place, since) {
     const detail = { host: this.map.names[place], ms: performance.now() - since };
     this.dispatchEvent(new CustomEvent("pool-map:told", { detail, bubbles: true }));
   }
@@ -176,31 +196,14 @@ class PoolMap extends HTMLElement {
     this.tip.dataset.cell = `${w}x${h}`;
   }
 
-  /** Draw the frame around the host that is pointed at; repaint the one before. */
+  /** Put the frame around the host that is pointed at; the canvas itself is not touched. */
   #frame() {
-    const { painter, layout } = this;
-    if (!painter) return;
-    const pen = painter.context;
-    if (this.framed !== undefined) {
-      const old = corner(layout, blockOf(layout, this.framed), this.framed);
-      pen.clearRect(old.x - 2, old.y - 2, layout.cell.w + 4, layout.cell.h + 4);
-      const near = this.#near(this.framed);
-      this.#cells(near);
-    }
-    this.framed = undefined;
-    if (this.at < 0 || this.at >= this.map.names.length) return;
-    const at = corner(layout, blockOf(layout, this.at), this.at);
-    pen.strokeStyle = this.palette.accent;
-    pen.lineWidth = 1.5;
-    pen.strokeRect(at.x - 0.75, at.y - 0.75, layout.cell.w + 1.5, layout.cell.h + 1.5);
-    this.framed = this.at;
-  }
-
-  /** Return a place and its neighbours in the rack, whose edges a frame touches. */
-  #near(place) {
-    const block = blockOf(this.layout, place);
-    const around = [-1, 0, 1].flatMap((column) => [-1, 0, 1].map((row) => place + column * block.rows + row));
-    return around.filter((other) => other >= block.first && other < block.first + block.count);
+    const shown = this.layout && this.at >= 0 && this.at < this.map.names.length;
+    this.mark.hidden = !shown;
+    if (!shown) return;
+    const { x, y } = corner(this.layout, blockOf(this.layout, this.at), this.at);
+    const { w, h } = this.layout.cell;
+    Object.assign(this.mark.style, { width: `${w + 4}px`, height: `${h + 4}px`, transform: `translate(${x - 2}px, ${y - 2}px)` });
   }
 
   #open() {
