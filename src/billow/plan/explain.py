@@ -179,6 +179,8 @@ def duration_text(seconds: float) -> str:
         return f"{seconds / 3600:.1f} h"
     if seconds >= 90:
         return f"{seconds / 60:.0f} min"
+    if 0 < seconds < 0.95:
+        return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.0f} s"
 
 

@@ -4,10 +4,8 @@
 An instance that is moving counts at both ends until it has left, so a rule holds at every moment.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from functools import cached_property
-from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -106,18 +104,13 @@ class Peers:
             circle.leave(instance, host)
 
     def _drawn(self, code: int) -> Circle | None:
-        group = self._group_named(self._pool.instances.group.categories[code])
+        group = self._pool.group(self._pool.instances.group.categories[code])
         if group is None:
             return None
         circle = Circle(group, self._domains(group.scope))
         for row in self._members(code).tolist():
             circle.enter(row, int(self._pool.instances.host[row]))
         return circle
-
-    def _group_named(self, name: str) -> Group | None:
-        groups = self._pool.groups
-        place = bisect_left(groups, name, key=attrgetter("name"))
-        return groups[place] if place < len(groups) and groups[place].name == name else None
 
     def _members(self, code: int) -> IntArray:
         """Return the rows of the placed members of a group."""
