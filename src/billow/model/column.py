@@ -95,14 +95,29 @@ class Categorical(Generic[Value]):
         """Return the codes of the same values in other categories, which hold all of them."""
         if self.categories == categories or not self.categories:
             return self.codes
+        recoded: npt.NDArray[np.int32] = self._translation(categories)[self.codes]
+        return recoded
+
+    def _translation(self, categories: tuple[Value, ...]) -> npt.NDArray[np.int32]:
+        """Return the new code of each category."""
         if len(self.categories) < FEW:
             places = [bisect_left(categories, text_of(v), key=text_of) for v in self.categories]
-            translation = np.array(places, dtype=np.int32)
-        else:
-            code = {value: number for number, value in enumerate(categories)}
-            translation = np.array([code[value] for value in self.categories], dtype=np.int32)
-        recoded: npt.NDArray[np.int32] = translation[self.codes]
-        return recoded
+            return np.array(places, dtype=np.int32)
+        if len(categories) - len(self.categories) < FEW:
+            return np.delete(np.arange(len(categories), dtype=np.int32), self._lacking(categories))
+        code = {value: number for number, value in enumerate(categories)}
+        return np.array([code[value] for value in self.categories], dtype=np.int32)
+
+    def _lacking(self, categories: tuple[Value, ...]) -> list[int]:
+        """Return where in the others stands what these categories lack, ascending."""
+        ours, lacking = self.categories, list[int]()
+        while len(lacking) < len(categories) - len(ours):
+            ahead = len(lacking)
+            place = bisect_left(
+                range(len(ours)), True, key=lambda row: ours[row] != categories[row + ahead]
+            )
+            lacking.append(place + ahead)
+        return lacking
 
     def merged(self, other: Self) -> tuple[Value, ...]:
         """Return the categories of both columns. Quick when the other has few."""

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The small facts around hosts and instances: groups, links, facts, gaps."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from billow.model.kinds import Rule, Scope
 from billow.model.names import check_id, check_measure, check_text, check_word
@@ -24,6 +27,15 @@ class Group:
     def canonical(self) -> str:
         """All that it says, as one text for digests."""
         return f"{self.name}\2{self.rule}\2{self.scope}"
+
+
+def group_named(groups: Sequence[Group], name: str) -> Group | None:
+    """Return the group of that name among groups sorted by name, or None. Logarithmic."""
+    place = bisect_left(groups, name, key=_NAME)
+    return groups[place] if place < len(groups) and groups[place].name == name else None
+
+
+_NAME = attrgetter("name")
 
 
 @dataclass(frozen=True, slots=True)

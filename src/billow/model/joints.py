@@ -12,7 +12,7 @@ import numpy as np
 
 from billow.errors import Invalid
 from billow.model.column import frozen
-from billow.model.group import Group
+from billow.model.group import Group, group_named
 from billow.model.hosts import Hosts
 from billow.model.instance import Instance, nodes_of
 from billow.model.instances import NOWHERE, Instances
@@ -83,13 +83,11 @@ def check_hosts_known(rows: Iterable[Instance], hosts: Mapping[str, int]) -> Non
             )
 
 
-def check_groups(instances: Instances, groups: Iterable[Group]) -> None:
-    """Check that every instance's group is in the pool. Raises Invalid."""
-    if instances.group.categories in ((), ("",)):
-        return
-    names = {group.name for group in groups} | {""}
+def check_groups(instances: Instances, groups: Sequence[Group]) -> None:
+    """Check that every instance's group is among groups sorted by name. Raises Invalid."""
     for code, name in enumerate(instances.group.categories):
-        if name not in names and (instances.group.codes == code).any():
+        known = not name or group_named(groups, name) is not None
+        if not known and (instances.group.codes == code).any():
             first = instances.id[int(np.argmax(instances.group.codes == code))]
             raise Invalid(
                 f"instance {first} is in group {name}, which is not in the pool",

@@ -9,13 +9,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Self
 
 import numpy as np
 
 from billow.errors import Invalid, NotFound
 from billow.model.column import feed_texts, frozen
-from billow.model.group import Fact, Gap, Group, Link
+from billow.model.group import Fact, Gap, Group, Link, group_named
 from billow.model.host import Host
 from billow.model.hosts import Hosts
 from billow.model.instance import Instance
@@ -190,7 +191,7 @@ class Pool:
 
     def group(self, name: str) -> Group | None:
         """Return a group by name, or None."""
-        return next((group for group in self.groups if group.name == name), None)
+        return group_named(self.groups, name)
 
     @cached_property
     def digest(self) -> str:
@@ -281,20 +282,18 @@ class Pool:
 
     def with_groups(self, groups: Iterable[Group]) -> "Pool":
         """Return the pool with more groups. Raises Invalid when one of that name differs."""
-        more = list(groups)
-        if not more:
-            return self
-        known = {group.name: group for group in self.groups}
-        for group in more:
-            if known.setdefault(group.name, group) != group:
+        more: dict[str, Group] = {}
+        for group in groups:
+            known = self.group(group.name) or more.setdefault(group.name, group)
+            if known != group:
                 raise Invalid(
-                    f"group {group.name} is {known[group.name].rule} in the pool already",
+                    f"group {group.name} is {known.rule} in the pool already",
                     fix="choose another name for the group",
                     code="group-conflict",
                 )
-        if len(known) == len(self.groups):
+        if not more:
             return self
-        ordered = tuple(sorted(known.values(), key=lambda group: group.name))
+        ordered = tuple(sorted([*self.groups, *more.values()], key=attrgetter("name")))
         return self._keeping_sums(replace(self, groups=ordered))
 
     def _keeping_sums(self, grown: "Pool") -> "Pool":
