@@ -9,6 +9,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from threading import Thread
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -42,7 +43,10 @@ class Faces:
 def site(billow: Billow) -> ASGIApp:
     """Return the API and the console over an open Billow, behind the gate."""
     names = {billow.settings.listen, *billow.settings.names}
-    return Gate(Faces(application(billow), console(billow)), names)
+    api = application(billow)
+    # The first request would wait for it; the start need not.
+    Thread(target=api.openapi, name="openapi", daemon=True).start()
+    return Gate(Faces(api, console(billow)), names)
 
 
 async def serve(

@@ -20,7 +20,7 @@ SCHEMA.config.checks.positive_data_acceptance.expected_statuses += SENSELESS
 
 
 @SCHEMA.exclude(path=STREAM).parametrize()
-@settings(max_examples=10, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_every_operation_keeps_its_schema(case: Case[Any], plane: ControlPlane) -> None:
     headers = {"Authorization": f"Bearer {plane.token}"}
     case.call_and_validate(base_url=plane.url, headers=headers)

@@ -7,6 +7,7 @@ TOKEN, TIME and so on; `$PLAN` is the last one seen. A first line `# without a s
 in which none runs. BILLOW_REWRITE=1 writes the files anew, to be read as a diff.
 """
 
+import difflib
 import os
 import re
 import shlex
@@ -91,7 +92,8 @@ def test_the_story_is_still_true(path: Path, tmp_path: Path) -> None:
         now = "".join(retold(story, Teller(state, HERE / "journeys")))
     if os.environ.get("BILLOW_REWRITE"):
         path.write_text(now)
-    assert now == story
+    changed = difflib.unified_diff(story.splitlines(), now.splitlines(), "told", "now", "", "", 1)
+    assert now == story, "\n".join(changed)
 
 
 def test_there_are_stories() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The API as one ASGI application."""
 
+from threading import Lock
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -58,15 +59,17 @@ def application(billow: Billow) -> FastAPI:
 
 
 def _name_problems(app: FastAPI) -> None:
-    """Let the OpenAPI say that errors are `application/problem+json`."""
+    """Let the OpenAPI say that errors are `application/problem+json`; make it only once."""
     made = app.openapi
+    lock = Lock()
 
     def openapi() -> dict[str, Any]:
-        schema = made()
-        for operations in schema["paths"].values():
-            for operation in operations.values():
-                for status in _PROBLEMS:
-                    operation["responses"][str(status)]["content"] = _PROBLEM_CONTENT
-        return schema
+        with lock:
+            if app.openapi_schema is None:
+                for operations in made()["paths"].values():
+                    for operation in operations.values():
+                        for status in _PROBLEMS:
+                            operation["responses"][str(status)]["content"] = _PROBLEM_CONTENT
+            return made()
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation does it

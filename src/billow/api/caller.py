@@ -25,7 +25,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOG_IN = "send Authorization: Bearer TOKEN; `billow token create` makes one"
 
 
-def billow_of(request: Request) -> Billow:
+async def billow_of(request: Request) -> Billow:
     """Return the Billow that this server serves."""
     billow: Billow = request.app.state.billow
     return billow

@@ -37,7 +37,7 @@ async def list_events(
     return JSONResponse({"items": [event_document(event) for event in events], "last": last})
 
 
-def _begin(
+async def _begin(
     after: Annotated[int | None, Query(ge=0, le=MOST_ID)] = None,
     last_event_id: Annotated[str, Header(max_length=40)] = "",
 ) -> int | None:

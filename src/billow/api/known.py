@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -13,16 +14,18 @@ from billow.errors import Invalid
 
 def methods_at(openapi: Mapping[str, Any], path: str) -> list[str]:
     """Return every method of the resource at a path; the framework knows the first route only."""
-    matching = [
-        template
-        for template in openapi["paths"]
-        if re.fullmatch(re.sub(r"\\\{\w+\\\}", ".+", re.escape(template)), path)
-    ]
+    matching = [template for template in openapi["paths"] if _form(template).fullmatch(path)]
     nearest = max(matching, key=len, default="")
     return sorted(method.upper() for method in openapi["paths"].get(nearest, ()))
 
 
-def check_known(request: Request) -> None:
+@cache
+def _form(template: str) -> re.Pattern[str]:
+    """Return what the paths of a template look like; names may hold slashes."""
+    return re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(template)))
+
+
+async def check_known(request: Request) -> None:
     """Check the method and that every query parameter is known: no typo is ignored.
 
     Raises:
