@@ -49,13 +49,14 @@ def test_what_was_created_is_there_after_a_restart(tmp_path: Path) -> None:
             assert client.get(f"/v1/runs/{run['id']}").json()["state"] == "done"
 
 
-def test_a_port_that_is_taken_is_an_error_in_words(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = str(other.getsockname()[1])
+def test_a_second_one_on_the_same_port_says_so_and_leaves_the_first_alone(tmp_path: Path) -> None:
+    with control_plane(tmp_path) as plane:
+        port = plane.url.rpartition(":")[2]
         done = billow(tmp_path, "up", "--engine", "sim", "--port", port)
-    assert done.returncode == 2
-    assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
-    assert "Traceback" not in done.stderr
+        assert done.returncode == 2
+        assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert (tmp_path / "url").read_text().strip() == plane.url
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,9 @@ class Session:
         from billow.cli.client import Client
 
         folder = self.folder
-        url = self.url or _read(folder / ADDRESS_FILE) or DEFAULT_URL
+        url = self.url or read_word(folder / ADDRESS_FILE) or DEFAULT_URL
         # A token that lies on this machine is for the control plane of this machine only.
-        token = self.token or ("" if self.url else _read(folder / TOKEN_FILE))
+        token = self.token or ("" if self.url else read_word(folder / TOKEN_FILE))
         return Client(url, token, self.output.say)
 
     @property
@@ -74,7 +74,8 @@ class Session:
             raise Blocked("not confirmed; nothing was changed", code="not-confirmed")
 
 
-def _read(path: Path) -> str:
+def read_word(path: Path) -> str:
+    """Return what a small file holds, empty when it cannot be read."""
     try:
         return path.read_text(encoding="ascii", errors="replace").strip()[:1000]
     except OSError:

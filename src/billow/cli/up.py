@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billow.cli.session import ADDRESS_FILE, TOKEN_FILE
+from billow.cli.session import ADDRESS_FILE, TOKEN_FILE, read_word
 from billow.errors import Invalid
 
 if TYPE_CHECKING:
@@ -98,11 +98,16 @@ def run(settings: "Settings") -> None:
 
     start_logging()
     address = settings.state_dir / ADDRESS_FILE
+    ours = ""
 
     async def ready(billow: "Billow", url: str) -> None:
+        nonlocal ours
         token = settings.state_dir / TOKEN_FILE
         known = await billow.keeper.bootstrap(token)
-        address.write_text(url + "\n", encoding="ascii")
+        fresh = address.with_suffix(".new")
+        fresh.write_text(url + "\n", encoding="ascii")
+        fresh.replace(address)  # whoever finds it finds it whole
+        ours = url
         pool = await billow.pool()
         print(f"billow is up: {len(pool.hosts)} hosts, {len(pool.instances)} instances")
         print(f"console   {url}")
@@ -112,4 +117,5 @@ def run(settings: "Settings") -> None:
     try:
         asyncio.run(serve(settings, ready=ready))
     finally:
-        address.unlink(missing_ok=True)
+        if ours and read_word(address) == ours:
+            address.unlink()
