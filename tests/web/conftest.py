@@ -41,6 +41,16 @@ def harmful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         yield plane
 
 
+@pytest.fixture(scope="package")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Return a control plane over a world in which every second migration fails half-way."""
+    state = tmp_path_factory.mktemp("faulty")
+    (state / "faults").write_text("on 2nd migrate fails at 0.5\n")
+    (state / "billow.toml").write_text(f'faults = "{state / "faults"}"\n')
+    with control_plane(state, "--hosts", "30", "--speed", "60") as plane:
+        yield plane
+
+
 def harmful_pool() -> Pool:
     """Return a pool of names that a page must not believe."""
     node = (Node(64_000, 262_144),)

@@ -12,9 +12,9 @@ from tests.web.conftest import HARMFUL, LONG, SCRIPT
 from tests.web.visitor import Outline, Visitor
 
 PAGES = (
-    "/", "/racks", "/hosts", "/hosts/host-01", "/instances", "/create", "/plans", "/runs", "/timeline",
-    "/search?q=host", "/tree/racks?zone=z1", "/tree/hosts?zone=z1&rack=r001", "/map.json",
-    "/map/residents?first=0&count=20", "/trend.json",
+    "/", "/racks", "/hosts", "/hosts/host-01", "/instances", "/create", "/plans", "/runs",
+    "/timeline", "/search?q=host", "/tree/racks?zone=z1", "/tree/hosts?zone=z1&rack=r001",
+    "/map.json", "/map/residents?first=0&count=20", "/trend.json",
 )  # fmt: skip
 FORMS = (
     "/create", "/create/preview", "/instances/ask", "/instances/x/ask/start",

@@ -80,17 +80,15 @@ async def _context(visit: Visit, one: Plan) -> dict[str, Any]:
         "effects": consequences(one),
         "grave": is_grave(one),
         "line": commands.apply(one.id),
-        "not_now": _not_now(one, run_id, stale=stale),
+        "not_now": _not_now(one, run_id),
     }
 
 
-def _not_now(one: Plan, run_id: str, *, stale: bool) -> str:
+def _not_now(one: Plan, run_id: str) -> str:
     """Return why a plan cannot be approved; empty when it can."""
     if run_id:
         return "it was carried out: a plan is used once"
-    if not one.steps:
-        return "it has no steps"
-    return "the pool has changed since it was made" if stale else ""
+    return "" if one.steps else "it has no steps"
 
 
 async def _run_of(visit: Visit, plan_id: str) -> str:
