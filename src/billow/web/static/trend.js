@@ -37,6 +37,8 @@ class Trend {
     const answer = await fetch(this.place.dataset.chart);
     if (!answer.ok) return;
     const sent = await answer.json();
+    // Two points at least: of one alone uPlot would make three years.
+    if (sent.at.length === 1) for (const [name, column] of Object.entries(sent)) column.unshift(name === "at" ? column[0] - LEAST_S : null);
     const data = [sent.at, ...LINES.map(([, name]) => sent[name])];
     this.plot?.destroy();
     this.plot = new window.uPlot(this.options(sent.at.length), data, this.place);
