@@ -129,9 +129,11 @@ def test_a_forged_session_opens_nothing(plane: ControlPlane) -> None:
 def test_refusals_are_audited(plane: ControlPlane, viewer_token: str, admin: httpx2.Client) -> None:
     with plane.client(viewer_token) as client:
         client.post("/v1/hosts/host-1/cordon")
+    admin.post("/v1/hosts/host-1/cordon", json={"why": 7})
     events = admin.get("/v1/events", params={"subject": "host/host-1", "newest": "true"})
     texts = [(each["actor"], each["text"]) for each in events.json()["items"]]
     assert any(
         actor == "test-viewer" and "POST /v1/hosts/host-1/cordon: refused" in text
         for actor, text in texts
     )
+    assert ("admin", "POST /v1/hosts/host-1/cordon: failed: RequestValidationError") in texts

@@ -84,6 +84,9 @@ def _changing(role: Role) -> Callable[[Request, Billow], AsyncIterator[Caller]]:
         except BillowError as error:
             await _audit(request, billow, person, f"refused: {error.brief}")
             raise
+        except Exception as error:
+            await _audit(request, billow, person, f"failed: {type(error).__name__}")
+            raise
         await _audit(request, billow, person, "done")
 
     return changer

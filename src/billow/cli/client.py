@@ -41,7 +41,7 @@ class Client:
 
     def get(self, path: str, params: Mapping[str, object] | None = None) -> Document:
         """Return what is at a path. Raises what the server answers."""
-        return self._send("GET", path, params=_texts(params)).json()
+        return document_of(self._send("GET", path, params=_texts(params)))
 
     def text(self, path: str) -> str:
         """Return the text at a path."""
@@ -60,12 +60,13 @@ class Client:
         if path != "/v1/tokens":
             headers["Idempotency-Key"] = secrets.token_hex(16)
         content = {} if body is None else {"json": body}
-        return self._send("POST", path, params=_texts(params), headers=headers, **content).json()
+        answer = self._send("POST", path, params=_texts(params), headers=headers, **content)
+        return document_of(answer)
 
     def delete(self, path: str, params: Mapping[str, object] | None = None) -> Document:
         """Ask for the end of something."""
         answer = self._send("DELETE", path, params=_texts(params))
-        return answer.json() if answer.content else None
+        return document_of(answer) if answer.content else None
 
     def pages(self, path: str, params: Mapping[str, object], limit: int) -> Document:
         """Return a list's document with up to `limit` items, over as many pages as it takes.
@@ -141,7 +142,7 @@ def checked_url(url: str) -> str:
     """Return an address without a slash at its end. Raises Invalid."""
     try:
         parsed = httpx2.URL(url)
-    except httpx2.InvalidURL:
+    except (httpx2.InvalidURL, UnicodeError):
         parsed = httpx2.URL("")
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise Invalid(
@@ -157,12 +158,24 @@ def error_of(response: httpx2.Response) -> BillowError:
         problem = json.loads(response.text)
         kind = KINDS.get(problem["type"].partition("#")[2], BillowError)
         return kind(problem["title"], problem["details"], problem["fix"], problem["code"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return Bug(
-            f"the server answered {response.status_code}, and not as a control plane does",
-            (response.text[:200],),
-            fix="see that the address is a control plane's",
-        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return _not_ours(response)
+
+
+def document_of(response: httpx2.Response) -> Document:
+    """Return the document in an answer. Raises Bug when there is none."""
+    try:
+        return json.loads(response.text)
+    except (ValueError, RecursionError) as error:
+        raise _not_ours(response) from error
+
+
+def _not_ours(response: httpx2.Response) -> Bug:
+    return Bug(
+        f"the server answered {response.status_code}, and not as a control plane does",
+        (response.text[:200],),
+        fix="see that the address is a control plane's",
+    )
 
 
 def _kinds(kind: type[BillowError]) -> Iterator[type[BillowError]]:

@@ -7,7 +7,6 @@ characters, so that no name or reason can steer a terminal or break a line of a 
 
 import json
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Any, TextIO, TypeAlias
 Document: TypeAlias = Any
 """What JSON holds; the server's schemas say what."""
 Row = Mapping[str, Any]
+MARK = "\N{REPLACEMENT CHARACTER}"
 TIMES = frozenset(
     {"at", "created_at", "ended_at", "expires_at", "last_used_at", "started_at", "taken_at"}
 )
@@ -109,13 +109,7 @@ def clean(text: str) -> str:
     """Return text without control characters; what was one is shown as a mark."""
     if text.isprintable():
         return text
-    return "".join(
-        " " if c in "\t\n" else c if _is_plain(c) else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-
-
-def _is_plain(character: str) -> bool:
-    return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    return "".join(c if c.isprintable() else " " if c.isspace() else MARK for c in text)
 
 
 def exact(value: object, column: Column | None = None) -> str:
