@@ -7,6 +7,7 @@ nothing was said, and what is allowed in it stands in its declaration (`words`, 
 and nowhere else, so that a new column is one line in its table.
 """
 
+import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -218,10 +219,13 @@ class Declared:
         return frozen(kept)
 
     def values(self, column: Any) -> list[Any]:  # noqa: ANN401 (any column)
-        """Return one plain value per row."""
+        """Return one plain value per row; `math.nan` itself where nothing was seen."""
         if isinstance(column, Categorical):
             return column.values()
         plain: list[Any] = column.tolist()
+        if self.unseen:
+            for row in np.flatnonzero(np.isnan(column)).tolist():
+                plain[row] = math.nan
         if self.vocabulary is not None:
             plain = list(map(tuple(self.vocabulary).__getitem__, plain))
         return plain

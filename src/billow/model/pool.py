@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
@@ -252,7 +252,8 @@ class Pool:
     def with_requests(self, requests: Sequence[Instance]) -> "Pool":
         """Return the pool with more instances, on no host yet; what is cached of hosts is kept.
 
-        Linear in the columns' length, not in Python objects.
+        Linear in the columns' length, not in Python objects. The last answer is kept, since who
+        plans and who replays the plan ask for the same.
 
         Raises:
             Invalid: a request that is already in the pool, or that names an unknown group.
@@ -262,11 +263,16 @@ class Pool:
         fresh = [replace(r, host="", nodes=(), state=State.REQUESTED) for r in requests]
         fresh.sort(key=lambda request: request.id)
         check_unique("instance", [request.id for request in fresh])
+        asked, grown = self.__dict__.get("_grown", ([], self))
+        if fresh == asked:
+            return cast(Pool, grown)
         roomy = self.with_shapes([request.shape for request in fresh])
         shape_row = {shape.name: number for number, shape in enumerate(roomy.shapes)}
         more = Instances.of(fresh, shape_row, {})
         check_groups(more, self.groups)
-        return self._keeping_sums(replace(roomy, instances=roomy.instances.inserted(more)))
+        grown = self._keeping_sums(replace(roomy, instances=roomy.instances.inserted(more)))
+        self.__dict__["_grown"] = fresh, grown
+        return grown
 
     def with_shapes(self, shapes: Iterable[Shape]) -> "Pool":
         """Return the pool with more shapes to choose from. Raises Invalid on two of one name."""

@@ -14,13 +14,17 @@ from billow.capabilities.placement.fellows import NOTHING_CLOSED, Closed, closed
 from billow.capabilities.placement.filters import standing
 from billow.capabilities.placement.judge import NO_ROOM, Judge
 from billow.capabilities.placement.need import Need, need_of
+from billow.capabilities.placement.plan import Placement
 from billow.capabilities.placement.policy import PlacementPolicy, Strategy
 from billow.capabilities.placement.scene import Scene
 from billow.capabilities.placement.solve import Placer, ordered, requests
+from billow.model.action import Place
 from billow.model.host import Host, Node
+from billow.model.kinds import State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.plan.draft import Draft
+from billow.plan.replay import prepared
 from tests.capabilities.placement.worlds import SHAPES, worlds
 
 policies = st.sampled_from([PlacementPolicy(), PlacementPolicy(strategy=Strategy.PACK)])
@@ -118,3 +122,19 @@ def test_cells_hold_one_rack_each() -> None:
         assert rows == sorted(rows)
         assert len({(hosts[row].zone, hosts[row].rack) for row in rows}) == 1
         assert {int(cells.of[row]) for row in rows} == {cell}
+
+
+@given(worlds())
+def test_planning_grows_a_pool_only_once(pool: Pool) -> None:
+    """Placements name the very values that were asked for, so their replay finds the grown pool."""
+    views = list(pool.instance_views())
+    asked = [each for each in views if each.state is State.REQUESTED]
+    placed = [each for each in views if each.host]
+    base = Pool.build(pool.host_views(), placed, groups=pool.groups)
+    grown = base.with_requests(asked)
+    proposal = Placement().propose(grown, PlacementPolicy())
+    for action in proposal.actions:
+        assert isinstance(action, Place)
+        assert action.instance == grown.instance(action.instance.id)
+    if not proposal.rejections:
+        assert prepared(base, proposal.actions) is grown
