@@ -3,14 +3,23 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from billow.app import Billow
 from billow.model.event import Event
 from billow.web.frame import QUIET
 
 PER_READ = 500
 MOST_READS = 20
 """Reads of the store for one page; a rare filter goes on from where it stopped on the next page."""
+
+
+class Told(Protocol):
+    """Whoever knows what happened: `app.Billow`, or its store."""
+
+    async def events(
+        self, *, after: int = 0, limit: int = 500, subject: str = "", newest: bool = False
+    ) -> Sequence[Event]:
+        """Return events; with `newest`, those below `after`, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +35,13 @@ class Part:
     older: int
 
 
-async def history_of(billow: Billow, subject: str, limit: int = 50) -> Part:
+async def history_of(told: Told, subject: str, limit: int = 50) -> Part:
     """Return what last happened to one thing."""
-    return await part(billow, subject=subject, limit=limit)
+    return await part(told, subject=subject, limit=limit)
 
 
 async def part(
-    billow: Billow,
+    told: Told,
     *,
     subject: str = "",
     before: int = 0,
@@ -42,7 +51,7 @@ async def part(
     """Return the newest wanted events below an id."""
     found: list[Event] = []
     for _ in range(MOST_READS):
-        events = await billow.events(after=before, limit=PER_READ, subject=subject, newest=True)
+        events = await told.events(after=before, limit=PER_READ, subject=subject, newest=True)
         for event in sorted(events, key=lambda event: -event.id):
             before = event.id
             if wanted(event):

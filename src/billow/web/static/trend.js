@@ -15,6 +15,11 @@ export function charts() {
   for (const place of document.querySelectorAll("[data-chart]")) new Trend(place);
 }
 
+function clock(at) {
+  const text = new Date(at * 1000).toTimeString();
+  return text.slice(0, at % 60 ? 8 : 5);
+}
+
 class Trend {
   constructor(place) {
     this.place = place;
@@ -55,7 +60,7 @@ class Trend {
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { range: (_, first, last) => [Math.min(first, last - LEAST_S), last] }, y: { range: [0, 1] } },
       axes: [
-        { ...axis, grid: { show: false }, size: 22 },
+        { ...axis, grid: { show: false }, size: 22, space: 90, values: (_, all) => all.map(clock) },
         { ...axis, grid: { stroke: colour("line-soft"), width: 1 }, size: 44, values: (_, all) => all.map(percent), splits: [0, 0.5, 1] },
       ],
       series: [
