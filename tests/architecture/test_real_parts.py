@@ -26,7 +26,8 @@ def suite(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "tests").mkdir()
     for shared in (ROOT / "tests").glob("*.py"):
-        shutil.copy(shared, tmp_path / "tests")
+        if not shared.name.startswith("test_"):
+            shutil.copy(shared, tmp_path / "tests")
     (tmp_path / "tests" / "test_small.py").write_text(TESTS)
     return tmp_path
 
