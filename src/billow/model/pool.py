@@ -185,6 +185,13 @@ class Pool:
         view = self.instances.view
         return (view(row, self.shapes, self.hosts.id) for row in range(len(self.instances)))
 
+    def views(self, rows: Iterable[int]) -> list[Instance]:
+        """Return instances (rows) as values; quick for what `with_requests` has just brought."""
+        asked, ours = self._asked, self.instances
+        return [
+            asked.get(ours.id[row]) or ours.view(row, self.shapes, self.hosts.id) for row in rows
+        ]
+
     def shape(self, name: str) -> Shape | None:
         """Return a shape by name, or None."""
         return next((shape for shape in self.shapes if shape.name == name), None)
@@ -271,8 +278,14 @@ class Pool:
         more = Instances.of(fresh, shape_row, {})
         check_groups(more, self.groups)
         grown = self._keeping_sums(replace(roomy, instances=roomy.instances.inserted(more)))
+        grown.__dict__["_asked"] = self._asked | {request.id: request for request in fresh}
         self.__dict__["_grown"] = fresh, grown
         return grown
+
+    @cached_property
+    def _asked(self) -> dict[str, Instance]:
+        """The requests that this pool was grown by, as values, by id."""
+        return {}
 
     def with_shapes(self, shapes: Iterable[Shape]) -> "Pool":
         """Return the pool with more shapes to choose from. Raises Invalid on two of one name."""

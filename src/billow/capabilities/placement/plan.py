@@ -107,17 +107,6 @@ def why_not(pool: Pool, request: Instance, policy: PlacementPolicy) -> tuple[Rej
     return Words(scene).by_class(f"instance/{request.id}", verdict)
 
 
-def _views(pool: Pool, requests: Sequence[int]) -> Iterator[Instance]:
-    """Yield requests (rows) as values, as `Instances.view` would, column by column."""
-    table = pool.instances.take(np.array(requests, dtype=np.intp))
-    shapes = map(pool.shapes.__getitem__, table.shape.tolist())
-    columns = table.values()
-    for name, shape, values in zip(
-        table.id, shapes, zip(*columns.values(), strict=True), strict=True
-    ):
-        yield Instance(name, shape, **dict(zip(columns, values, strict=True)))
-
-
 class _Batch:
     """All requests of a pool, placed once."""
 
@@ -132,7 +121,7 @@ class _Batch:
         """Yield what is placed, in the order in which it was."""
         ids, draft = self._pool.hosts.id, self._placer.scene.draft
         placed = [(row, spot) for row, spot in self._outcomes() if spot is not None]
-        instances = _views(self._pool, [row for row, _ in placed])
+        instances = self._pool.views(row for row, _ in placed)
         reasons = self._reasons([spot.host for _, spot in placed])
         for (row, spot), instance, reason in zip(placed, instances, reasons, strict=True):
             circle = draft.circle(row) if instance.group else None
