@@ -24,7 +24,8 @@ OFFERED = CREATED | STARTED
 async def offered(caller: Caller, plan: Plan) -> JSONResponse:
     """Answer with a plan that was just made."""
     before = await caller.billow.base_of(plan.id)
-    body = await to_thread.run_sync(render.plan_answer, plan, before)
+    now = await caller.billow.pool()
+    body = await to_thread.run_sync(render.plan_answer, plan, before, now)
     return JSONResponse(body, 201, headers={"Location": f"/v1/plans/{plan.id}"})
 
 

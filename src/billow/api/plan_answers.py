@@ -68,6 +68,7 @@ class PlanDocument(Answer):
     rejections: list[RejectionDocument]
     gain: dict[str, Measure]
     predicted_digest: str
+    pool_unchanged: bool = Field(description="Whether the pool is still as the plan knows it.")
     footer: str = Field(description="The plan in one line.")
     undo: str = Field(description="How it can be undone, naming what cannot.")
 

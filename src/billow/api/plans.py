@@ -50,7 +50,8 @@ async def list_plans(billow: Viewed, limit: Limit = 50, cursor: Before = "") -> 
 async def show_plan(billow: Viewed, plan: str) -> JSONResponse:
     """Return a plan with every step; a used or stale plan still reads."""
     found, before = await _with_base(billow, plan)
-    return JSONResponse(await to_thread.run_sync(render.plan_answer, found, before))
+    now = await billow.pool()
+    return JSONResponse(await to_thread.run_sync(render.plan_answer, found, before, now))
 
 
 @router.get("/plans/{plan}/text", summary="A plan in words", response_class=PlainTextResponse)

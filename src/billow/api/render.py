@@ -76,8 +76,8 @@ def instance_document(pool: Pool, name: str) -> Document:
     }
 
 
-def plan_answer(plan: Plan, before: Pool) -> Document:
-    """Return a plan with its words; `before` is the pool that it was made for."""
+def plan_answer(plan: Plan, before: Pool, now: Pool) -> Document:
+    """Return a plan with its words; `before` is the pool that it was made for, `now` as it is."""
     document = plan_document(plan)
     steps: Any = document.pop("steps")
     for step, shown in zip(plan.steps, steps, strict=True):
@@ -86,6 +86,7 @@ def plan_answer(plan: Plan, before: Pool) -> Document:
     return {
         **document,
         "steps": steps,
+        "pool_unchanged": plan.based_on == now.digest,
         "footer": explain.footer(before, plan),
         "undo": explain.undo_text(plan),
     }

@@ -24,7 +24,7 @@ def plan_for(session: Session, path: Path, body: dict[str, Any]) -> tuple[int, i
     pool = read_pool(path)
     plan = offline_plan(pool, body)
     if session.output.as_json:
-        session.output.document(plan_answer(plan, pool))
+        session.output.document(plan_answer(plan, pool, pool))
     else:
         session.output.text(explain.text(pool, plan))
     return len(plan.steps), len(plan.rejections)

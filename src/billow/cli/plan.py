@@ -116,10 +116,10 @@ def list_plans(session: Session, limit: Limit = None) -> None:
 @command(app, "show")
 def show(session: Session, plan: Name) -> None:
     """Show a plan: what changes, why, what it costs, what is not possible, how to undo it."""
-    if session.output.as_json:
-        session.output.document(session.client.get(path_of("plans", plan)))
-    else:
-        session.output.text(session.client.text(path_of("plans", plan, "text")))
+    document = session.client.get(path_of("plans", plan))
+    show_plan(session, document)
+    if not document["pool_unchanged"]:
+        session.output.say("the pool has changed since this plan was made; it may be stale")
 
 
 @command(app, "diff")
