@@ -27,7 +27,7 @@ INLINE = re.compile(r"`((?:\.venv/bin/)?billow [a-z][^`\n]*|\./dev up [^`\n]*)`"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 ROOT_COMMAND = get_command(app)
-Misused = typer.BadParameter.__mro__[1]  # Typer brings its own click; this is its UsageError
+Misused: type[Exception] = typer.BadParameter.__mro__[1]  # UsageError, of Typer's own click
 
 
 def blocks(text: str, *names: str) -> list[str]:
@@ -158,6 +158,6 @@ def test_every_page_is_in_the_navigation() -> None:
     ],
 )
 def test_a_wrong_command_is_found(line: str) -> None:
+    found = list(commands(line))
     with pytest.raises(Misused):
-        for arguments in commands(line):
-            check_whole(arguments)
+        list(map(check_whole, found))
