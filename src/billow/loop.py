@@ -42,6 +42,9 @@ class Plans(Protocol):
     async def plan(self, plan_id: str) -> Plan:
         """Return a kept plan. Raises NotFound."""
 
+    async def run_of(self, plan_id: str) -> str:
+        """Return the run that used a plan up; empty for none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -117,6 +120,11 @@ class Loop:
             Leased: another controller is the writer.
         """
         plan = await self._plans.plan(plan_id)
+        if used := await self._plans.run_of(plan_id):
+            raise Conflict(
+                f"plan {plan_id} was carried out by run {used}",
+                fix="make a new plan: each is carried out once",
+            )
         fence = self.world.writer.fence
         if self.world.limits.frozen:
             raise Blocked("changes are frozen", fix="lift the freeze in the settings")

@@ -97,6 +97,12 @@ class Plans:
         """Return a plan. Linear in its pool unless it was used lately. Raises NotFound."""
         return (await self._whole(plan_id))[0]
 
+    async def run_of(self, plan_id: str) -> str:
+        """Return the id of the run that used a plan up; empty for none."""
+        query = select(runs.c.id).where(runs.c.plan_id == storable(plan_id))
+        async with self._database.read() as connection:
+            return await connection.scalar(query) or ""
+
     async def base_of(self, plan_id: str) -> Pool:
         """Return the pool that a plan was made for, as `plan` does. Raises NotFound.
 
