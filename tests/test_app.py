@@ -93,8 +93,9 @@ async def test_a_second_controller_takes_over_when_the_first_dies(tmp_path: Path
         assert second.leading
         assert (await second.run(run.id)).state is RunState.DONE
         assert set((await second.sense()).instances.id) == {"web-0", "web-1", "web-2"}
+        late = await first.ask([Ask(AskVerb.DELETE, "web-0")], actor="ann")
         with pytest.raises(Leased):
-            await first.apply(plan.id, actor="ann")
+            await first.apply(late.id, actor="ann")
 
 
 async def test_what_arrives_is_placed_without_a_word_where_that_is_approved(tmp_path: Path) -> None:
