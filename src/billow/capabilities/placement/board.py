@@ -40,8 +40,9 @@ class Board:
         self._standing = standing
         self._left: Left[float] = Left([], [], [], [])
         self._seen = len(scene.changes)
+        self._in_the_way = scene.in_the_way(whole=judge.whole)
         scores = judge.score(scene.left_by_all(judge), ARRAYS) + standing
-        scores[scene.in_the_way(whole=judge.whole) > 0] = NO_ROOM
+        scores[self._in_the_way > 0] = NO_ROOM
         self.scores: FloatArray = scores[cells.order]
         self._best: FloatArray = np.maximum.reduceat(self.scores, cells.starts)
 
@@ -146,7 +147,7 @@ class Board:
 
     def _keep_score(self, host: int, left: Left[float]) -> None:
         score = self._standing[host] + self._judge.score(left, NUMBERS)
-        if self._scene.in_the_way(whole=self._judge.whole)[host]:
+        if self._in_the_way[host]:
             score = NO_ROOM
         cell = int(self._cells.of[host])
         self.scores[self._cells.position[host]] = score
@@ -157,6 +158,6 @@ class Board:
     def _score_many(self, hosts: "np.typing.NDArray[np.intp]") -> None:
         scores = self._judge.score(self._scene.left_by(hosts, self._judge), ARRAYS)
         scores += self._standing[hosts]
-        scores[self._scene.in_the_way(whole=self._judge.whole)[hosts] > 0] = NO_ROOM
+        scores[self._in_the_way[hosts] > 0] = NO_ROOM
         self.scores[self._cells.position[hosts]] = scores
         self._best = np.maximum.reduceat(self.scores, self._cells.starts)

@@ -25,6 +25,14 @@ class Closed:
     cells: BoolArray | None = None
     only: int | None = None
 
+    def also(self, other: "Closed") -> "Closed":
+        """Return what either of two closes; at most one of them names a single host."""
+        cells = other.cells if self.cells is None else self.cells
+        if self.cells is not None and other.cells is not None:
+            cells = self.cells | other.cells
+        only = other.only if self.only is None else self.only
+        return Closed(self.hosts | other.hosts, cells, only)
+
 
 NOTHING_CLOSED = Closed()
 

@@ -70,8 +70,11 @@ class Judge:
     def score(self, left: Left[Column], arithmetic: Arithmetic[Column]) -> Column:
         """Return how good hosts are, higher is better; `NO_ROOM` where the request does not fit."""
         after: list[Column] = self.remainder(left)
-        even = abs(after[0] * left.inverse[0] - after[1] * left.inverse[1])
-        score = self._fullness(after, left.inverse) * self._sign - even * self._even
+        cpu, memory = after[0] * left.inverse[0], after[1] * left.inverse[1]
+        score = (cpu * self._cpu + memory * self._memory) * self._sign
+        score = score - abs(cpu - memory) * self._even
+        if self._gpu:
+            score = score + after[2] * left.inverse[2] * self._gpu * self._sign
         if self.width:
             tightness = self.tightness(left, arithmetic)
             score = score - tightness * self._numa
@@ -111,13 +114,12 @@ class Judge:
         keys = []
         for free, inverse in zip(left.nodes, left.node_inverse, strict=True):
             after = [amount - share for amount, share in zip(free, self._share, strict=True)]
-            key = self._fullness(after, inverse) * -self._sign
+            key = after[0] * inverse[0] * self._cpu + after[1] * inverse[1] * self._memory
+            if self._gpu:
+                key = key + after[2] * inverse[2] * self._gpu
+            key = key * -self._sign
             keys.append(arithmetic.choose(arithmetic.lowest(after), key, _UNFIT))
         return keys
-
-    def _fullness(self, after: Sequence[Column], inverse: Sequence[Column]) -> Column:
-        left = after[0] * inverse[0] * self._cpu + after[1] * inverse[1] * self._memory
-        return left + after[2] * inverse[2] * self._gpu if self._gpu else left
 
 
 def _resources(need: Need, oversold: Collection[int]) -> tuple[int, ...]:

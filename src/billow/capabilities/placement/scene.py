@@ -44,6 +44,7 @@ class Scene:
         self.oversold = [
             resource for resource in range(len(RESOURCES)) if self._is_oversold(resource)
         ]
+        self._bare_rows = frozenset(np.flatnonzero(pool.instances.kind == _BARE_METAL).tolist())
         self._bare_metal = self._counts(bare_metal=True)
         self._everyone: IntArray | None = None
 
@@ -68,14 +69,18 @@ class Scene:
         was = self.draft.where(instance)[0]
         if not self.draft.assign(instance, host, nodes):
             return False
-        self._moved(instance, was, host)
+        if was != NOWHERE:
+            self._count(instance, was, -1)
+        self._count(instance, host, 1)
         return True
 
     def undo(self, instance: int) -> None:
         """Take back the last `assign`, which was of this instance (row)."""
-        left = self.draft.where(instance)[0]
+        self._count(instance, self.draft.where(instance)[0], -1)
         self.draft.undo()
-        self._moved(instance, left, self.draft.where(instance)[0])
+        back = self.draft.where(instance)[0]
+        if back != NOWHERE:
+            self._count(instance, back, 1)
 
     def left_by_all(self, judge: Judge) -> Left[FloatArray]:
         """Return what every host has left of what matters to a judge."""
@@ -118,20 +123,18 @@ class Scene:
             node_inverse,
         )
 
-    def _moved(self, instance: int, source: int, target: int) -> None:
-        bare = self.pool.instances.kind[instance] == _BARE_METAL
-        for host, change in ((source, -1), (target, 1)):
-            if host != NOWHERE:
-                self.changes.append(host)
-                if self._everyone is not None:
-                    self._everyone[host] += change
-                if bare:
-                    self._bare_metal[host] += change
+    def _count(self, instance: int, host: int, change: int) -> None:
+        self.changes.append(host)
+        if self._everyone is not None:
+            self._everyone[host] += change
+        if instance in self._bare_rows:
+            self._bare_metal[host] += change
 
     def in_the_way(self, *, whole: bool) -> IntArray:
         """Return how many instances of each host keep a request from it, `(hosts,) int64`.
 
-        Any instance keeps a request for a whole host away, and bare metal any request.
+        Any instance keeps a request for a whole host away, and bare metal keeps away any request.
+        The array is kept up to date.
         """
         if not whole:
             return self._bare_metal

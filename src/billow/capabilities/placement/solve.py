@@ -16,7 +16,7 @@ import numpy as np
 from billow.capabilities.placement.balance import Balance
 from billow.capabilities.placement.board import Board
 from billow.capabilities.placement.cells import cells_of
-from billow.capabilities.placement.fellows import Closed, closed_by
+from billow.capabilities.placement.fellows import NOTHING_CLOSED, Closed, closed_by
 from billow.capabilities.placement.filters import standing
 from billow.capabilities.placement.judge import Judge
 from billow.capabilities.placement.need import need_of
@@ -54,7 +54,7 @@ class Placer:
         self._cells = cells_of(pool.hosts)
         self._balance = Balance(self.scene, self._cells, policy)
         self._boards: dict[tuple[int, int], Board] = {}
-        self._elsewhere: dict[int, BoolArray | None] = {}
+        self._zones: dict[int, Closed] = {}
 
     def place(self, instance: int, exclude: Collection[int] = ()) -> Spot | None:
         """Put an instance (row) on the best open host and return where; None when there is none.
@@ -72,7 +72,7 @@ class Placer:
             if self._assign(instance, spot):
                 board.settle(host, spot.nodes)
                 return spot
-            closed = Closed(closed.hosts | {host}, closed.cells, closed.only)
+            closed = closed.also(Closed(frozenset([host])))
         return None
 
     def place_all(self, instances: Sequence[int]) -> list[Spot | None]:
@@ -105,7 +105,7 @@ class Placer:
         if circle is None or not len(self._cells):
             return None
         open_hosts = self._roomy(circle.domains, gang)
-        elsewhere = self._out_of_zone(gang[0])
+        elsewhere = self._closed_by_zone(gang[0]).cells
         if elsewhere is not None:
             open_hosts &= ~elsewhere[self._cells.of]
         for _ in range(GANG_TRIES):
@@ -165,25 +165,21 @@ class Placer:
         return int(self._cells.of[host])
 
     def _closed(self, instance: int, exclude: Collection[int]) -> Closed:
-        closed = closed_by(self.scene.draft.circle(instance), instance, self._cells)
-        hosts, cells, elsewhere = closed.hosts, closed.cells, self._out_of_zone(instance)
-        if exclude:
-            hosts = hosts.union(exclude)
-        elif elsewhere is None:
-            return closed
-        if elsewhere is not None:
-            cells = elsewhere if cells is None else cells | elsewhere
-        return Closed(hosts, cells, closed.only)
+        closed, circle = self._closed_by_zone(instance), self.scene.draft.circle(instance)
+        if circle is not None:
+            closed = closed.also(closed_by(circle, instance, self._cells))
+        return closed.also(Closed(frozenset(exclude))) if exclude else closed
 
-    def _out_of_zone(self, instance: int) -> BoolArray | None:
-        """Return the cells that are not in the zone of an instance (row); None when any will do."""
+    def _closed_by_zone(self, instance: int) -> Closed:
+        """Return what the zone that an instance (row) asks for closes."""
         ours = self.scene.pool.instances.zone
         code = int(ours.codes[instance])
-        if code not in self._elsewhere:
+        if code not in self._zones:
             zone, zones = ours.categories[code], self.scene.pool.hosts.zone.categories
             there = zones.index(zone) if zone in zones else NOWHERE
-            self._elsewhere[code] = self._cells.zone != there if zone else None
-        return self._elsewhere[code]
+            cells = self._cells.zone != there
+            self._zones[code] = Closed(cells=cells) if zone else NOTHING_CLOSED
+        return self._zones[code]
 
     def _board(self, instance: int) -> Board:
         """Return the board of a shape and kind; zones and groups close cells of it."""
