@@ -169,8 +169,13 @@ def size_text(mib: float) -> str:
     """Return a size with the unit that suits it."""
     for unit, scale in (("TiB", 2**20), ("GiB", 2**10)):
         if mib >= scale:
-            return f"{mib / scale:.3g} {unit}"
-    return f"{mib:.3g} MiB"
+            return f"{_three_digits(mib / scale)} {unit}"
+    return f"{_three_digits(mib)} MiB"
+
+
+def _three_digits(amount: float) -> str:
+    """Return a number with three digits, or all before the point: 1000, not 1e+03."""
+    return f"{amount:.0f}" if amount >= 999.5 else f"{amount:.3g}"
 
 
 def duration_text(seconds: float) -> str:
