@@ -25,6 +25,7 @@ PROGRAMS = frozenset({"billow", ".venv/bin/billow"})
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`((?:\.venv/bin/)?billow [a-z][^`\n]*|\./dev up [^`\n]*)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+INSERTED = re.compile(r"\$\(([^()]*)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 ROOT_COMMAND = get_command(app)
 Misused: type[Exception] = typer.BadParameter.__mro__[1]  # UsageError, of Typer's own click
@@ -46,7 +47,9 @@ def typed(block: str) -> Iterator[str]:
 
 def commands(line: str) -> Iterator[list[str]]:
     """Yield the arguments of each `billow` in a line of shell."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    for inner in INSERTED.findall(line):
+        yield from commands(inner)
+    lexer = shlex.shlex(INSERTED.sub("inserted", line), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words: list[str] = []
     for word in [*lexer, ";"]:
