@@ -33,9 +33,10 @@ class Balance:
 
     def enter(self, cell: int, shape: Shape, sign: int = 1) -> None:
         """Note that an instance came to a cell (or, with sign -1, left it)."""
-        for scope in self._scopes:
-            scope.enter(cell, shape, sign)
         if self._scopes:
+            cpu, memory = sign * shape.cpu_milli, sign * shape.memory_mib
+            for scope in self._scopes:
+                scope.take(cell, cpu, memory)
             self._add_up()
 
     def _add_up(self) -> None:
@@ -68,16 +69,13 @@ class _Scope:
         shares = (free * value).sum(axis=1)
         self.term: FloatArray = np.repeat(shares, np.diff([*begins, len(codes)]))
 
-    def enter(self, cell: int, shape: Shape, sign: int) -> None:
+    def take(self, cell: int, cpu: int, memory: int) -> None:
         domain = self._domain[cell]
-        self._cpu[domain] -= sign * shape.cpu_milli
-        self._memory[domain] -= sign * shape.memory_mib
-        self._refresh(domain)
-
-    def _refresh(self, domain: int) -> None:
-        left = self._cpu[domain] * self._cpu_value[domain]
-        left += self._memory[domain] * self._memory_value[domain]
-        self.term[self._slices[domain]] = left
+        self._cpu[domain] = left_cpu = self._cpu[domain] - cpu
+        self._memory[domain] = left_memory = self._memory[domain] - memory
+        self.term[self._slices[domain]] = (
+            left_cpu * self._cpu_value[domain] + left_memory * self._memory_value[domain]
+        )
 
 
 def _pairs(cells: Cells) -> RowArray:

@@ -28,13 +28,15 @@ class Cells:
     Attributes:
         order: Host row at each position, `(hosts,) intp`.
         position: Position of each host row, the inverse of `order`.
-        start: First position of each cell, and the end of the last, `(cells + 1,)`.
+        starts: First position of each cell, `(cells,) intp`.
+        start: The same as plain numbers, and the end of the last cell.
         of: Cell of each host row, `(hosts,) intp`.
         zone, rack: Code of each cell's zone and rack, `(cells,) int32`.
     """
 
     order: Rows
     position: Rows
+    starts: Rows
     start: list[int]
     of: Rows
     zone: RowArray
@@ -42,11 +44,6 @@ class Cells:
 
     def __len__(self) -> int:
         return len(self.zone)
-
-    @property
-    def starts(self) -> Rows:
-        """First position of each cell, `(cells,) intp`."""
-        return np.array(self.start[:-1], dtype=np.intp)
 
 
 def cells_of(hosts: Hosts) -> Cells:
@@ -60,6 +57,7 @@ def cells_of(hosts: Hosts) -> Cells:
     return Cells(
         order=order,
         position=position,
+        starts=starts,
         start=[*starts.tolist(), len(order)],
         of=np.repeat(np.arange(len(starts)), sizes)[position],
         zone=zone[starts],

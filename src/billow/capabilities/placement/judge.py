@@ -14,6 +14,7 @@ from typing import Final, Generic
 from billow.capabilities.placement.arithmetic import Arithmetic, Column
 from billow.capabilities.placement.need import Need
 from billow.capabilities.placement.policy import PlacementPolicy, Strategy
+from billow.model.instance import mask_of
 from billow.model.resources import CPU, GPU
 
 NO_ROOM: Final = float("-inf")
@@ -29,7 +30,8 @@ class Left(Generic[Column]):
     Attributes:
         free: By resource, of those that matter to the judge and in its order.
         inverse: 1 / what may be sold, likewise.
-        nodes, node_inverse: The same by NUMA node; a node that a host does not have has -1 CPU.
+        nodes, node_inverse: The same by NUMA node; a node that a host does not have has -1 CPU,
+            or is left out of `nodes`.
     """
 
     free: Sequence[Column]
@@ -96,8 +98,10 @@ class Judge:
         if not self.width:
             return 0
         keys = self._node_keys(left, arithmetic)
-        ranked = sorted((key, node) for node, key in enumerate(keys))
-        return sum(1 << node for _, node in ranked[: self.width])
+        if self.width == 1:
+            return 1 << keys.index(min(keys))
+        ranked = sorted(range(len(keys)), key=keys.__getitem__)
+        return mask_of(tuple(ranked[: self.width]))
 
     def take(self, left: Left[float], nodes: int) -> None:
         """Take the class's share out of one host and a mask of its nodes."""
@@ -112,7 +116,7 @@ class Judge:
     def _node_keys(self, left: Left[Column], arithmetic: Arithmetic[Column]) -> list[Column]:
         """Return per node how little (pack) or much (spread) it has left, lower is better."""
         keys = []
-        for free, inverse in zip(left.nodes, left.node_inverse, strict=True):
+        for free, inverse in zip(left.nodes, left.node_inverse, strict=False):
             after = [amount - share for amount, share in zip(free, self._share, strict=True)]
             key = after[0] * inverse[0] * self._cpu + after[1] * inverse[1] * self._memory
             if self._gpu:

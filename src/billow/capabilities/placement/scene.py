@@ -7,6 +7,7 @@ have left, for all hosts, for some, or for one. It decides nothing.
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from billow.model.resources import RESOURCES, BoolArray, FloatArray, IntArray
 from billow.plan.draft import Draft
 
 Rows = npt.NDArray[np.intp]
+MANY: Final = 256
+"""After so many changes it is quicker to have what hosts sell as plain numbers, for all of them."""
 _BARE_METAL = code_of(Kind.BARE_METAL)
 
 
@@ -98,14 +101,37 @@ class Scene:
         if judge.width:
             count = self._node_count[host]
             nodes = [pick(free) for free in self.draft.free_nodes[host, :count].tolist()]
-            by_resource = pick(self._node_inverse[:, host, :count].tolist())
-            node_inverse = list(zip(*by_resource, strict=True))
+            node_inverse = [pick(inverse) for inverse in self._node_inverse_on(host)]
         return Left(
             pick(self.draft.free_hosts[host].tolist()),
-            pick(self._inverse[:, host].tolist()),
+            pick(self._inverse_on(host)),
             nodes,
             node_inverse,
         )
+
+    def _inverse_on(self, host: int) -> list[float]:
+        """Return 1 / what one host sells, by resource."""
+        if len(self.changes) > MANY:
+            return self._inverse_rows[host]
+        inverse: list[float] = self._inverse[:, host].tolist()
+        return inverse
+
+    def _node_inverse_on(self, host: int) -> list[list[float]]:
+        """Return 1 / what each node of one host sells, by resource; absent nodes too."""
+        if len(self.changes) > MANY:
+            return self._node_inverse_rows[host]
+        inverse: list[list[float]] = self._node_inverse[:, host].T.tolist()
+        return inverse
+
+    @cached_property
+    def _inverse_rows(self) -> list[list[float]]:
+        rows: list[list[float]] = self._inverse.T.tolist()
+        return rows
+
+    @cached_property
+    def _node_inverse_rows(self) -> list[list[list[float]]]:
+        rows: list[list[list[float]]] = np.moveaxis(self._node_inverse, 0, -1).tolist()
+        return rows
 
     def _left(self, rows: Rows | slice, judge: Judge) -> Left[FloatArray]:
         nodes: list[Sequence[FloatArray]] = []

@@ -7,9 +7,9 @@ the last word on room and groups.
 Pure: no I/O, no clock, no dice; ties are broken by order, so the same pool gives the same answer.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,7 @@ GANG_TRIES: Final = 8
 """Hosts, racks or zones that are tried for an affinity group before its members go one by one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(NamedTuple):
     """A host (row) and the mask of its NUMA nodes, 0 when floating."""
 
     host: int
@@ -63,10 +62,32 @@ class Placer:
             instance: A request, or an instance that is to move to another host.
             exclude: Rows of hosts that are closed to it.
         """
+        return self._place(instance, self.scene.draft.circle(instance), exclude)
+
+    def place_all(self, instances: Sequence[int]) -> list[Spot | None]:
+        """Put instances (rows) on hosts in this order; members of a new affinity group together."""
+        spots: list[Spot | None] = []
+        gang: list[int] = []
+        bond: Circle | None = None
+        for instance in instances:
+            circle = self.scene.draft.circle(instance)
+            if gang and circle is not bond:
+                spots += self._place_gang(gang) or map(self.place, gang)
+                gang = []
+            if circle is not None and _is_open(circle, instance):
+                gang.append(instance)
+                bond = circle
+            else:
+                spots.append(self._place(instance, circle))
+        return spots + (self._place_gang(gang) or list(map(self.place, gang)))
+
+    def _place(
+        self, instance: int, circle: Circle | None, exclude: Collection[int] = ()
+    ) -> Spot | None:
         if not len(self._cells):
             return None
         board = self._board(instance)
-        closed = self._closed(instance, exclude)
+        closed = self._closed(instance, circle, exclude)
         while (host := board.pick(self._balance.term, closed)) is not None:
             spot = Spot(host, board.nodes_on(host))
             if self._assign(instance, spot):
@@ -75,33 +96,9 @@ class Placer:
             closed = closed.also(Closed(frozenset([host])))
         return None
 
-    def place_all(self, instances: Sequence[int]) -> list[Spot | None]:
-        """Put instances (rows) on hosts in this order; members of a new affinity group together."""
-        spots: list[Spot | None] = []
-        for gang in self._gangs(instances):
-            spots += (self._place_gang(gang) if gang[1:] else None) or map(self.place, gang)
-        return spots
-
-    def _gangs(self, instances: Sequence[int]) -> Iterator[list[int]]:
-        """Yield neighbours of one affinity group that nobody is in yet; all others alone."""
-        gang: list[int] = []
-        bond: Circle | None = None
-        for instance in instances:
-            circle = self.scene.draft.circle(instance)
-            if gang and circle is not bond:
-                yield gang
-                gang = []
-            if circle is None or circle.group.rule is not Rule.AFFINITY or circle.others(instance):
-                yield [instance]
-            else:
-                gang.append(instance)
-                bond = circle
-        if gang:
-            yield gang
-
     def _place_gang(self, gang: list[int]) -> list[Spot | None] | None:
         """Put all members in one domain; None, with nothing changed, when none has room for all."""
-        circle = self.scene.draft.circle(gang[0])
+        circle = self.scene.draft.circle(gang[0]) if gang[1:] else None
         if circle is None or not len(self._cells):
             return None
         open_hosts = self._roomy(circle.domains, gang)
@@ -164,8 +161,8 @@ class Placer:
     def _cell(self, host: int) -> int:
         return int(self._cells.of[host])
 
-    def _closed(self, instance: int, exclude: Collection[int]) -> Closed:
-        closed, circle = self._closed_by_zone(instance), self.scene.draft.circle(instance)
+    def _closed(self, instance: int, circle: Circle | None, exclude: Collection[int]) -> Closed:
+        closed = self._closed_by_zone(instance)
         if circle is not None:
             closed = closed.also(closed_by(circle, instance, self._cells))
         return closed.also(Closed(frozenset(exclude))) if exclude else closed
@@ -192,6 +189,11 @@ class Placer:
             worth = standing(self.scene, need, self._policy)
             board = self._boards[key] = Board(self.scene, self._cells, judge, worth)
         return board
+
+
+def _is_open(circle: Circle, instance: int) -> bool:
+    """Return whether a group's affinity is not bound to a place yet."""
+    return circle.group.rule is Rule.AFFINITY and not circle.others(instance)
 
 
 def requests(pool: Pool) -> IntArray:
