@@ -105,6 +105,38 @@ def test_a_body_that_makes_no_sense(admin: httpx2.Client, body: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "ask",
+    [
+        None, "stop vm-1", {}, {"verb": "stop"}, {"subject": "vm-1"},
+        {"verb": "stop", "subject": ""}, {"verb": "stop", "subject": 7},
+        {"verb": "stop", "subject": "../../x"}, {"verb": "stop", "subject": "\ud800"},
+        {"verb": "stop", "subject": "x" * 254}, {"verb": "explode", "subject": "vm-1"},
+        {"verb": "STOP", "subject": "vm-1"}, {"verb": "stop", "subject": "nobody"},
+        {"verb": "stop", "subject": "vm-1", "surprise": 1},
+        {"verb": "stop", "subject": "vm-1", "target": "h1"},
+        {"verb": "stop", "subject": "vm-1", "shape": SHAPE},
+        {"verb": "stop", "subject": "vm-1", "why": "x" * 201},
+        {"verb": "migrate", "subject": "vm-1", "target": "nowhere"},
+        {"verb": "migrate", "subject": "vm-1", "target": None},
+        {"verb": "resize", "subject": "vm-1"},
+        {"verb": "resize", "subject": "vm-1", "shape": "no-such-shape"},
+        {"verb": "resize", "subject": "vm-1", "shape": {**SHAPE, "cpu_milli": True}},
+    ],
+    ids=lambda ask: ascii(ask)[:60],
+)  # fmt: skip
+def test_a_change_that_makes_no_sense(admin: httpx2.Client, ask: object) -> None:
+    fine = {"verb": "stop", "subject": "vm-2"}
+    refused(sent(admin, "/v1/changes", {"asks": [fine, ask]}))
+
+
+def test_as_many_changes_as_cannot_be(admin: httpx2.Client) -> None:
+    stop = {"verb": "stop", "subject": "vm-1"}
+    wrong: list[object] = [[], {}, [stop, stop], [stop] * 20_001]
+    for asks in wrong:
+        refused(sent(admin, "/v1/changes", {"asks": asks}))
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"", b"{", b"\xff\xfe", b"nul", b'{"a":' * 100_000, b"[" * 500_000,

@@ -7,6 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.control_planes import ControlPlane
+
 SMALL = {"cpu_milli": 1000, "memory_mib": 512}
 
 
@@ -89,6 +91,50 @@ def test_a_host_is_cordoned_and_uncordoned(admin: httpx2.Client) -> None:
         )
         assert ended(admin, answer.json()["id"])["state"] == "done"
         assert admin.get(f"/v1/hosts/{host}").json()["cordon"] == cordon
+
+
+def test_several_things_are_one_plan(admin: httpx2.Client) -> None:
+    for name in ("several-1", "several-2"):
+        assert create(admin, name)["state"] == "done"
+    bigger = {"cpu_milli": 2000, "memory_mib": 1024}
+    asks = [
+        {"verb": "stop", "subject": "several-1", "why": "night"},
+        {"verb": "resize", "subject": "several-1", "shape": bigger},
+        {"verb": "migrate", "subject": "several-2"},
+    ]
+    made = admin.post("/v1/changes", json={"asks": asks})
+    plan = made.json()
+    assert made.status_code == 201
+    assert made.headers["location"] == f"/v1/plans/{plan['id']}"
+    verbs = [step["action"]["verb"] for step in plan["steps"]]
+    assert sorted(verbs) == ["migrate", "resize", "stop"]
+    stale = {"If-Match": '"0123456789abcdef0123456789abcdef"'}
+    assert admin.post("/v1/changes", json={"asks": asks}, headers=stale).status_code == 412
+    ends = [{"verb": "delete", "subject": f"several-{number}"} for number in (1, 2)]
+    key = {"Idempotency-Key": "several-end"}
+    answers = [
+        admin.post("/v1/changes", json={"asks": ends}, params={"apply": "true"}, headers=key)
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json()["id"] == answers[1].json()["id"]
+    run = ended(admin, answers[0].json()["id"])
+    assert (run["state"], run["done"]) == ("done", 2)
+    assert admin.get("/v1/instances", params={"q": "several-"}).json()["total"] == 0
+
+
+def test_the_audit_names_everything_that_was_asked_for(
+    admin: httpx2.Client, plane: ControlPlane, viewer_token: str
+) -> None:
+    asks = [{"verb": "stop", "subject": "vm-1"}, {"verb": "cordon", "subject": "audited"}]
+    with plane.client(viewer_token) as viewer:
+        assert viewer.post("/v1/changes", json={"asks": asks}).status_code == 403
+    assert admin.post("/v1/changes", json={"asks": asks}).status_code == 404
+    heard = admin.get("/v1/events", params={"subject": "host/audited"}).json()["items"]
+    assert [each["actor"] for each in heard] == ["test-viewer", "admin"]
+    for each in heard:
+        assert each["subjects"] == ["instance/vm-1", "host/audited"]
+        assert each["text"].startswith("POST /v1/changes (stop, cordon): refused: ")
 
 
 def test_what_is_impossible_says_why(admin: httpx2.Client) -> None:

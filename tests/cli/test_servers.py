@@ -49,6 +49,27 @@ def test_what_was_created_is_there_after_a_restart(tmp_path: Path) -> None:
             assert client.get(f"/v1/runs/{run['id']}").json()["state"] == "done"
 
 
+def test_down_asks_waits_for_the_controller_and_removes_the_pool(tmp_path: Path) -> None:
+    down = ("down", "--engine", "sim", "--state", str(tmp_path))
+    create = ("instance", "create", "gone", "--yes")
+    with control_plane(tmp_path, "--speed", "200"):
+        assert billow(tmp_path, *create).returncode == 0
+        served = billow(tmp_path, *down, "--yes")
+        assert "a controller still serves this pool" in served.stderr
+        assert served.returncode == 1
+        assert billow(tmp_path, "instance", "show", "gone").returncode == 0
+    asked = billow(tmp_path, *down)
+    assert (asked.returncode, asked.stdout) == (5, "")
+    assert "say it with --yes" in asked.stderr
+    with control_plane(tmp_path):
+        assert billow(tmp_path, "instance", "show", "gone").returncode == 0
+    done = billow(tmp_path, *down, "--yes")
+    assert (done.returncode, done.stdout) == (0, f"the pool in {tmp_path} is gone\n"), done.stderr
+    with control_plane(tmp_path):
+        assert billow(tmp_path, "instance", "show", "gone").returncode == 1
+        assert "create gone" in billow(tmp_path, "plan", "list").stdout
+
+
 def test_a_second_one_on_the_same_port_says_so_and_leaves_the_first_alone(tmp_path: Path) -> None:
     with control_plane(tmp_path) as plane:
         port = plane.url.rpartition(":")[2]

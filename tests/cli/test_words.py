@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from billow.cli.client import checked_url, error_of
 from billow.cli.lists import filters
 from billow.cli.output import Column, Output, clean, exact
-from billow.cli.wanted import group_of, knobs_of, request_of, whole
+from billow.cli.wanted import group_of, in_group, knobs_of, request_of, whole
 from billow.cli.words import mib_of, milli_of
 from billow.errors import BillowError, Blocked, Bug, Invalid, Stale
 
@@ -24,7 +24,8 @@ HOSTILE = st.text(max_size=40) | st.sampled_from(
 
 
 @pytest.mark.parametrize(
-    ("text", "milli"), [("1", 1000), ("0.5", 500), ("0.05", 50), ("12.125", 12125), ("0", 0)]
+    ("text", "milli"),
+    [("1", 1000), ("0.5", 500), ("0.05", 50), ("12.125", 12125), ("0", 0), ("500m", 500)],
 )
 def test_cpus_are_read(text: str, milli: int) -> None:
     assert milli_of(text) == milli
@@ -75,6 +76,15 @@ def test_a_request_says_what_it_says() -> None:
         "b": True,
         "c": [1],
     }
+
+
+def test_a_request_is_in_the_group_that_is_declared_with_it() -> None:
+    web, rows = group_of("web:anti-affinity:host"), group_of("rows:affinity:rack")
+    assert in_group({"zone": "a"}, [web, web]) == {"zone": "a", "group": "web"}
+    assert in_group({"group": "rows"}, [web, rows]) == {"group": "rows"}
+    assert in_group({"group": ""}, [web]) == {"group": ""}
+    assert in_group({}, []) == {}
+    assert refusal(lambda groups: in_group({}, groups), [web, rows]) is not None
 
 
 @given(st.text())

@@ -6,7 +6,7 @@ the browser says that the call comes from our own pages, since browsers send coo
 forms.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Header
 from starlette.requests import Request
 
+from billow.api.requests import NewAsk
 from billow.app import Billow
 from billow.errors import BillowError, Denied, Stale, Unauthenticated
 from billow.identity.keeper import SESSION_COOKIE
@@ -92,10 +93,18 @@ def _changing(role: Role) -> Callable[[Request, Billow], AsyncIterator[Caller]]:
     return changer
 
 
+def concern(request: Request, asks: Sequence[NewAsk]) -> None:
+    """Let the audit say what a call is about where its path does not."""
+    verbs = ", ".join(dict.fromkeys(each.verb for each in asks))
+    subjects = dict.fromkeys(f"{each.verb.noun}/{each.subject}" for each in asks)
+    request.state.concern = (f" ({verbs})", tuple(subjects))
+
+
 async def _audit(request: Request, billow: Billow, person: Person, outcome: str) -> None:
     what = f"{request.method} {request.url.path}".encode("ascii", "backslashreplace").decode()
-    subjects = tuple(f"{noun}/{name}" for noun, name in request.path_params.items())
-    await billow.audit(person.name, f"{what}: {outcome}", subjects)
+    verbs, subjects = getattr(request.state, "concern", ("", ()))
+    in_path = tuple(f"{noun}/{name}" for noun, name in request.path_params.items())
+    await billow.audit(person.name, f"{what}{verbs}: {outcome}", (*in_path, *subjects))
 
 
 FOR_VIEWERS = Depends(_reading(Role.VIEWER))

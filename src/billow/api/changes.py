@@ -9,11 +9,21 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
-from billow.api.caller import Caller, IfMatch, Operator, check_match
+from billow.api.caller import Caller, IfMatch, Operator, check_match, concern
 from billow.api.offer import OFFERED, settled
-from billow.api.requests import Destination, NewInstances, NewSize, Reason, instances_of, shape_of
+from billow.api.requests import (
+    Destination,
+    NewAsks,
+    NewInstances,
+    NewSize,
+    Reason,
+    asks_of,
+    instances_of,
+    shape_of,
+)
 from billow.model.ask import Ask, AskVerb
 
 router = APIRouter(prefix="/v1", tags=["changes"])
@@ -31,10 +41,10 @@ class Call:
     apply: bool
     if_match: str
 
-    async def settle(self, ask: Ask) -> Response:
-        """Answer one request with its plan or its run."""
+    async def settle(self, *asks: Ask) -> Response:
+        """Answer requests with their one plan or its run."""
         check_match(await self.caller.billow.pool(), self.if_match)
-        plan = await self.caller.billow.ask([ask], actor=self.caller.person.name)
+        plan = await self.caller.billow.ask(asks, actor=self.caller.person.name)
         return await settled(self.caller, plan, apply=self.apply)
 
 
@@ -42,7 +52,21 @@ async def _call(caller: Operator, *, apply: Apply = False, if_match: IfMatch = "
     return Call(caller, apply, if_match)
 
 
+async def _told(request: Request, body: NewAsks) -> NewAsks:
+    """Return the requests; the audit knows them even when the caller may not ask for them."""
+    concern(request, body.asks)
+    return body
+
+
 Change = Annotated[Call, Depends(_call, scope="function")]
+Told = Annotated[NewAsks, Depends(_told)]
+
+
+@router.post("/changes", summary="Change several things", status_code=201, responses=OFFERED)
+async def change_several(body: Told, call: Change) -> Response:
+    """Change hosts and instances by one plan, which does what is possible of it."""
+    pool = await call.caller.billow.pool()
+    return await call.settle(*asks_of(body.asks, pool))
 
 
 @router.post("/instances", summary="Create instances", status_code=201, responses=OFFERED)
@@ -94,8 +118,9 @@ async def resize_instance(call: Change, instance: str, body: NewSize) -> Respons
     return await call.settle(Ask(AskVerb.RESIZE, instance, shape=shape, why=body.why))
 
 
-def _add_plain(noun: str, verb: AskVerb, words: str) -> None:
+def _add_plain(verb: AskVerb, words: str) -> None:
     """Add the route of a verb that needs no more than a name and a reason."""
+    noun = verb.noun
 
     async def change(
         call: Change, name: Annotated[str, Path(alias=noun)], body: Reason | None = None
@@ -113,9 +138,9 @@ def _add_plain(noun: str, verb: AskVerb, words: str) -> None:
     )
 
 
-_add_plain("instance", AskVerb.START, "Start a stopped instance")
-_add_plain("instance", AskVerb.STOP, "Stop an instance; it keeps its place")
-_add_plain("host", AskVerb.CORDON, "Let nothing new come to a host")
-_add_plain("host", AskVerb.UNCORDON, "Let instances come to a host again")
-_add_plain("host", AskVerb.POWER_ON, "Give a host power")
-_add_plain("host", AskVerb.POWER_OFF, "Shut an empty host down")
+_add_plain(AskVerb.START, "Start a stopped instance")
+_add_plain(AskVerb.STOP, "Stop an instance; it keeps its place")
+_add_plain(AskVerb.CORDON, "Let nothing new come to a host")
+_add_plain(AskVerb.UNCORDON, "Let instances come to a host again")
+_add_plain(AskVerb.POWER_ON, "Give a host power")
+_add_plain(AskVerb.POWER_OFF, "Shut an empty host down")

@@ -24,6 +24,7 @@ from pydantic import (
 
 from billow.errors import Invalid
 from billow.model.access import Role
+from billow.model.ask import Ask, AskVerb
 from billow.model.group import Group
 from billow.model.instance import Instance
 from billow.model.kinds import Arch, Kind, Rule, Scope
@@ -194,6 +195,33 @@ class NewSize(Reason):
     shape: AnyShape
 
 
+class NewAsk(Destination):
+    """One thing to do with one thing that exists."""
+
+    verb: AskVerb
+    subject: Annotated[str, Field(min_length=1, max_length=253)] = Field(
+        description="The name of an instance, or of a host for cordon, uncordon and power-*.",
+        examples=["web-1"],
+    )
+    target: Text = Field("", description="For migrate: a host; empty lets placement choose.")
+    shape: AnyShape | None = Field(None, description="For resize: the shape to have from now on.")
+
+    def ask(self, pool: Pool) -> Ask:
+        """Return the model's request. Raises Invalid: a name, a shape, or what the verb lacks."""
+        if self.target and self.verb is not AskVerb.MIGRATE:
+            raise Invalid(f"{self.verb} takes no target", fix="leave it out")
+        if (self.shape is None) is (self.verb is AskVerb.RESIZE):
+            raise Invalid("a resize takes a shape, and nothing else does", fix="see the schema")
+        shape = None if self.shape is None else shape_of(self.shape, pool)
+        return Ask(self.verb, self.subject, self.target, shape, self.why)
+
+
+class NewAsks(Sent):
+    """Things to do, in this order, by one plan."""
+
+    asks: list[NewAsk] = Field(min_length=1, max_length=MOST_REQUESTS)
+
+
 class NewToken(Sent):
     """For whom a token is made."""
 
@@ -210,6 +238,14 @@ def instances_of(requests: Sequence[NewInstance], pool: Pool) -> list[Instance]:
     if len({each.id for each in instances}) < len(instances):
         raise Invalid("two requests have one name", fix="give each its own id")
     return instances
+
+
+def asks_of(sent: Sequence[NewAsk], pool: Pool) -> list[Ask]:
+    """Return the model's requests. Raises Invalid, also when one is there twice."""
+    asks = [each.ask(pool) for each in sent]
+    if len({(each.verb, each.subject) for each in asks}) < len(asks):
+        raise Invalid("one thing is asked for twice", fix="ask for each once")
+    return asks
 
 
 def shape_of(sent: NewShape | str, pool: Pool) -> Shape:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a plan to its run: show it, ask, start it, follow it. Every change ends here."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,6 +13,12 @@ from billow.cli.session import Session
 from billow.errors import Blocked
 
 Why = Annotated[str, typer.Option(help="The reason that the plan gives.")]
+
+
+def ask(session: Session, verb: str, names: Sequence[str], **more: object) -> None:
+    """Ask for one thing of each name by one plan, and settle it."""
+    asks = [{"verb": verb, "subject": name, **more} for name in dict.fromkeys(names)]
+    settle(session, session.client.post("/v1/changes", {"asks": asks}))
 
 
 def show_plan(session: Session, plan: Document) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from billow.cli.change import Why, settle
+from billow.cli.change import Why, ask
 from billow.cli.command import PLANS, command
 from billow.cli.lists import (
     Fields,
@@ -24,6 +24,7 @@ from billow.cli.words import cpus, memory
 
 app = typer.Typer(no_args_is_help=True, help="See hosts, and ask for changes of them.")
 Name = Annotated[str, typer.Argument(metavar="HOST", help="The host's name.")]
+Names = Annotated[list[str], typer.Argument(metavar="HOST...", help="The hosts' names.")]
 
 LISTED = (
     Column("HOST", "id"),
@@ -80,15 +81,14 @@ def show_host(session: Session, host: Name) -> None:
 def _add(verb: str, words: str) -> None:
     """Add a verb on a host."""
 
-    def change(session: Session, host: Name, why: Why = "") -> None:
-        plan = session.client.post(path_of("hosts", host, verb), {"why": why})
-        settle(session, plan)
+    def change(session: Session, hosts: Names, why: Why = "") -> None:
+        ask(session, verb, hosts, why=why)
 
     change.__doc__ = words
     command(app, verb, PLANS)(change)
 
 
-_add("cordon", "Let nothing new come to a host.")
-_add("uncordon", "Let instances come to a host again.")
-_add("power-on", "Give a host power.")
-_add("power-off", "Shut an empty host down.")
+_add("cordon", "Let nothing new come to hosts.")
+_add("uncordon", "Let instances come to hosts again.")
+_add("power-on", "Give hosts power.")
+_add("power-off", "Shut empty hosts down.")

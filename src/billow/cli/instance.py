@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from billow.cli.change import Why, settle
+from billow.cli.change import Why, ask, settle
 from billow.cli.command import PLANS, command
 from billow.cli.lists import (
     Fields,
@@ -20,12 +20,13 @@ from billow.cli.lists import (
 )
 from billow.cli.output import Column
 from billow.cli.session import Session
-from billow.cli.wanted import Request, described, group_of, knobs_of, sized
+from billow.cli.wanted import Request, described, group_of, in_group, knobs_of, sized
 from billow.cli.words import cpus, memory
 from billow.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="See, create, move, resize and delete instances.")
 Name = Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance's name.")]
+Names = Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="The instances' names.")]
 MOST = 20_000
 
 LISTED = (
@@ -56,8 +57,8 @@ Spec = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
-        help="cpu=2 memory=4GiB image=NAME zone=Z group=G kind=vm numa=1 gpus=0 arch=x86_64 "
-        "traits=a+b priority=0 tenant=T, or shape=NAME",
+        help="cpu=2 (or 500m) memory=4GiB image=NAME zone=Z group=G kind=vm numa=1 gpus=0 "
+        "arch=x86_64 traits=a+b priority=0 tenant=T, or shape=NAME",
     ),
 ]
 
@@ -98,7 +99,11 @@ def create(
     ] = 1,
     group: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME:RULE:SCOPE", help="A new group, as web:anti-affinity:host."),
+        typer.Option(
+            metavar="NAME:RULE:SCOPE",
+            help="A group, as web:anti-affinity:host, to which they belong unless group= says "
+            "another; made when the pool has it not.",
+        ),
     ] = None,
     policy: Annotated[
         list[str] | None,
@@ -106,34 +111,26 @@ def create(
     ] = None,
 ) -> None:
     """Create instances: placed by one plan, which is shown before it is carried out."""
-    request = sized(described(spec or ()))
+    groups = [group_of(each) for each in group or ()]
+    request = in_group(sized(described(spec or ())), groups)
     body = {
         "capability": "placement",
         "policy": knobs_of(policy or ()),
         "requests": [{"id": each, **request} for each in names(name, count)],
-        "groups": [group_of(each) for each in group or ()],
+        "groups": groups,
     }
     settle(session, session.client.post("/v1/plans", body))
-
-
-@command(app, "delete", PLANS)
-def delete(session: Session, instance: Name) -> None:
-    """Delete an instance and what it stored. There is no way back."""
-    plan = session.client.delete(path_of("instances", instance))
-    settle(session, plan)
 
 
 @command(app, "migrate", PLANS)
 def migrate(
     session: Session,
-    instance: Name,
+    instances: Names,
     to: Annotated[str, typer.Option(help="The host; without it, placement chooses.")] = "",
     why: Why = "",
 ) -> None:
-    """Move an instance live."""
-    body = {"target": to, "why": why}
-    plan = session.client.post(path_of("instances", instance, "migrate"), body)
-    settle(session, plan)
+    """Move instances live."""
+    ask(session, "migrate", instances, target=to, why=why)
 
 
 @command(app, "resize", PLANS)
@@ -147,9 +144,7 @@ def resize(
     request = described(spec or ())
     if set(request) != {"shape"}:
         raise Invalid("a new size is wanted, and nothing else", fix="give cpu=2 memory=4GiB")
-    body = {"shape": _completed(session, instance, request), "why": why}
-    plan = session.client.post(path_of("instances", instance, "resize"), body)
-    settle(session, plan)
+    ask(session, "resize", [instance], shape=_completed(session, instance, request), why=why)
 
 
 def names(name: str, count: int) -> list[str]:
@@ -169,13 +164,13 @@ def _completed(session: Session, instance: str, request: Request) -> object:
 def _add(verb: str, words: str) -> None:
     """Add a verb that needs no more than a reason."""
 
-    def change(session: Session, instance: Name, why: Why = "") -> None:
-        plan = session.client.post(path_of("instances", instance, verb), {"why": why})
-        settle(session, plan)
+    def change(session: Session, instances: Names, why: Why = "") -> None:
+        ask(session, verb, instances, why=why)
 
     change.__doc__ = words
     command(app, verb, PLANS)(change)
 
 
-_add("start", "Start a stopped instance where it is.")
-_add("stop", "Stop an instance; it keeps its place.")
+_add("start", "Start stopped instances where they are.")
+_add("stop", "Stop instances; they keep their places.")
+_add("delete", "Delete instances and what they stored. There is no way back.")

@@ -90,6 +90,22 @@ def group_of(text: str) -> Request:
     return {"name": name, "rule": rule, "scope": scope or "host"}
 
 
+def in_group(request: Request, groups: Sequence[Request]) -> Request:
+    """Return a request as a member of the group declared with it, unless it names another.
+
+    Raises:
+        Invalid: several are declared, and it names none.
+    """
+    if not groups or "group" in request:
+        return request
+    if len({each["name"] for each in groups}) > 1:
+        raise Invalid(
+            "several groups are declared, and an instance is in one",
+            fix="say which: group=NAME",
+        )
+    return {**request, "group": groups[0]["name"]}
+
+
 def requests_in(path: Path) -> list[Request]:
     """Return the requests in a JSON file: a list, or an object with `requests`. Raises Invalid."""
     try:

@@ -34,11 +34,14 @@ def percent(fraction: Any) -> str:  # noqa: ANN401 (a number or null, as JSON ha
 
 
 def milli_of(text: str) -> int:
-    """Return CPUs as typed (`2`, `0.5`) in thousandths. Raises Invalid."""
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,3})?", text):
-        whole, _, part = text.partition(".")
-        return int(whole) * 1000 + int(part.ljust(3, "0") or 0)
-    raise Invalid(f"{ascii(text)[:60]} is no number of CPUs", fix="give one like 2 or 0.5")
+    """Return CPUs as typed (`2`, `0.5`, `500m`) in thousandths. Raises Invalid."""
+    from billow.model.spelling import read_cores
+
+    try:
+        return read_cores(text)
+    except Invalid:
+        brief = f"{ascii(text)[:60]} is no number of CPUs"
+        raise Invalid(brief, fix="give one like 2, 0.5 or 500m") from None
 
 
 def mib_of(text: str) -> int:

@@ -21,6 +21,14 @@ class AskVerb(StrEnum):
     POWER_ON = "power-on"
     POWER_OFF = "power-off"
 
+    @property
+    def noun(self) -> str:
+        """Return what it is asked of: `host` or `instance`."""
+        return "host" if self in _OF_HOSTS else "instance"
+
+
+_OF_HOSTS = (AskVerb.CORDON, AskVerb.UNCORDON, AskVerb.POWER_ON, AskVerb.POWER_OFF)
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
