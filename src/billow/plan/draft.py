@@ -54,6 +54,8 @@ class Draft:
         self._count = _scalars(pool.hosts.node_count)
         self._demand: list[Amounts] = [shape.demand for shape in pool.shapes]
         self._share: list[Amounts] = [shape.share for shape in pool.shapes]
+        self._taken = [_what_is_taken(amounts) for amounts in self._demand]
+        self._taken_of_nodes = [_what_is_taken(amounts) for amounts in self._share]
         self._width = [shape.numa_nodes for shape in pool.shapes]
         self._peers = Peers(pool)
         self._journal: list[tuple[int, int, int]] = []
@@ -224,22 +226,27 @@ class Draft:
 
     def _add(self, shape: int, host: int, nodes: int, sign: int) -> None:
         free = self._free_host
-        for resource, amount in enumerate(self._demand[shape]):
-            if amount:
-                free[host, resource] += sign * amount
+        for resource, amount in self._taken[shape]:
+            free[host, resource] += sign * amount
         if nodes:
-            self._add_nodes(self._share[shape], host, nodes, sign)
+            self._add_nodes(self._taken_of_nodes[shape], host, nodes, sign)
 
-    def _add_nodes(self, share: Amounts, host: int, nodes: int, sign: int) -> None:
+    def _add_nodes(
+        self, taken: Sequence[tuple[int, int]], host: int, nodes: int, sign: int
+    ) -> None:
         free = self._free_node
         node = 0
         while nodes:
             if nodes & 1:
-                for resource, amount in enumerate(share):
-                    if amount:
-                        free[host, node, resource] += sign * amount
+                for resource, amount in taken:
+                    free[host, node, resource] += sign * amount
             nodes >>= 1
             node += 1
+
+
+def _what_is_taken(amounts: Amounts) -> list[tuple[int, int]]:
+    """Return the resources of which something is taken, and how much."""
+    return [(resource, amount) for resource, amount in enumerate(amounts) if amount]
 
 
 def _scalars(array: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - memoryview has no item type
