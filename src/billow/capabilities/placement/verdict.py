@@ -149,16 +149,15 @@ def _group_demand(group: Group, passing: BoolArray) -> Demand:
 def host_classes(scene: Scene) -> IntArray:
     """Return a class number per host: equal in arch, zone, traits, GPU model and capacity.
 
-    Classes are numbered by their first host. Sorts the hosts.
+    Classes are numbered by their first host. Linear in hosts.
     """
     hosts = scene.pool.hosts
-    nodes = hosts.sellable.reshape(len(hosts), -1)
     codes = np.stack(
         [hosts.zone.codes, hosts.traits.codes, hosts.gpu_model.codes, hosts.arch, hosts.node_count],
         axis=1,
     ).astype(np.int64)
-    features = np.concatenate([codes, nodes], axis=1)
-    _, first, inverse = np.unique(features, axis=0, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse.reshape(-1)]
+    features = np.concatenate([codes, hosts.sellable.reshape(len(hosts), -1)], axis=1)
+    content, width = features.tobytes(), features.itemsize * features.shape[1]
+    rows = (content[start : start + width] for start in range(0, len(content), width))
+    number: dict[bytes, int] = {}
+    return np.array([number.setdefault(row, len(number)) for row in rows], dtype=np.int64)

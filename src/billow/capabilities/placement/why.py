@@ -71,12 +71,12 @@ class Words:
 
     def _causes(self, verdict: Verdict) -> tuple[str, ...]:
         ruled_out = np.flatnonzero(verdict.first >= 0)
-        pairs = np.stack([verdict.first[ruled_out], self._class_of[ruled_out]], axis=1)
-        kinds, where, counts = np.unique(pairs, axis=0, return_index=True, return_counts=True)
+        pairs = verdict.first[ruled_out] * len(self._hosts) + self._class_of[ruled_out]
+        kinds, where, counts = np.unique(pairs, return_index=True, return_counts=True)
         order = np.argsort(-counts, kind="stable")
         causes = [
             f"{_hosts_text(int(counts[each]))} ({self._class_text(ruled_out[where[each]])}): "
-            f"{verdict.demands[kinds[each][0]].reason}"
+            f"{verdict.demands[kinds[each] // len(self._hosts)].reason}"
             for each in order[:MOST_CAUSES].tolist()
         ]
         rest = int(counts[order[MOST_CAUSES:]].sum())
