@@ -5,15 +5,16 @@ It is the only file that knows all parts. It pairs them and decides nothing.
 """
 
 import asyncio
-import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
 
 from billow import telemetry
@@ -23,7 +24,7 @@ from billow.act.lease import Writer
 from billow.act.undo import way_back
 from billow.capabilities.placement.plan import Placement, choose, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
-from billow.errors import Blocked, Conflict, Invalid, Leased, NotFound, Unavailable
+from billow.errors import BillowError, Blocked, Conflict, Invalid, Leased, NotFound
 from billow.identity.keeper import Keeper
 from billow.loop import Loop, Standing, Wish
 from billow.model.ask import Ask
@@ -42,6 +43,7 @@ from billow.settings import Settings
 from billow.store.plans import PlanRow
 from billow.store.store import Store
 
+log = structlog.get_logger()
 ANSWERS_KEPT_S = 86_400.0
 """How long an Idempotency-Key is remembered."""
 CAPABILITIES: tuple[Capability[Any], ...] = (Placement(),)
@@ -88,11 +90,14 @@ class Billow:
 
     async def begin(self) -> None:
         """Take the lease if it is free, recover what was under way, and start to look around."""
-        await self._lead()
+        await _guarded(self._lead)
         self._tasks = [
-            asyncio.create_task(self._keep_leading(), name="lease"),
-            asyncio.create_task(self._keep_looking(), name="sense"),
-            asyncio.create_task(self._keep_tidy(), name="tidy"),
+            asyncio.create_task(self._keep(turn, every_s))
+            for turn, every_s in (
+                (self._lead, self.settings.lease_s / 3),
+                (self.loop.turn, self.settings.sense_every_s),
+                (self._tidy, ANSWERS_KEPT_S / 24),
+            )
         ]
 
     @property
@@ -190,10 +195,8 @@ class Billow:
         if not run.state.final:
             raise Conflict(f"run {run_id} is still under way", fix="stop it first, or wait")
         plan = await self.store.plan(run.plan_id)
-        back = way_back(plan, run)
-        return await self.loop.plan(
-            lambda pool: (pool, [back]), Wish(f"undo {run_id}", actor, plan.id)
-        )
+        wish = Wish(f"undo {run_id}", actor, plan.id)
+        return await self.loop.plan(lambda pool: (pool, [way_back(plan, run, pool)]), wish)
 
     async def run(self, run_id: str) -> Run:
         """Return a run. Raises NotFound."""
@@ -230,9 +233,10 @@ class Billow:
         checks.append(Check("lease", ok=True, text=role))
         try:
             pool = await self.sense()
-        except Unavailable as error:
+        except BillowError as error:
             return [*checks, Check("pool", ok=False, text=error.brief, fix=error.fix)]
-        text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances"
+        age_s = self._clock.now() - pool.taken_at
+        text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances, seen {age_s:.0f} s ago"
         checks.append(Check("pool", ok=True, text=f"{self._engine.name}: {text}"))
         gaps = (Check(gap.subject, ok=False, text=gap.why) for gap in pool.gaps)
         return [*checks, *gaps]
@@ -253,30 +257,20 @@ class Billow:
         await self.store.aclose()
 
     async def _lead(self) -> None:
-        led = self.leading
+        """Take or keep the lease; while it is held, see to it that no run is left lying."""
         await self._writer.turn()
         telemetry.WRITER.set(self.leading)
-        if self.leading and not led:
+        if self.leading:
             await self.loop.recover()
 
-    async def _keep_leading(self) -> None:
-        while True:
-            await self._clock.sleep(self.settings.lease_s / 3)
-            with contextlib.suppress(Unavailable):
-                await self._lead()
-
-    async def _keep_looking(self) -> None:
-        while True:
-            with contextlib.suppress(Unavailable):
-                await self.loop.turn()
-            await self._clock.sleep(self.settings.sense_every_s)
-
-    async def _keep_tidy(self) -> None:
+    async def _tidy(self) -> None:
         """Forget answers to repeated requests that nobody will repeat any more."""
+        await self.store.expire_answers(self._clock.now() - ANSWERS_KEPT_S)
+
+    async def _keep(self, turn: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:
-            with contextlib.suppress(Unavailable):
-                await self.store.expire_answers(self._clock.now() - ANSWERS_KEPT_S)
-            await self._clock.sleep(ANSWERS_KEPT_S / 24)
+            await _guarded(turn)
+            await self._clock.sleep(every_s)
 
     def _capability(self, name: str) -> Capability[Any]:
         known = self.capabilities()
@@ -289,6 +283,16 @@ class Billow:
         return f"{kind}-{int(self._clock.now() * 1000):011x}{secrets.token_hex(2)}"
 
 
+async def _guarded(turn: Callable[[], Awaitable[None]]) -> None:
+    """Take one turn of a loop that must not die: what goes wrong is logged, and tried again."""
+    try:
+        await turn()
+    except BillowError as error:
+        log.warning(error.brief, turn=turn.__name__, details=error.details)
+    except Exception:
+        log.exception("unexpected error", turn=turn.__name__)
+
+
 async def open_billow(settings: Settings, *, clock: Clock | None = None) -> Billow:
     """Open store, engine and identity, take the lease if it is free, and begin.
 
@@ -296,17 +300,40 @@ async def open_billow(settings: Settings, *, clock: Clock | None = None) -> Bill
         Invalid: a setting that cannot work.
         Unavailable: the database or the engine does not answer.
     """
-    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _claim(settings)
     time_source = clock or SystemClock()
-    store = await Store.open(settings.database_url)
-    engine: Engine = await import_module(ENGINES[settings.engine]).open_engine(
-        settings, time_source
-    )
-    keeper = Keeper(store, time_source)
-    await keeper.bootstrap(settings.state_dir / "token")
-    billow = Billow(settings, store, engine, keeper, time_source)
-    await billow.begin()
+    async with AsyncExitStack() as opened:
+        store = await Store.open(settings.database_url)
+        opened.push_async_callback(store.aclose)
+        module = import_module(ENGINES[settings.engine])
+        engine: Engine = await module.open_engine(settings, time_source)
+        opened.push_async_callback(engine.aclose)
+        keeper = Keeper(store, time_source)
+        await keeper.bootstrap(settings.state_dir / "token")
+        billow = Billow(settings, store, engine, keeper, time_source)
+        await billow.begin()
+        opened.pop_all()
     return billow
+
+
+def _claim(settings: Settings) -> None:
+    """Make the state folder, or see that it belongs to this engine. Raises Invalid."""
+    mark = settings.state_dir / "engine"
+    try:
+        settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not mark.exists():
+            mark.write_text(settings.engine, encoding="ascii")
+        owner = mark.read_text(encoding="ascii", errors="replace").strip()
+    except OSError as error:
+        raise Invalid(
+            f"the state folder {settings.state_dir} cannot be used: {error.strerror}",
+            fix="name another with --state or BILLOW_STATE_DIR",
+        ) from error
+    if owner != settings.engine:
+        raise Invalid(
+            f"the state folder {settings.state_dir} belongs to a pool of the engine {owner}",
+            fix=f"use --engine {owner}, or another folder with --state",
+        )
 
 
 async def remove_pool(settings: Settings) -> None:
@@ -316,6 +343,7 @@ async def remove_pool(settings: Settings) -> None:
         Leased: a controller still serves it.
     """
     if settings.state_dir.is_dir():
+        _claim(settings)
         store = await Store.open(settings.database_url)
         lease = await store.lease()
         await store.aclose()
@@ -326,6 +354,7 @@ async def remove_pool(settings: Settings) -> None:
                 f"stop it first, or wait up to {settings.lease_s:.0f} s if it was killed",
             )
         await import_module(ENGINES[settings.engine]).remove_pool(settings)
+        (settings.state_dir / "engine").unlink(missing_ok=True)
 
 
 def limits_of(settings: Settings) -> Limits:

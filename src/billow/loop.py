@@ -13,17 +13,17 @@ import structlog
 
 from billow import telemetry
 from billow.act.execute import Execution
-from billow.act.guard import World
+from billow.act.guard import World, blocked
 from billow.act.premise import unmet
 from billow.act.recover import unfinished
 from billow.errors import BillowError, Blocked, Conflict, Leased, Stale
 from billow.model.event import Event, EventKind
-from billow.model.plan import Plan, Proposal
+from billow.model.plan import Plan, Proposal, Rejection
 from billow.model.policy import Policy
 from billow.model.pool import Pool
 from billow.model.run import Entry, Run
 from billow.plan.check import violations
-from billow.plan.compose import Stamp, compose
+from billow.plan.compose import Stamp, compose, without
 from billow.plan.explain import counts
 from billow.ports import Capability
 
@@ -85,11 +85,13 @@ class Loop:
         """Look at the pool once, and let the standing capabilities have their say."""
         with telemetry.SENSE_SECONDS.time():
             pool = await self.world.collector.fresh()
-        if pool.digest == self._digest:
+        _count(pool)
+        if not self.world.writer.held or pool.digest == self._digest:
             return
         self._digest = pool.digest
-        await self._tell_pool(pool)
-        if self.world.writer.held and not self._running:
+        text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances"
+        await self._tell(EventKind.POOL_SENSED, text, (), "billow", {"digest": pool.digest})
+        if not self._running:
             await self._let_standing_propose(pool)
 
     async def plan(self, want: Want, wish: Wish) -> Plan:
@@ -102,7 +104,13 @@ class Loop:
         pool = await self.world.collector.fresh()
         stamp = Stamp(self._name("p"), self.world.clock.now(), parent=wish.parent, title=wish.title)
         with telemetry.PLAN_SECONDS.time():
-            plan = await asyncio.to_thread(_composed, pool, want, self.world, stamp)
+            grown, proposals = await asyncio.to_thread(want, pool)
+            plan = await asyncio.to_thread(
+                compose, pool, proposals, self.world.limits, stamp, grown
+            )
+            if refused := await self._refused(plan):
+                left = without(proposals, refused)
+                plan = await asyncio.to_thread(compose, pool, left, self.world.limits, stamp)
         await self._plans.save_plan(plan, pool, actor=wish.actor)
         for capability in plan.capabilities:
             telemetry.PLANS.labels(capability).inc()
@@ -147,10 +155,9 @@ class Loop:
         self._running[run_id][0].stop(f"stopped by {actor}")
 
     async def recover(self) -> None:
-        """Take over every run that an earlier controller left unfinished."""
-        async for execution in unfinished(self.world):
-            if execution.run_id not in self._running:
-                self._launch(execution.run_id, execution)
+        """Take over every run that was left unfinished, by an earlier controller or by a fault."""
+        async for execution in unfinished(self.world, self._running):
+            self._launch(execution.run_id, execution)
 
     async def wait(self, run_id: str) -> None:
         """Return when a run is no longer under way in this controller."""
@@ -179,23 +186,27 @@ class Loop:
         finally:
             del self._running[run_id]
 
+    async def _refused(self, plan: Plan) -> dict[str, Rejection]:
+        """Ask the engine about every step that waits for no other; return its noes by subject."""
+        refused: dict[str, Rejection] = {}
+        for step in plan.steps:
+            action = step.action
+            if step.after or action.subject in refused:
+                continue
+            if blockers := await self.world.engine.blockers(action):
+                no = blocked(action, blockers)
+                refused[action.subject] = Rejection(action.subject, no.brief, no.details, no.fix)
+        return refused
+
     async def _let_standing_propose(self, pool: Pool) -> None:
         for each in self._standing:
-            proposal = each.capability.propose(pool, each.policy)
+            proposal = await asyncio.to_thread(each.capability.propose, pool, each.policy)
             if proposal.actions:
                 name = each.capability.name
                 wish = Wish(f"{name}: {len(proposal.actions)} steps", "billow")
                 plan = await self.plan(_again(each), wish)
                 if each.approved and plan.steps:
                     await self.start(plan.id, actor="billow")
-
-    async def _tell_pool(self, pool: Pool) -> None:
-        telemetry.HOSTS.set(len(pool.hosts))
-        telemetry.INSTANCES.set(len(pool.instances))
-        telemetry.GAPS.set(len(pool.gaps))
-        text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances"
-        data = {"digest": pool.digest}
-        await self._tell(EventKind.POOL_SENSED, text, (), "billow", data)
 
     async def _tell(
         self,
@@ -209,13 +220,14 @@ class Loop:
         await self.world.witness.tell(Event(kind, now, text, subjects, actor, dict(data or {})))
 
 
+def _count(pool: Pool) -> None:
+    telemetry.HOSTS.set(len(pool.hosts))
+    telemetry.INSTANCES.set(len(pool.instances))
+    telemetry.GAPS.set(len(pool.gaps))
+
+
 def _again(standing: Standing) -> Want:
     return lambda pool: (pool, [standing.capability.propose(pool, standing.policy)])
-
-
-def _composed(pool: Pool, want: Want, world: World, stamp: Stamp) -> Plan:
-    grown, proposals = want(pool)
-    return compose(pool, proposals, world.limits, stamp, grown)
 
 
 def _check_fresh(pool: Pool, plan: Plan, if_match: str) -> None:
@@ -234,12 +246,11 @@ def _check_fresh(pool: Pool, plan: Plan, if_match: str) -> None:
 
 
 def _broken_premises(pool: Pool, plan: Plan) -> list[str]:
-    """Check what the first step on each subject expects; later steps build on earlier ones."""
-    broken: list[str] = []
-    seen: set[str] = set()
+    """Check what each step expects of subjects that no earlier step changes."""
+    broken: dict[str, None] = {}
+    changed: set[str] = set()
     for step in plan.steps:
-        if step.action.subject not in seen:
-            seen.add(step.action.subject)
-            own = [each for each in step.action.expects if each.subject == step.action.subject]
-            broken += unmet(pool, own)
-    return broken
+        untouched = [each for each in step.action.expects if each.subject not in changed]
+        broken |= dict.fromkeys(unmet(pool, untouched))
+        changed.add(step.action.subject)
+    return list(broken)

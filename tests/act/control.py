@@ -111,11 +111,13 @@ class Lab:
     async def __aexit__(self, *_: object) -> None:
         await self.store.aclose()
 
-    async def controller(self, *, at: int = 0, after: bool = False) -> Controller:
+    async def controller(
+        self, *, at: int = 0, after: bool = False, engine: Engine | None = None
+    ) -> Controller:
         """Start a controller, which takes the lease from whoever had it."""
         self._count += 1
         journal = MortalJournal(self.store, at=at, after=after)
-        engine = SimEngine(self.sim, SystemClock())
+        engine = engine or SimEngine(self.sim, SystemClock())
         born = Controller(self.store, engine, f"c{self._count}", journal, self.limits)
         assert await born.writer.turn()
         return born

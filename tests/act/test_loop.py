@@ -2,26 +2,39 @@
 """Plans become runs: premises, single use, failures, stops, the way back, a change of writer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from billow.act.clock import SystemClock
 from billow.act.undo import way_back
+from billow.engines.sim.engine import SimEngine
 from billow.errors import Blocked, Conflict, Leased, Stale, Unavailable
 from billow.loop import Wish
-from billow.model.action import Cordon, Migrate, Place, Stop
+from billow.model.action import (
+    Action,
+    Cordon,
+    Delete,
+    Migrate,
+    Place,
+    Resize,
+    Start,
+    Stop,
+    Uncordon,
+)
 from billow.model.event import EventKind
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
 from billow.model.kinds import State
-from billow.model.plan import Proposal
+from billow.model.plan import Plan
 from billow.model.policy import Limits
 from billow.model.pool import Pool
-from billow.model.run import Phase, RunState
+from billow.model.run import Phase, Progress, Run, RunState
 from billow.model.shape import Shape
-from tests.act.control import Lab
+from billow.ports import Blocker
+from tests.act.control import Controller, Lab
 
 HALF = Shape("half", 2000, 4096)
 HOSTS = [Host(name, (Node(4000, 8192),)) for name in ("h1", "h2", "h3")]
@@ -202,8 +215,8 @@ def test_undo_returns_to_where_it_began(tmp_path: Path) -> None:
         plan = await controller.plan([MOVE_A, new, Cordon(host="h3", why="disk")])
         run = await controller.carry_out(plan)
         ended = await lab.store.run(run.id)
-        back: Proposal = way_back(plan, ended)
-        undo = await controller.loop.plan(lambda pool: (pool, [back]), Wish("undo", "me", plan.id))
+        wish = Wish("undo", "me", plan.id)
+        undo = await controller.loop.plan(lambda pool: (pool, [way_back(plan, ended, pool)]), wish)
         assert undo.parent == plan.id
         await controller.carry_out(undo)
         assert lab.pool().digest == START.digest
@@ -231,5 +244,104 @@ def test_a_second_controller_waits_while_the_first_holds_the_lease(tmp_path: Pat
         with pytest.raises(AssertionError):
             await lab.controller()
         assert first.writer.held
+
+    lab_test(body, tmp_path)
+
+
+async def _undone(lab: Lab, controller: Controller, plan: Plan, run: Run) -> Plan:
+    ended = await lab.store.run(run.id)
+    want = lambda pool: (pool, [way_back(plan, ended, pool)])  # noqa: E731 - used once
+    return await controller.loop.plan(want, Wish("undo", "me", plan.id))
+
+
+def test_undo_finds_what_has_moved_since_and_leaves_what_is_gone(tmp_path: Path) -> None:
+    async def body(lab: Lab) -> None:
+        controller = await lab.controller()
+        new = [Place(instance=Instance(name, HALF), host="h2") for name in ("x", "y")]
+        plan = await controller.plan([*new, Cordon(host="h3", why="disk")])
+        run = await controller.carry_out(plan)
+        later = [
+            Uncordon(host="h3", was="disk"),
+            Migrate(instance="x", source="h2", target="h3"),
+            Delete(instance="y", host="h2"),
+        ]
+        await controller.carry_out(await controller.plan(later))
+        undo = await _undone(lab, controller, plan, run)
+        assert [(s.action.name, s.action.subject, s.action.hosts) for s in undo.steps] == [
+            ("delete", "instance/x", ("h3",))
+        ]
+        assert not undo.rejections
+        await controller.carry_out(undo)
+        assert lab.pool().digest == START.digest
+
+    lab_test(body, tmp_path)
+
+
+def test_undo_leaves_alone_what_has_become_something_else(tmp_path: Path) -> None:
+    async def body(lab: Lab) -> None:
+        controller = await lab.controller()
+        other, third = Shape("other", 1000, 1024), Shape("third", 500, 512)
+        plan = await controller.plan([Resize(instance="a", host="h1", old=HALF, new=other)])
+        run = await controller.carry_out(plan)
+        again = Resize(instance="a", host="h1", old=other, new=third)
+        await controller.carry_out(await controller.plan([again]))
+        undo = await _undone(lab, controller, plan, run)
+        assert not undo.steps
+        assert [r.reason for r in undo.rejections] == ["resize cannot be undone any more"]
+
+    lab_test(body, tmp_path)
+
+
+def test_a_target_that_is_closed_since_makes_a_plan_stale(tmp_path: Path) -> None:
+    async def body(lab: Lab) -> None:
+        controller = await lab.controller()
+        plan = await controller.plan([Place(instance=Instance("x", HALF), host="h3")])
+        await controller.carry_out(await controller.plan([Cordon(host="h3", why="disk")]))
+        with pytest.raises(Stale) as stale:
+            await controller.carry_out(plan)
+        assert stale.value.details == ("host/h3: cordon is disk, not empty",)
+
+    lab_test(body, tmp_path)
+
+
+class Imageless(SimEngine):
+    """An engine that has no image to boot anything new from."""
+
+    async def blockers(self, action: Action) -> list[Blocker]:
+        found = list(await super().blockers(action))
+        return [*found, Blocker("there is no image")] if isinstance(action, Place) else found
+
+
+def test_what_the_engine_would_refuse_is_rejected_when_it_is_planned(tmp_path: Path) -> None:
+    async def body(lab: Lab) -> None:
+        controller = await lab.controller(engine=Imageless(lab.sim, SystemClock()))
+        plan = await controller.plan([Place(instance=Instance("x", HALF), host="h2"), MOVE_B])
+        assert [step.action.subject for step in plan.steps] == ["instance/b"]
+        assert [r.reason for r in plan.rejections] == [
+            "place of instance/x is blocked: there is no image"
+        ]
+
+    lab_test(body, tmp_path)
+
+
+class Broken(SimEngine):
+    """An engine with a fault of its own."""
+
+    async def blockers(self, action: Action) -> list[Blocker]:
+        return []
+
+    def perform(self, action: Action, *, fence: int) -> AsyncIterator[Progress]:
+        raise ZeroDivisionError("a bug in the engine")
+
+
+def test_a_bug_in_an_engine_fails_its_step_and_ends_the_run(tmp_path: Path) -> None:
+    async def body(lab: Lab) -> None:
+        controller = await lab.controller(engine=Broken(lab.sim, SystemClock()))
+        run = await controller.carry_out(await controller.plan([MOVE_A]))
+        ended = await lab.store.run(run.id)
+        assert ended.state is RunState.FAILED
+        (entry,) = ended.entries.values()
+        assert entry.error["code"] == "bug"
+        assert "ZeroDivisionError" in entry.error["details"]
 
     lab_test(body, tmp_path)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from billow.act.guard import Guard, World
-from billow.errors import Leased
+from billow.errors import BillowError, Leased
 from billow.model.event import Event, EventKind
 from billow.model.plan import Plan, Step
 from billow.model.run import Entry, Phase, Run, RunState
@@ -39,6 +39,7 @@ class Execution:
 
         Raises:
             Leased: another controller has taken over; the run is not ended here.
+            Unavailable: the journal does not answer; the run is not ended here.
         """
         try:
             for wave in self._plan.waves:
@@ -46,8 +47,8 @@ class Execution:
                     for step in wave:
                         group.create_task(self._step(step))
                 self._stop_after_failures()
-        except* Leased as lost:
-            raise _first(lost) from lost
+        except* BillowError as errors:
+            raise _gravest(errors) from errors
         return await self._end()
 
     async def _step(self, step: Step) -> None:
@@ -91,9 +92,13 @@ class Execution:
         return replace(self._run, state=state, ended_at=now, entries=dict(self._entries), text=text)
 
 
-def _first(group: BaseExceptionGroup[Leased]) -> Leased:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+def _gravest(group: BaseExceptionGroup[BillowError]) -> BillowError:
+    """Return the error of a group that decides: the loss of the lease before all others."""
+    flat = [
+        _gravest(error) if isinstance(error, BaseExceptionGroup) else error
+        for error in group.exceptions
+    ]
+    return next((error for error in flat if isinstance(error, Leased)), flat[0])
 
 
 def verdict(entries: Sequence[Entry], *, stopped: bool) -> tuple[RunState, str]:

@@ -5,15 +5,18 @@ lease held -> look again -> premise still true -> not frozen -> no blockers -> i
 -> perform -> look again -> achieved -> outcome journalled. It never decides what to do.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
+
+import structlog
 
 from billow.act.lease import Writer
 from billow.act.premise import unmet
 from billow.errors import (
     BillowError,
     Blocked,
+    Bug,
     EngineError,
     Leased,
     Lost,
@@ -25,15 +28,26 @@ from billow.model.action import Action
 from billow.model.event import Event, EventKind
 from billow.model.policy import Limits
 from billow.model.run import Entry, Phase, Progress
-from billow.ports import Clock, Engine, Journal, Trace, Witness
+from billow.ports import Blocker, Clock, Engine, Journal, Trace, Witness
 from billow.sense.collect import Collector
 
 PATIENCE_S = 60.0
 """How long an engine that does not answer is waited for."""
 RETRY_WAIT_S = 1.0
+REPORT = "please report this with the controller's log"
 PROGRESS_EVERY_S = 0.5
 
+log = structlog.get_logger()
 Answer = TypeVar("Answer")
+
+
+def blocked(action: Action, blockers: Sequence[Blocker]) -> Blocked:
+    """Return the error that says why an engine would not do an action now."""
+    fixes = "; ".join(dict.fromkeys(blocker.fix for blocker in blockers if blocker.fix))
+    reasons = tuple(blocker.reason for blocker in blockers)
+    return Blocked(
+        f"{action.name} of {action.subject} is blocked: {reasons[0]}", reasons[1:], fixes
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +86,12 @@ class Guard:
             raise
         except BillowError as error:
             entry = replace(entry, phase=Phase.FAILED, error=error.document())
+        except Exception as error:
+            log.exception("unexpected error in a step", action=action.id)
+            bug = Bug(f"{action.name} ended in an unexpected error", (repr(error),), REPORT)
+            entry = replace(entry, phase=Phase.FAILED, error=bug.document())
         entry = replace(entry, ended_at=self._world.clock.now())
-        await self._world.journal.conclude(self._run_id, entry, fence=self._world.writer.fence)
+        await self._conclude(entry)
         await self._tell_end(action, entry)
         return entry
 
@@ -81,8 +99,15 @@ class Guard:
         """Journal that an action is not done, and why."""
         now = self._world.clock.now()
         entry = Entry(action.id, Phase.SKIPPED, now, now, error={"brief": why, "code": "skipped"})
-        await self._world.journal.conclude(self._run_id, entry, fence=self._world.writer.fence)
+        await self._conclude(entry)
         return entry
+
+    async def _conclude(self, entry: Entry) -> None:
+        """Journal an outcome; a database that is away for a while is waited for."""
+        world = self._world
+        await self._patiently(
+            lambda: world.journal.conclude(self._run_id, entry, fence=world.writer.fence)
+        )
 
     async def _do(self, action: Action, known: Phase) -> None:
         trace = await self._trace(action) if known is Phase.INTENDED else Trace.UNKNOWN
@@ -105,18 +130,17 @@ class Guard:
         return trace
 
     async def _check(self, action: Action) -> None:
-        """Look again, and refuse to act on an old premise."""
+        """Look again as the writer, and refuse to act on an old premise."""
+        self._world.writer.check()
         pool = await self._patiently(self._world.collector.fresh)
         broken = unmet(pool, action.expects)
         if broken:
             raise Stale("the pool has changed since the plan", broken, "make a new plan")
         if self._world.limits.frozen:
             raise Blocked("changes are frozen", fix="lift the freeze in the limits")
-        blockers = await self._world.engine.blockers(action)
+        blockers = await self._patiently(lambda: self._world.engine.blockers(action))
         if blockers:
-            fixes = "; ".join(dict.fromkeys(b.fix for b in blockers if b.fix))
-            reasons = tuple(blocker.reason for blocker in blockers)
-            raise Blocked(f"{action.name} of {action.subject} is blocked", reasons, fixes)
+            raise blocked(action, blockers)
 
     async def _intend(self, action: Action) -> None:
         world = self._world
@@ -145,7 +169,7 @@ class Guard:
             await self._world.clock.sleep(RETRY_WAIT_S)
 
     async def _patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Ask the engine until it answers, or for as long as patience lasts. Raises Unavailable."""
+        """Ask until there is an answer, or for as long as patience lasts. Raises Unavailable."""
         until = self._world.clock.now() + PATIENCE_S
         while True:
             try:

@@ -29,11 +29,15 @@ class Writer:
         """The number under which to write. Raises Leased when the lease is not held."""
         if self._lease is None or not self.held:
             raise Leased(
-                "this controller is not the writer",
-                (f"holder here: {self._holder}",),
-                "ask the controller that holds the lease, or wait until its lease ends",
+                "another controller is the writer",
+                (f"this one is {self._holder}",),
+                f"ask the other one; if it is gone, this one takes over within {self._ttl_s:.0f} s",
             )
         return self._lease.fence
+
+    def check(self) -> None:
+        """Raise Leased when the lease is not held."""
+        _ = self.fence
 
     async def turn(self) -> bool:
         """Take or renew the lease; return whether it is held. Call it every third of its time."""
@@ -43,12 +47,6 @@ class Writer:
         if self._lease is None:
             self._lease = await self._leases.acquire(self._holder, self._ttl_s, now)
         return self.held
-
-    async def keep(self) -> None:
-        """Renew until cancelled."""
-        while True:
-            await self._clock.sleep(self._ttl_s / 3)
-            await self.turn()
 
     async def _renewed(self, lease: Lease, now: float) -> Lease | None:
         try:

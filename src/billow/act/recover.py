@@ -5,7 +5,7 @@ Recovery adds no rules of its own. It adopts each open run under the new fence a
 executor, which asks the engine what became of every action that was intended.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 
 from billow.act.execute import Execution
@@ -13,13 +13,15 @@ from billow.act.guard import World
 from billow.model.event import Event, EventKind
 
 
-async def unfinished(world: World) -> AsyncIterator[Execution]:
-    """Adopt every open run, oldest first, and yield its execution, ready to be carried out.
+async def unfinished(world: World, under_way: Collection[str]) -> AsyncIterator[Execution]:
+    """Adopt every open run that is not under way here, oldest first, and yield its execution.
 
     Raises:
         Leased: this controller is not the writer.
     """
     for run in await world.journal.open_runs():
+        if run.id in under_way:
+            continue
         fence = world.writer.fence
         await world.journal.adopt(run.id, fence=fence)
         plan = await world.journal.plan(run.plan_id)

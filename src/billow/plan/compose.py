@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many proposals into one plan: precedence is written down, and a conflict is a rejection."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from billow.errors import Bug
 from billow.model.action import Action, Place
@@ -88,6 +88,18 @@ def compose(
     if broken:
         raise Bug("a plan was made that breaks a law of plans", broken, "please report this plan")
     return plan
+
+
+def without(proposals: Sequence[Proposal], refused: Mapping[str, Rejection]) -> list[Proposal]:
+    """Return the proposals without the actions on some subjects, which are rejections instead."""
+    left: list[Proposal] = []
+    for proposal in proposals:
+        actions = tuple(each for each in proposal.actions if each.subject not in refused)
+        subjects = dict.fromkeys(each.subject for each in proposal.actions)
+        noes = tuple(refused[subject] for subject in subjects if subject in refused)
+        rejections = (*proposal.rejections, *noes)
+        left.append(replace(proposal, actions=actions, rejections=rejections))
+    return left
 
 
 def _all_placed(pool: Pool, grown: Pool, done: Iterable[Action]) -> bool:

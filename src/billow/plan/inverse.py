@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way back from an action, where there is one."""
 
-from collections.abc import Sequence
 from typing import assert_never
 
 from billow.model.action import (
@@ -24,7 +23,6 @@ from billow.model.action import (
     Uncordon,
     Upgrade,
 )
-from billow.model.plan import Proposal, Rejection
 
 
 def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - one arm per verb
@@ -68,17 +66,3 @@ def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - 
             return None
         case _:
             assert_never(action)
-
-
-def reversal(done: Sequence[Action]) -> Proposal:
-    """Return the proposal that takes actions back, last first; what has no way back is rejected."""
-    actions: list[Action] = []
-    rejections: list[Rejection] = []
-    for action in reversed(done):
-        back = inverse(action)
-        if back is None:
-            reason = f"there is no way back from {action.name}"
-            rejections.append(Rejection(action.subject, reason))
-        else:
-            actions.append(back)
-    return Proposal("request", tuple(actions), rejections=tuple(rejections))
