@@ -5,7 +5,6 @@ A later source wins over an earlier one. Unknown settings are errors, so that a 
 silent default.
 """
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -17,13 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-
-def default_state_dir() -> Path:
-    """Return where state is kept unless told: `/var/lib/billow` for root, else below the home."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/billow")
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "billow"
+from billow.state_folder import default_state_dir
 
 
 class Settings(BaseSettings):

@@ -20,7 +20,6 @@ from billow.model.action import (
     Migrate,
     Place,
     Resize,
-    Start,
     Stop,
     Uncordon,
 )
@@ -260,7 +259,7 @@ def test_undo_finds_what_has_moved_since_and_leaves_what_is_gone(tmp_path: Path)
         new = [Place(instance=Instance(name, HALF), host="h2") for name in ("x", "y")]
         plan = await controller.plan([*new, Cordon(host="h3", why="disk")])
         run = await controller.carry_out(plan)
-        later = [
+        later: list[Action] = [
             Uncordon(host="h3", was="disk"),
             Migrate(instance="x", source="h2", target="h3"),
             Delete(instance="y", host="h2"),

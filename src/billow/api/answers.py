@@ -72,6 +72,7 @@ class HostRow(Answer):
     """A host in the list; `fields` chooses which of these are there."""
 
     id: str = ""
+    mark: str = Field("ok", description="What stands out: the worst of its states.")
     power: Power = Power.ON
     health: Health = Health.OK
     cordon: str = Field("", description="Why nothing new may come; empty when it may.")
@@ -101,6 +102,12 @@ class HostRow(Answer):
     bandwidth_mib_s: Measure = None
     cpu_used_milli: Measure = None
     memory_used_mib: Measure = None
+    physical_cpu_milli: int = Field(0, description="What it has, whatever is sold of it.")
+    physical_memory_mib: int = Field(0, description="Ordinary memory and huge pages together.")
+    cpu_reserved_share: float = Field(0.0, description="Of what can be handed out; 1.0 is all.")
+    memory_reserved_share: float = 0.0
+    cpu_used_share: Measure = Field(None, description="Of what it has; 1.0 is all.")
+    memory_used_share: Measure = None
 
 
 class NodeDocument(Amounts):

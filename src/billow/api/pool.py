@@ -10,11 +10,12 @@ from starlette.responses import JSONResponse
 
 from billow.api import answers, render
 from billow.api.caller import Operator, Viewed
-from billow.api.columns import Grid
-from billow.api.listing import MOST_ROWS, chosen, find
-from billow.api.listing import Query as Wanted
-from billow.api.tables import host_grid, instance_grid
+from billow.api.listing import MOST_ROWS, chosen, page_of
 from billow.model.document import Document
+from billow.model.listing import search
+from billow.model.listing.columns import Grid
+from billow.model.listing.hosts import host_grid
+from billow.model.listing.instances import instance_grid
 
 router = APIRouter(prefix="/v1", tags=["pool"])
 
@@ -34,7 +35,7 @@ class ListQuery(BaseModel):
     limit: int = Field(50, ge=1, le=MOST_ROWS)
     cursor: str = Field("", max_length=2000, description="Where the page before ended.")
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> search.Query:
         """Return the question, with every filter that was given."""
         common = set(ListQuery.model_fields)
         where = {
@@ -42,12 +43,13 @@ class ListQuery(BaseModel):
             for name, value in self.model_dump(exclude=common).items()
             if value is not None
         }
-        return Wanted(where, self.q, self.sort, self.limit, self.cursor)
+        return search.Query(where, self.q, self.sort)
 
 
 class HostQuery(ListQuery):
     """What the host list can be filtered by."""
 
+    mark: Filter = Field(None, description=WORDS)
     power: Filter = Field(None, description=WORDS)
     health: Filter = Field(None, description=WORDS)
     cordon: Filter = Field(None, description=WORDS)
@@ -136,7 +138,7 @@ async def show_instance(billow: Viewed, instance: str) -> JSONResponse:
 
 def _page(grid: Grid, query: ListQuery) -> Document:
     fields = chosen(grid, query.fields)
-    page = find(grid, query.wanted())
+    page = page_of(grid, query.wanted(), query.limit, query.cursor)
     return {
         "total": page.total,
         "cursor": page.cursor,

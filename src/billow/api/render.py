@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from billow.api.tables import host_grid, instance_grid
 from billow.model.codec import (
     entry_document,
     group_document,
@@ -20,6 +19,8 @@ from billow.model.codec import (
 )
 from billow.model.document import Document, written
 from billow.model.kinds import Health, Power, State
+from billow.model.listing.hosts import host_grid
+from billow.model.listing.instances import instance_grid
 from billow.model.plan import Plan, Rejection
 from billow.model.pool import Pool
 from billow.model.resources import RESOURCES, CodeArray, IntArray

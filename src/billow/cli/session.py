@@ -11,6 +11,7 @@ import typer
 
 from billow.cli.output import Output
 from billow.errors import Blocked
+from billow.state_folder import default_state_dir
 
 if TYPE_CHECKING:
     from billow.cli.client import Client
@@ -56,11 +57,7 @@ class Session:
     @property
     def folder(self) -> Path:
         """The state folder."""
-        if self.state:
-            return self.state
-        from billow.settings import default_state_dir
-
-        return default_state_dir()
+        return self.state or default_state_dir()
 
     def confirm(self, question: str) -> None:
         """Ask before a change. Raises Blocked when the answer is no or nobody can answer."""

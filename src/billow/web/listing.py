@@ -1,25 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page of a long table, cut on the server: filter by mask, sort by column, number the pages.
+"""A page of a long table: its address and its number.
 
-Everything is in the URL, so that a view can be sent to somebody. This module must not know what
-the rows are.
+Everything is in the URL, so that a view can be sent to somebody. Which rows match, and in which
+order, is `billow.model.listing`'s; this module must not know what the rows are.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-import numpy as np
-import numpy.typing as npt
-
-from billow.model.column import Categorical
-from billow.model.resources import BoolArray
+from billow.errors import Invalid
+from billow.model.listing.columns import Grid
+from billow.model.listing.search import Query, find
 
 SIZES = (50, 100, 200, 500)
 DEFAULT_SIZE = 100
+DEFAULT_SORT = "id"
 
-Keys = npt.NDArray[np.generic]
 Parameters = Mapping[str, str]
 
 
@@ -87,37 +84,13 @@ def address(path: str, asked: Parameters, known: Sequence[str]) -> Address:
     return Address(path, given)
 
 
-def cut(at: Address, matching: BoolArray, sorts: Mapping[str, Keys]) -> Page:
-    """Return the asked page of the matching rows; what makes no sense is read as the default."""
-    rows = np.flatnonzero(matching)
-    sort = at["sort"]
-    keys = sorts.get(sort.removeprefix("-"))
-    if keys is not None:
-        rows = rows[_order(keys[rows], falling=sort.startswith("-"))]
+def cut(at: Address, grid: Grid, filters: Sequence[str]) -> Page:
+    """Return the asked page of a list; what makes no sense is read as the default."""
+    where = {name: at[name] for name in filters if name != "q" and at[name]}
+    found = find(grid, Query(where, at["q"], _sort(grid, at["sort"])))
     size = number_in(at["size"], DEFAULT_SIZE, most=SIZES[-1])
-    last = max(1, math.ceil(len(rows) / size))
-    number = number_in(at["page"], 1, most=last)
-    part = rows[(number - 1) * size : number * size]
-    return Page(tuple(part.tolist()), len(rows), number, size)
-
-
-def containing(ids: Sequence[str], text: str) -> BoolArray:
-    """Return which ids contain a text, in any case: `(ids,) bool`. Linear."""
-    if not text:
-        return np.ones(len(ids), dtype=np.bool_)
-    wanted = text.lower()
-    hits = (wanted in name.lower() for name in ids)
-    return np.fromiter(hits, dtype=np.bool_, count=len(ids))
-
-
-def being(column: Categorical[str], value: str, rows: int) -> BoolArray:
-    """Return which rows hold a value, all when it is empty and none when nobody does."""
-    return column.where(value) if value else np.ones(rows, dtype=np.bool_)
-
-
-def ranks(column: Categorical[str]) -> Keys:
-    """Return sort keys of a column of words; its categories are sorted already."""
-    return column.codes
+    number = number_in(at["page"], 1, most=max(1, -(-found.total // size)))
+    return Page(found.page((number - 1) * size, size), found.total, number, size)
 
 
 def number_in(text: str, default: int, *, most: int) -> int:
@@ -127,8 +100,9 @@ def number_in(text: str, default: int, *, most: int) -> int:
     return min(max(int(text), 1), most)
 
 
-def _order(keys: Keys, *, falling: bool) -> npt.NDArray[np.intp]:
-    """Sort stably, what was not seen last in both directions."""
-    figures = keys.astype(np.float64)
-    figures = -figures if falling else figures
-    return np.argsort(np.where(np.isnan(figures), np.inf, figures), kind="stable")
+def _sort(grid: Grid, wanted: str) -> str:
+    try:
+        grid.column(wanted.removeprefix("-")).keys()
+    except Invalid:
+        return DEFAULT_SORT
+    return wanted

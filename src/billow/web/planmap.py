@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from billow.model.action import Action, Delete, Migrate, Place
+from billow.model.listing import figures
 from billow.model.plan import Plan
 from billow.model.pool import Pool
 from billow.web import heatmap
@@ -44,9 +45,9 @@ def plan_map(plan: Plan, base: Pool, *, whole: bool) -> dict[str, Any]:
 
 def _side(pool: Pool, order: Order, name: str) -> dict[str, heatmap.Column]:
     return {
-        f"mark_{name}": heatmap.marks(pool.hosts)[order],
-        f"cpu_{name}": heatmap.steps(heatmap.cpu_reserved(pool)[order]),
-        f"memory_{name}": heatmap.steps(heatmap.memory_reserved(pool)[order]),
+        f"mark_{name}": figures.marks(pool.hosts)[order],
+        f"cpu_{name}": heatmap.steps(figures.cpu_reserved(pool)[order]),
+        f"memory_{name}": heatmap.steps(figures.memory_reserved(pool)[order]),
     }
 
 

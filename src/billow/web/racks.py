@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from billow.web import heatmap
+from billow.model.listing import figures
 from billow.web.scene import Scene
 
 
@@ -33,11 +33,11 @@ def racks_of(scene: Scene) -> list[RackLine]:
         return []
     starts = np.concatenate(([0], np.cumsum(layout.counts)[:-1])).astype(np.intp)
     order = layout.order
-    cpu, ram = heatmap.cpu_reserved(pool)[order], heatmap.memory_reserved(pool)[order]
-    columns = (cpu, ram, heatmap.cpu_used(pool)[order], heatmap.memory_used(pool)[order])
+    cpu, ram = figures.cpu_reserved(pool)[order], figures.memory_reserved(pool)[order]
+    columns = (cpu, ram, figures.cpu_used(pool)[order], figures.memory_used(pool)[order])
     means = np.stack([_mean(column, starts) for column in columns], axis=1).tolist()
     unwell = np.add.reduceat((scene.marks[order] != 0).astype(np.int64), starts).tolist()
-    instances = np.add.reduceat(heatmap.instance_counts(pool)[order], starts).tolist()
+    instances = np.add.reduceat(figures.instance_counts(pool)[order], starts).tolist()
     fullest = _fullest(np.maximum(cpu, ram), starts, layout.counts)
     return [
         RackLine(

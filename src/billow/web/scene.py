@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from billow.model.instances import NOWHERE
+from billow.model.listing import figures
 from billow.model.pool import Pool
 from billow.model.resources import CPU, HUGE, MEMORY
 from billow.web import heatmap
@@ -84,7 +85,7 @@ class Scene:
     @cached_property
     def marks(self) -> npt.NDArray[np.uint8]:
         """Each host's mark, in row order."""
-        return heatmap.marks(self.pool.hosts)
+        return figures.marks(self.pool.hosts)
 
     @cached_property
     def totals(self) -> Totals:

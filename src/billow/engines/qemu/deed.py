@@ -2,7 +2,8 @@
 """What became of each action, durably, and which controllers live.
 
 A deed survives the end of any process. It need not survive a power cut: that ends every instance as
-well, and what an action left half-way is then found by its records.
+well, and what an action left half-way is then found by its records. So a deed that cannot be read,
+as a power cut may leave it, is as one that is not there.
 
 An action that a dead controller left is nobody's: whoever finds it first takes it over. That a
 controller lives is proved by a lock, never by a process id or a time.
@@ -20,9 +21,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from billow.engines.qemu.durable import is_locked, locked, make_folder, take_lock, write
 from billow.engines.qemu.folder import StateFolder
-from billow.errors import Bug, Leased, Refused
+from billow.errors import Bug, Invalid, Leased, Refused
 from billow.model.action import Action
 from billow.model.codec import action_document, action_from_document
 
@@ -56,7 +59,7 @@ class Deed:
 
     @property
     def action(self) -> Action:
-        """The action. Raises Invalid when a newer Billow wrote it."""
+        """The action."""
         return action_from_document(self.document)
 
     def is_of(self, action: Action) -> bool:
@@ -68,6 +71,9 @@ class Deed:
         """Return the error that it ended with, for one more caller."""
         brief, fix, code, details = self.error or ("it failed", "", "failed", ())
         return Refused(brief, tuple(details), fix, code)
+
+
+_DEED: Final = TypeAdapter(Deed)
 
 
 class Deeds:
@@ -131,10 +137,15 @@ class Deeds:
         self._path(action_id).unlink(missing_ok=True)
 
     def is_orphan(self, deed: Deed) -> bool:
-        """Return whether an action is under way by the records, but nobody does it."""
+        """Return whether an action is under way by the records, but nobody does it.
+
+        Ask only of what this controller does not do: what it once did and could not conclude is
+        an orphan as well.
+        """
         if deed.standing is Standing.LOST:
             return True
-        return deed.standing is Standing.RUNNING and not self._lives(deed.owner)
+        mine = deed.owner == self.token
+        return deed.standing is Standing.RUNNING and (mine or not self._lives(deed.owner))
 
     @contextlib.contextmanager
     def adopting(self, action_id: str) -> Iterator[bool]:
@@ -169,9 +180,15 @@ class Deeds:
             return int(self._folder.fence.read_text())
         except FileNotFoundError:
             return 0
+        except ValueError as error:
+            raise Refused(
+                f"{self._folder.fence} holds no number: who may write is not known",
+                fix="stop every controller, then remove the file",
+                code="bad-record",
+            ) from error
 
     def _lives(self, token: str) -> bool:
-        return token == self.token or is_locked(self._folder.controllers / token)
+        return is_locked(self._folder.controllers / token)
 
     def _path(self, action_id: str) -> Path:
         return self._folder.actions / f"{hashlib.sha256(action_id.encode()).hexdigest()[:32]}.json"
@@ -197,14 +214,10 @@ def _plain(action: Action) -> dict[str, object]:
 
 
 def _load(path: Path) -> Deed | None:
+    """Return a deed; None when there is none, or it says nothing that can be understood."""
     try:
-        fields = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        deed: Deed = _DEED.validate_json(path.read_bytes())
+        action_from_document(deed.document)
+    except (OSError, ValidationError, Invalid):
         return None
-    error = fields["error"]
-    return Deed(
-        document=fields["document"],
-        standing=Standing(fields["standing"]),
-        owner=fields["owner"],
-        error=None if error is None else (*error[:3], tuple(error[3])),
-    )
+    return deed

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from billow.errors import Bug
+from billow.errors import BillowError, Refused, Unavailable
 
 Record = TypeVar("Record")
 _LOOK_EVERY_S = 0.01
@@ -30,18 +30,39 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
 
 def write(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Replace a file; when this returns, the new content survives a power cut if `durable`."""
+    """Replace a file; when this returns, the new content survives a power cut if `durable`.
+
+    Raises:
+        Unavailable: it cannot be written; the old file is as it was.
+    """
     fresh = path.with_name(f".{path.name}.new")
-    handle = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(handle, data)
+        _fill(fresh, data, durable=durable)
+        fresh.replace(path)
+        if durable:
+            sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise Unavailable(
+            f"{path.name} cannot be written: {error.strerror or error}",
+            details=(str(path),),
+            fix="make room in the state folder and see that it can be written, then try again",
+            code="cannot-write",
+        ) from error
+
+
+def _fill(path: Path, data: bytes, *, durable: bool) -> None:
+    """Write all of a file; a disk that fills up takes a part at first. Raises OSError."""
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(handle, left) :]
         if durable:
             os.fsync(handle)
     finally:
         os.close(handle)
-    fresh.replace(path)
-    if durable:
-        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:
@@ -68,22 +89,28 @@ def load(kind: type[Record], path: Path) -> Record | None:
     """Return the record in a file, or None when there is none.
 
     Raises:
-        Bug: the file holds something else.
+        Refused: the file cannot be read, or holds something else.
     """
     try:
         data = path.read_bytes()
+        record: Record = _adapter(kind).validate_json(data)  # type: ignore[arg-type]  # a class
     except FileNotFoundError:
         return None
-    try:
-        record: Record = _adapter(kind).validate_json(data)  # type: ignore[arg-type]  # a class
-    except ValidationError as error:
-        raise Bug(
-            f"{path.name} in the state folder is not a {kind.__name__}",
+    except (OSError, ValidationError, BillowError) as error:
+        raise Refused(
+            f"the record {path.name} of {path.parent.name} cannot be read",
             details=(str(path), str(error).splitlines()[0]),
-            fix="move the file away and report this",
+            fix=f"restore {path}; do not remove it: what has no record counts as gone",
             code="bad-record",
         ) from error
     return record
+
+
+def recall(kind: type[Record], path: Path) -> Record | None:
+    """Return a record that can be made again; None when there is none or it cannot be read."""
+    with contextlib.suppress(Refused):
+        return load(kind, path)
+    return None
 
 
 def take_lock(path: Path) -> int | None:

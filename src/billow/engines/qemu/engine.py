@@ -173,10 +173,12 @@ class QemuEngine:
         except BillowError as error:
             operation.error = Lost(error.brief, error.details, error.fix)
         finally:
-            self._conclude(operation, standing)
-            self._glanced = None
-            del self._running[operation.action.id]
-            operation.tell()
+            try:
+                self._conclude(operation, standing)
+            finally:
+                self._glanced = None
+                del self._running[operation.action.id]
+                operation.tell()
 
     async def _outcome(self, operation: Operation) -> Standing:
         try:
@@ -192,9 +194,13 @@ class QemuEngine:
         return Standing.DONE
 
     def _conclude(self, operation: Operation, standing: Standing) -> None:
+        """Write down how it ended; what cannot be written is lost, for `find` to look into."""
         error = operation.error
         said = (error.brief, error.fix, error.code, error.details) if error else None
-        self._deeds.save(replace(operation.deed, standing=standing, error=said))
+        try:
+            self._deeds.save(replace(operation.deed, standing=standing, error=said))
+        except BillowError as failure:
+            operation.error = Lost(failure.brief, failure.details, failure.fix)
         if standing is Standing.LOST and operation.error is None:
             operation.error = Lost(
                 f"{operation.action.name} of {operation.action.subject} was interrupted"
@@ -327,6 +333,9 @@ async def _follow(operation: Operation) -> AsyncIterator[Progress]:
         yield operation.progress
     if operation.error is not None:
         raise _again(operation.error)
+    task = operation.task
+    if task is not None and (task.cancelled() or task.exception() is not None):
+        raise Lost(f"{operation.action.name} of {operation.action.subject} was interrupted")
 
 
 def _as_before(action: Action, error: Exception) -> Refused:

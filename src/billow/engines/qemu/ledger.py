@@ -3,18 +3,37 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from billow.engines.qemu.durable import Record, load, make_folder, save
 from billow.engines.qemu.folder import Residence, StateFolder, Volume
 from billow.engines.qemu.record import HostRecord, InstanceRecord, Resident, Role
+from billow.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All records of instances at one look.
+
+    Attributes:
+        residents: What each host knows of each instance, by instance and host.
+        records: What each instance that has a volume is; None for one without a record.
+        unreadable: Instances with a record that cannot be read, and why; they are nowhere else.
+    """
+
+    residents: dict[str, dict[str, Resident]] = field(default_factory=dict)
+    records: dict[str, InstanceRecord | None] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
 class Ledger:
     """The records in one state folder. Every write is durable when it returns.
 
-    A file that was not replaced since it was last read is not parsed again.
+    A file that was not replaced since it was last read is not parsed again. What returns a record
+    raises Refused for one that cannot be read; `survey` goes on without it.
     """
 
     def __init__(self, folder: StateFolder) -> None:
@@ -75,14 +94,24 @@ class Ledger:
         """Yield the names of all instances that have a residence on a host, in order."""
         yield from _folders(self.folder.host(host).parent)
 
-    def survey(self) -> dict[str, dict[str, Resident]]:
-        """Return what each host knows of each instance, by instance and host, in one pass."""
-        found: dict[str, dict[str, Resident]] = {}
+    def residences(self) -> Iterator[tuple[str, str]]:
+        """Yield the host and the name of every residence, with a record in it or without."""
         for host in _folders(self.folder.hosts):
             for name in self.guests(host):
-                resident = self.resident(host, name)
-                if resident is not None:
-                    found.setdefault(name, {})[host] = resident
+                yield host, name
+
+    def survey(self) -> Survey:
+        """Return all records of instances, in one pass."""
+        found = Survey()
+        for host, name in self.residences():
+            resident = _try(found, name, partial(self.resident, host, name))
+            if resident is not None:
+                found.residents.setdefault(name, {})[host] = resident
+        for name in self.instances():
+            found.records[name] = _try(found, name, partial(self.instance, name))
+        for name in found.unreadable:
+            found.residents.pop(name, None)
+            found.records.pop(name, None)
         return found
 
     def home(self, name: str) -> tuple[str, Resident] | None:
@@ -116,6 +145,20 @@ class Ledger:
         record = load(kind, path)
         self._read[str(path)] = (stamp, record)
         return record
+
+
+def _try(found: Survey, name: str, read: Callable[[], Record | None]) -> Record | None:
+    """Return a record of an instance, or note why it cannot be read."""
+    try:
+        return read()
+    except Refused as error:
+        found.unreadable[name] = why(error)
+        return None
+
+
+def why(error: Refused) -> str:
+    """Return on one line why a record cannot be read, and what to do."""
+    return f"{': '.join((error.brief, *error.details[1:]))} (fix: {error.fix})"
 
 
 def home_of(residents: Mapping[str, Resident]) -> tuple[str, Resident] | None:

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from billow.engines.qemu.durable import load, make_folder, save, write
+from billow.engines.qemu.durable import make_folder, recall, save, write
 from billow.engines.qemu.initramfs import File, archive
 from billow.errors import Unavailable
 
@@ -49,7 +49,7 @@ async def prepare(cache: Path, environment: Mapping[str, str]) -> LinuxGuest:
     Raises:
         Unavailable: there is no kernel or no busybox, and Debian's packages are out of reach.
     """
-    known = load(LinuxGuest, cache / "linux.json")
+    known = recall(LinuxGuest, cache / "linux.json")
     if known and all((cache / name).exists() for name in (known.kernel, known.initrd)):
         return known
     make_folder(cache)

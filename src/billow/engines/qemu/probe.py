@@ -92,7 +92,7 @@ async def probe(cache: Path, environment: Mapping[str, str]) -> Findings:
     path = environment.get("PATH", os.defpath)
     qemu = shutil.which(BINARY, path=path) or ""
     key = _key(qemu, path)
-    kept = durable.load(_Kept, cache / "probe.json")
+    kept = durable.recall(_Kept, cache / "probe.json")
     if kept is not None and kept.key == key:
         return kept.findings
     findings = Findings(

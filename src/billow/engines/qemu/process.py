@@ -91,11 +91,7 @@ def alive(residence: Residence) -> bool:
 def any_process(ledger: Ledger) -> bool:
     """Return whether any instance has a living process on any host."""
     folder = ledger.folder
-    return any(
-        alive(folder.residence(host, name))
-        for name, hosts in ledger.survey().items()
-        for host in hosts
-    )
+    return any(alive(folder.residence(host, name)) for host, name in ledger.residences())
 
 
 def process_id(residence: Residence) -> int | None:

@@ -55,6 +55,10 @@ Claims: TypeAlias = Sequence[Claim]
 
 def blockers(pool: Pool, action: Action, claims: Claims = ()) -> Iterator[Blocker]:
     """Yield why an action must not be done in this pool, with other actions' claims on it."""
+    unseen = [gap for gap in pool.gaps if gap.subject == action.subject]
+    if unseen:
+        yield from (Blocker(f"{gap.subject} cannot be seen: {gap.why}") for gap in unseen)
+        return
     match action:
         case Place():
             yield from _place(pool, action, claims)
@@ -230,5 +234,9 @@ def _known(pool: Pool, host: str) -> Iterator[Blocker]:
 
 
 def _powered(pool: Pool, host: str) -> Iterator[Blocker]:
-    if host in pool.hosts.row and pool.host(host).power is not Power.ON:
+    if host not in pool.hosts.row:
+        return
+    if pool.host(host).power is Power.UNKNOWN:
+        yield Blocker(f"it is not known whether host {host} has power", "see the pool's gaps")
+    elif pool.host(host).power is not Power.ON:
         yield Blocker(f"host {host} has no power", f"billow host power-on {host}")

@@ -29,12 +29,14 @@ _HALF_WAY = frozenset({"setup", "active", "device", "cancelling", "pre-switchove
 
 
 def unclear(ledger: Ledger) -> set[str]:
-    """Return the instances that somebody left half-way, or is at work on right now."""
-    residents, kept = ledger.survey(), set(ledger.instances())
-    found = {name for name in residents if name not in kept}
-    for name in kept:
-        record, hosts = ledger.instance(name), residents.get(name, {})
-        roles = [resident.role for resident in hosts.values()]
+    """Return the instances that somebody left half-way, or is at work on right now.
+
+    One whose records cannot be read is left alone.
+    """
+    seen = ledger.survey()
+    found = {name for name in seen.residents if name not in seen.records}
+    for name, record in seen.records.items():
+        roles = [resident.role for resident in seen.residents.get(name, {}).values()]
         if record is None or record.stage is not Stage.READY or roles != [Role.HOME]:
             found.add(name)
     return found

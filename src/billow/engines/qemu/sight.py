@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from billow.engines.qemu.ground import Ground
-from billow.engines.qemu.ledger import home_of
+from billow.engines.qemu.ledger import home_of, why
 from billow.engines.qemu.process import alive, cpu_and_memory, ended_by_itself, process_id
-from billow.engines.qemu.record import HostPlan, InstanceRecord, Resident, Stage
+from billow.engines.qemu.record import HostPlan, HostRecord, InstanceRecord, Resident, Stage
 from billow.engines.qemu.translate import facts_of, gaps_of, host_of, instance_of
-from billow.model.group import Fact, Group
+from billow.errors import Refused
+from billow.model.group import Fact, Gap, Group
 from billow.model.instance import Instance
-from billow.model.kinds import State
+from billow.model.kinds import Power, State
 from billow.model.pool import Pool
 
 UNSEEN: Final = (math.nan, math.nan)
@@ -42,38 +43,49 @@ class Sight:
 
     def pool(self, now: float) -> Pool:
         """Return the pool as it is. Reads a few small files for each instance."""
-        residents = self._ground.ledger.survey()
-        names = self._ground.ledger.instances()
-        seen = [e for name in names if (e := self._instance(name, residents.get(name, {})))]
+        survey = self._ground.ledger.survey()
+        seen = [
+            each
+            for name, record in survey.records.items()
+            if record and (each := self._instance(record, survey.residents.get(name, {})))
+        ]
         instances = [instance for instance, _, _ in seen]
         self._samples = {name: self._samples[name] for name in self._samples.keys() & _ids(seen)}
+        gaps = [Gap(f"instance/{name}", why) for name, why in survey.unreadable.items()]
+        records = [self._host(plan.name, gaps) for plan in self._plans]
         findings = self._ground.findings
-        hosts = [
-            host_of(plan, self._ground.ledger.host(plan.name), findings, _used(plan, instances))
-            for plan in self._plans
-        ]
         return Pool.build(
-            hosts,
+            [
+                host_of(plan, record, findings, _used(plan, instances))
+                for plan, record in zip(self._plans, records, strict=True)
+            ],
             instances,
             groups={group.name: group for _, group, _ in seen if group}.values(),
             facts=[fact for _, _, facts in seen for fact in facts],
-            gaps=gaps_of(findings),
+            gaps=[*gaps_of(findings), *gaps],
             taken_at=now,
         )
 
+    def _host(self, host: str, gaps: list[Gap]) -> HostRecord:
+        """Return what changes of a host; with a gap, nothing may come to it."""
+        try:
+            return self._ground.ledger.host(host)
+        except Refused as error:
+            gaps.append(Gap(f"host/{host}", why(error)))
+            return HostRecord(power=Power.UNKNOWN, cordon=error.brief)
+
     def _instance(
-        self, name: str, residents: Mapping[str, Resident]
+        self, record: InstanceRecord, residents: Mapping[str, Resident]
     ) -> tuple[Instance, Group | None, list[Fact]] | None:
         """Return one instance, its group, and its facts; None for one that is not made yet."""
-        ledger = self._ground.ledger
-        record, home = ledger.instance(name), home_of(residents)
-        if record is None or record.stage is Stage.CREATING or home is None:
+        name, home = record.machine.instance, home_of(residents)
+        if record.stage is Stage.CREATING or home is None:
             return None
         host, resident = home
         state = self._state(record, host, resident)
         used = self._use(name, host) if state is State.RUNNING else UNSEEN
         instance = instance_of(record, host, resident.nodes, state, used)
-        serial = str(ledger.folder.volume(name).serial)
+        serial = str(self._ground.ledger.folder.volume(name).serial)
         return instance, record.description.group, facts_of(record, serial)
 
     def _state(self, record: InstanceRecord, host: str, resident: Resident) -> State:

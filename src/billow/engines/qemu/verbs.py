@@ -5,6 +5,7 @@ Every verb writes down what it is about to do before it does it, so that `mend` 
 instant.
 """
 
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -107,7 +108,7 @@ class Craft:
     def _enrol(self, action: Place, guest: LinuxGuest | None) -> InstanceRecord:
         """Write a new instance down, with an address that nobody else has."""
         ledger = self.ground.ledger
-        records = (ledger.instance(name) for name in ledger.instances())
+        records = ledger.survey().records.values()
         cards = (record.machine.card for record in records if record)
         taken = [card.address for card in cards if card]
         firmware = unpack(ledger.folder.cache)
@@ -217,9 +218,10 @@ class Craft:
         ledger = self.ground.ledger
         for name in ledger.guests(host):
             await kill(ledger.folder.residence(host, name))
-            resident = ledger.resident(host, name)
-            if resident is not None and resident.role is Role.HOME:
-                ledger.save_resident(host, name, replace(resident, wanted=State.STOPPED))
+            with contextlib.suppress(Refused):  # an unreadable record must not save the next one
+                resident = ledger.resident(host, name)
+                if resident is not None and resident.role is Role.HOME:
+                    ledger.save_resident(host, name, replace(resident, wanted=State.STOPPED))
 
     async def _run_again(self, name: str) -> None:
         """Start an instance that shall run and was stopped only to be resized."""

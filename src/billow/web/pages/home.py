@@ -7,10 +7,12 @@ from starlette.responses import JSONResponse, Response
 
 from billow.errors import Invalid
 from billow.model.kinds import State, code_of, value_of
+from billow.model.listing.figures import Mark
+from billow.model.listing.hosts import MARKS
+from billow.model.listing.search import containing
 from billow.model.resources import HUGE, MEMORY
 from billow.web.frame import zones_of
-from billow.web.heatmap import Mark
-from billow.web.listing import containing, number_in
+from billow.web.listing import number_in
 from billow.web.racks import racks_of
 from billow.web.scene import Scene, document
 from billow.web.visit import Visit
@@ -31,7 +33,7 @@ async def home(visit: Visit) -> Response:
         "home.html",
         scene=scene,
         totals=scene.totals,
-        marks=[mark.word for mark in Mark],
+        marks=MARKS,
         states=_states(scene),
         measure=measure if measure in MEASURES else "reserved",
         resource=resource if resource in RESOURCES else "cpu",

@@ -4,6 +4,7 @@
 from starlette.responses import Response
 
 from billow.model.ask import Ask
+from billow.model.listing.hosts import MARKS
 from billow.model.resources import RESOURCES
 from billow.web import host_table, instance_table
 from billow.web.actions import host_actions, verb_named
@@ -21,7 +22,7 @@ async def hosts(visit: Visit) -> Response:
     """Show the table of hosts."""
     scene = await visit.scene()
     at = address("/hosts", visit.asked, host_table.FILTERS)
-    page, lines = host_table.page_of(scene, at)
+    page, lines = host_table.page_of(scene.pool, at)
     context = {
         "at": at,
         "page": page,
@@ -29,7 +30,7 @@ async def hosts(visit: Visit) -> Response:
         "sizes": SIZES,
         "zones": _named(scene.pool.hosts.zone.categories),
         "racks": _named(scene.pool.hosts.rack.categories),
-        "marks": tuple(host_table.MARKS),
+        "marks": MARKS,
     }
     if visit.is_fragment:
         return visit.part("parts/host_rows.html", **context)
@@ -44,7 +45,7 @@ async def host(visit: Visit) -> Response:
     template = "parts/host_live.html" if visit.is_fragment else "host.html"
     context = {
         "host": scene.pool.hosts.view(row),
-        "line": host_table.lines(scene, (row,))[0],
+        "line": host_table.line(scene.pool, row),
         "nodes": _nodes(scene, row),
         "instances": instance_table.views(scene.pool, tuple(everyone[:ON_PAGE].tolist())),
         "total": len(everyone),

@@ -25,7 +25,7 @@ async def instances(visit: Visit) -> Response:
     """Show the table of instances."""
     scene = await visit.scene()
     at = address("/instances", visit.asked, instance_table.FILTERS)
-    page, lines = instance_table.page_of(scene, at)
+    page, lines = instance_table.page_of(scene.pool, at)
     table = scene.pool.instances
     context = {
         "at": at,
