@@ -30,6 +30,7 @@ NAMED = {
     "TOKEN": r"\b[0-9a-f]{16}\b",
     "DIGEST": r"\b[0-9a-f]{32}\b",
     "TIME": r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ|\b1\d{9}\.\d+\b",
+    "AGE": r"(?<=seen )\d+ s(?= ago)",
     "EVENT": r"(?m)^\d+(?=\tTIME)",
     "USE": r"(?<=_used_milli\t)[\d.]+|(?<=_used_mib\t)[\d.]+",
 }

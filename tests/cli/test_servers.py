@@ -4,6 +4,7 @@
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -113,6 +114,19 @@ def test_a_token_stays_with_its_own_control_plane(tmp_path: Path) -> None:
         assert "nobody knows who asks" in elsewhere.stderr
         shown = billow(tmp_path, "host", "list", "--url", plane.url, "--token", plane.token)
         assert shown.returncode == 0
+
+
+def test_a_client_starts_without_what_only_a_server_needs(tmp_path: Path) -> None:
+    asked = (
+        "import sys; from billow.cli.main import app; from billow.cli.output import standard; "
+        "from billow.cli.session import Session; Session(standard()).client; "
+        "sys.exit(' '.join({'asyncio', 'numpy', 'pydantic', 'sqlalchemy'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env=environment(tmp_path), capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_answer_that_is_no_control_planes_is_an_error_in_words(tmp_path: Path) -> None:
