@@ -171,3 +171,20 @@ async def test_a_pool_can_be_removed_once_nobody_serves_it(tmp_path: Path) -> No
     async with opened(tmp_path) as again:
         assert not (await again.sense()).instances.id
         assert (await again.plans())[0].title == "create web"
+
+
+@pytest.mark.qemu
+async def test_two_engines_make_one_pool(tmp_path: Path) -> None:
+    given = {"engine": "qemu+sim", "state_dir": tmp_path, "hosts": 2, "pool": "pair"}
+    settings = Settings.model_validate(given)
+    billow = await open_billow(settings)
+    try:
+        pool = await billow.sense()
+        assert {"h1", "h2", "host-1", "host-2"} <= set(pool.hosts.id)
+        (simulated, *_) = (i.id for i in pool.instance_views() if i.host and i.migratable)
+        plan = await billow.ask([Ask(AskVerb.MIGRATE, simulated, target="h1")], actor="ann")
+        assert not plan.steps
+        assert "no engine of this pool can migrate" in plan.rejections[0].reason
+    finally:
+        await billow.aclose()
+        await remove_pool(settings)

@@ -21,6 +21,7 @@ from billow import telemetry
 from billow.act.clock import SystemClock
 from billow.act.guard import World
 from billow.act.lease import Writer
+from billow.act.pairing import Pairing
 from billow.act.undo import way_back
 from billow.capabilities.placement.plan import Placement, choose, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
@@ -305,9 +306,12 @@ async def open_billow(settings: Settings, *, clock: Clock | None = None) -> Bill
     async with AsyncExitStack() as opened:
         store = await Store.open(settings.database_url)
         opened.push_async_callback(store.aclose)
-        module = import_module(ENGINES[settings.engine])
-        engine: Engine = await module.open_engine(settings, time_source)
-        opened.push_async_callback(engine.aclose)
+        engines: list[Engine] = []
+        for name in settings.engine.split("+"):
+            module = import_module(ENGINES[name])
+            engines.append(await module.open_engine(settings, time_source))
+            opened.push_async_callback(engines[-1].aclose)
+        engine = Pairing(engines) if len(engines) > 1 else engines[0]
         keeper = Keeper(store, time_source)
         await keeper.bootstrap(settings.state_dir / "token")
         billow = Billow(settings, store, engine, keeper, time_source)
@@ -353,7 +357,8 @@ async def remove_pool(settings: Settings) -> None:
                 (f"holder: {lease.holder}",),
                 f"stop it first, or wait up to {settings.lease_s:.0f} s if it was killed",
             )
-        await import_module(ENGINES[settings.engine]).remove_pool(settings)
+        for name in settings.engine.split("+"):
+            await import_module(ENGINES[name]).remove_pool(settings)
         (settings.state_dir / "engine").unlink(missing_ok=True)
 
 

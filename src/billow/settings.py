@@ -6,7 +6,6 @@ silent default.
 """
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import (
@@ -26,7 +25,11 @@ class Settings(BaseSettings):
         env_prefix="BILLOW_", toml_file="billow.toml", extra="forbid", frozen=True
     )
 
-    engine: Literal["sim", "qemu"] = Field("qemu", description="Where the pool lives.")
+    engine: str = Field(
+        "qemu",
+        pattern=r"^(sim|qemu)(\+(sim|qemu))*$",
+        description="Where the pool lives: `qemu`, `sim`, or both as one pool, `qemu+sim`.",
+    )
     state_dir: Path = Field(
         default_factory=default_state_dir, description="Folder for everything that must survive."
     )
