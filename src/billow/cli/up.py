@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`billow up` and `billow serve`: the control plane and the console, in this process."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,12 @@ from billow.errors import Invalid
 
 if TYPE_CHECKING:
     from billow.app import Billow
+    from billow.model.pool import Pool
     from billow.settings import Settings
+
+
+MOST_GAPS = 8
+"""How many gaps are told at the start."""
 
 
 class EngineName(StrEnum):
@@ -104,11 +110,13 @@ def run(settings: "Settings") -> None:
         nonlocal ours
         token = settings.state_dir / TOKEN_FILE
         known = await billow.keeper.bootstrap(token)
-        fresh = address.with_suffix(".new")
-        fresh.write_text(url + "\n", encoding="ascii")
-        fresh.replace(address)  # whoever finds it finds it whole
-        ours = url
+        if billow.leading or not address.exists():
+            fresh = address.with_suffix(".new")
+            fresh.write_text(url + "\n", encoding="ascii")
+            fresh.replace(address)  # whoever finds it finds it whole
+            ours = url
         pool = await billow.pool()
+        _tell_what_lacks(billow, pool)
         print(f"billow is up: {len(pool.hosts)} hosts, {len(pool.instances)} instances")
         print(f"console   {url}")
         print(f"log in    with the token in {token}" if known else "log in    with your token")
@@ -119,3 +127,18 @@ def run(settings: "Settings") -> None:
     finally:
         if ours and read_word(address) == ours:
             address.unlink()
+
+
+def _tell_what_lacks(billow: "Billow", pool: "Pool") -> None:
+    """Say on stderr what an operator should know before they begin."""
+    if not billow.leading:
+        wait_s = billow.settings.lease_s
+        print(
+            "standby   another controller is the writer; "
+            f"this one takes over within {wait_s:.0f} s of its end",
+            file=sys.stderr,
+        )
+    for gap in pool.gaps[:MOST_GAPS]:
+        print(f"note      {gap.subject}: {gap.why}", file=sys.stderr)
+    if len(pool.gaps) > MOST_GAPS:
+        print(f"note      {len(pool.gaps) - MOST_GAPS} more: billow doctor", file=sys.stderr)
