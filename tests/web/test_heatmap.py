@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from billow.model.host import Host, Node
 from billow.model.kinds import Health, Power
+from billow.model.listing import figures
+from billow.model.listing.figures import Mark
 from billow.model.pool import Pool
 from billow.plan.draft import Draft
 from billow.testing.pools import pool
 from billow.web import heatmap
-from billow.web.heatmap import FULLEST, NOT_SEEN, Layout, Mark
+from billow.web.heatmap import FULLEST, NOT_SEEN, Layout
 from billow.web.scene import KEPT, Scenes, difference, document
 
 NODE = (Node(8_000, 32_768),)
@@ -56,17 +58,17 @@ def test_the_worst_state_is_the_mark() -> None:
         Host("f", NODE, power=Power.UNKNOWN),
     ]
     wanted = [Mark.OK, Mark.CORDONED, Mark.SUSPECT, Mark.FAILED, Mark.OFF, Mark.UNKNOWN]
-    assert heatmap.marks(Pool.build(hosts).hosts).tolist() == wanted
+    assert figures.marks(Pool.build(hosts).hosts).tolist() == wanted
 
 
 def test_shares_are_those_of_the_pool() -> None:
     seen = pool("2 hosts x 32GiB 8c; 3 vms x 8GiB 1c on=h1")
     used = Pool.build([replace(seen.host("h1"), cpu_used_milli=2000.0), seen.host("h2")])
-    assert heatmap.cpu_reserved(seen).tolist() == [3 / 8, 0.0]
-    assert heatmap.memory_reserved(seen).tolist() == [24 / 32, 0.0]
-    assert heatmap.cpu_used(used)[0] == 0.25
-    assert heatmap.steps(heatmap.cpu_used(used)).tolist() == [50, NOT_SEEN]
-    assert heatmap.instance_counts(seen).tolist() == [3, 0]
+    assert figures.cpu_reserved(seen).tolist() == [3 / 8, 0.0]
+    assert figures.memory_reserved(seen).tolist() == [24 / 32, 0.0]
+    assert figures.cpu_used(used)[0] == 0.25
+    assert heatmap.steps(figures.cpu_used(used)).tolist() == [50, NOT_SEEN]
+    assert figures.instance_counts(seen).tolist() == [3, 0]
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=50))

@@ -137,7 +137,7 @@ def test_create_by_plan_and_watch(page: Page) -> None:
 
 def test_migrate_and_undo(page: Page) -> None:
     """Move an instance by a plan, watch it arrive, take it back."""
-    page.goto("/instances?state=running&q=vm-&sort=memory")
+    page.goto("/instances?state=running&q=vm-&sort=memory_mib")
     name = page.locator("#rows tbody tr", has_not_text="cannot move").first.locator("a").first
     instance = name.inner_text()
     name.click()

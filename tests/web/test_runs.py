@@ -23,7 +23,7 @@ def ended(visitor: Visitor, where: str) -> str:
 
 def movable(visitor: Visitor, count: int) -> list[str]:
     """Return names of running machines that can move."""
-    rows = visitor.get("/instances?state=running&q=vm-&sort=memory&size=500").text.split("<tr>")
+    rows = visitor.get("/instances?state=running&q=vm-&sort=memory_mib&size=500").text.split("<tr>")
     names = [re.findall(r'name="name" value="([^"]+)"', row) for row in rows if "cannot" not in row]
     return [name[0] for name in names if name][:count]
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from billow.engines.sim.generate import generate
 from billow.model.host import Host
+from billow.model.listing.hosts import MARKS
+from billow.model.listing.order import natural
 from billow.model.pool import Pool
 from billow.web import host_table, instance_table
-from billow.web.heatmap import natural
 from billow.web.listing import address
 from billow.web.racks import racks_of
 from billow.web.scene import Scene, Scenes
@@ -24,14 +25,14 @@ HOSTILE = ["", "-1", "0", "99999999999999999999", "1e9", "NaN", "٣", "x", "../"
 
 def hosts(**asked: str) -> list[str]:
     """Return the names on a page of the host table."""
-    _, lines = host_table.page_of(SCENE, address("/hosts", asked, host_table.FILTERS))
-    return [line.id for line in lines]
+    _, lines = host_table.page_of(POOL, address("/hosts", asked, host_table.FILTERS))
+    return [str(line["id"]) for line in lines]
 
 
 def instances(**asked: str) -> list[str]:
     """Return the names on a page of the instance table."""
     at = address("/instances", asked, instance_table.FILTERS)
-    return [each.id for each in instance_table.page_of(SCENE, at)[1]]
+    return [each.id for each in instance_table.page_of(POOL, at)[1]]
 
 
 def test_filters_pass_what_they_should() -> None:
@@ -47,7 +48,7 @@ def test_filters_pass_what_they_should() -> None:
 
 
 def test_every_mark_can_be_asked_for() -> None:
-    found = [name for mark in host_table.MARKS for name in hosts(mark=mark, size="500")]
+    found = [name for mark in MARKS for name in hosts(mark=mark, size="500")]
     assert sorted(found) == list(POOL.hosts.id)
     assert hosts(mark="no-such") == []
 
@@ -56,7 +57,7 @@ def test_every_mark_can_be_asked_for() -> None:
 def test_a_sort_is_the_one_that_python_makes(*, falling: bool) -> None:
     views = {host.id: host for host in POOL.host_views()}
     sign = "-" if falling else ""
-    found = hosts(sort=f"{sign}memory", size="500")
+    found = hosts(sort=f"{sign}physical_memory_mib", size="500")
     keys = [views[name].memory_mib for name in found]
     assert keys == sorted(keys, reverse=falling)
     by_name = hosts(sort=f"{sign}id", size="500")
@@ -64,9 +65,12 @@ def test_a_sort_is_the_one_that_python_makes(*, falling: bool) -> None:
 
 
 def test_what_was_not_seen_comes_last_both_ways() -> None:
-    blind = Scenes().of(Pool.build(_half_seen()))
-    at = [address("/", {"sort": sort}, ()) for sort in ("cpu_used", "-cpu_used")]
-    up, down = ([line.cpu_used for line in host_table.page_of(blind, each)[1]] for each in at)
+    blind = Pool.build(_half_seen())
+    at = [address("/", {"sort": sort}, ()) for sort in ("cpu_used_share", "-cpu_used_share")]
+    up, down = (
+        [float(str(line["cpu_used_share"])) for line in host_table.page_of(blind, each)[1]]
+        for each in at
+    )
     assert [math.isnan(share) for share in up] == [math.isnan(share) for share in down]
     assert math.isnan(up[-1])
     assert not math.isnan(up[0])
@@ -80,14 +84,14 @@ def _half_seen() -> list[Host]:
     ]
 
 
-@given(st.sampled_from([50, 100]), st.sampled_from(["", "-cpu", "host", "state"]))
+@given(st.sampled_from([50, 100]), st.sampled_from(["", "-cpu_milli", "host", "state"]))
 def test_pages_together_are_the_table(size: int, sort: str) -> None:
     at = address("/instances", {"size": str(size), "sort": sort}, instance_table.FILTERS)
-    page, _ = instance_table.page_of(SCENE, at)
+    page, _ = instance_table.page_of(POOL, at)
     rows: list[int] = []
     for number in range(1, page.count + 1):
         asked = {**at.parameters, "page": str(number)}
-        rows += instance_table.page_of(SCENE, address("/", asked, ()))[0].rows
+        rows += instance_table.page_of(POOL, address("/", asked, ()))[0].rows
     assert sorted(rows) == list(range(len(POOL.instances)))
 
 
@@ -95,10 +99,10 @@ def test_pages_together_are_the_table(size: int, sort: str) -> None:
 def test_nonsense_is_the_default(text: str) -> None:
     for name in ("page", "size", "sort"):
         asked = {name: text}
-        page, lines = host_table.page_of(SCENE, address("/hosts", asked, host_table.FILTERS))
+        page, lines = host_table.page_of(POOL, address("/hosts", asked, host_table.FILTERS))
         assert 1 <= page.number <= page.count
         assert len(lines) <= 500
-        instance_table.page_of(SCENE, address("/", asked, instance_table.FILTERS))
+        instance_table.page_of(POOL, address("/", asked, instance_table.FILTERS))
 
 
 def test_an_address_keeps_what_it_knows_and_escapes_it() -> None:
