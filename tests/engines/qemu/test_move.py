@@ -59,7 +59,7 @@ async def check_at_home(stand: QemuStand) -> None:
 async def test_a_target_that_dies_or_hangs_ends_the_move(
     stand: QemuStand, slow: None, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
 ) -> None:
-    monkeypatch.setattr(move, "STALL_S", 2.0)
+    monkeypatch.setattr(move, "STALL_S", 1.0)
     engine = await stand.open()
     await boot_with(stand, engine, BUSY)
     with pytest.raises(Refused):
@@ -71,7 +71,7 @@ async def test_a_target_that_dies_or_hangs_ends_the_move(
 async def test_a_guest_that_writes_too_fast_is_not_moved_for_ever(
     stand: QemuStand, slow: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(move, "LONGEST_S", 2.0)
+    monkeypatch.setattr(move, "LONGEST_S", 1.0)
     engine = await stand.open()
     await boot_with(stand, engine, BUSY)
     with pytest.raises(Refused) as refusal:

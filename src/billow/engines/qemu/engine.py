@@ -16,7 +16,7 @@ from typing import Final
 from billow.engines.qemu.deed import Deed, Deeds, Standing
 from billow.engines.qemu.durable import turn
 from billow.engines.qemu.ground import Ground
-from billow.engines.qemu.images import BUILT_IN
+from billow.engines.qemu.images import BUILT_IN, FIRMWARE
 from billow.engines.qemu.process import any_process
 from billow.engines.qemu.rules import Claim, blockers
 from billow.engines.qemu.serial import trim
@@ -49,6 +49,7 @@ class Operation:
     error: BillowError | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    ended: bool = False
 
     def tell(self, progress: Progress | None = None) -> None:
         """Wake up everybody who follows."""
@@ -161,6 +162,7 @@ class QemuEngine:
         operation = Operation(action, self._deeds.begin(action), fence)
         self._running[action.id] = operation
         operation.task = asyncio.create_task(self._run(operation), name=f"qemu {action.id}")
+        operation.task.add_done_callback(lambda _: self._ended(operation))
         return operation
 
     async def _run(self, operation: Operation) -> None:
@@ -173,12 +175,14 @@ class QemuEngine:
         except BillowError as error:
             operation.error = Lost(error.brief, error.details, error.fix)
         finally:
-            try:
-                self._conclude(operation, standing)
-            finally:
-                self._glanced = None
-                del self._running[operation.action.id]
-                operation.tell()
+            self._conclude(operation, standing)
+
+    def _ended(self, operation: Operation) -> None:
+        """Let go of an operation, and of everybody who waits for it, however it ended."""
+        self._glanced = None
+        del self._running[operation.action.id]
+        operation.ended = True
+        operation.tell()
 
     async def _outcome(self, operation: Operation) -> Standing:
         try:
@@ -258,7 +262,9 @@ class QemuEngine:
         found = [*self._busy(action), *blockers(pool, action, self._claims(pool, action))]
         missing = self.ground.findings.missing
         if not self.ground.findings.version and isinstance(action, Place | Migrate):
-            found.append(Blocker(f"{missing[0].what} is missing", missing[0].fix))
+            what = "instance" if isinstance(action, Migrate) else _image_of(action)
+            why = f"the {what} cannot run here: {missing[0].what} is missing"
+            found.append(Blocker(why, missing[0].fix))
         return found
 
     def _busy(self, action: Action) -> list[Blocker]:
@@ -298,7 +304,8 @@ class QemuEngine:
         try:
             await self._craft.catalogue.find(action.instance.image)
         except (Invalid, NotFound, Refused, Unavailable) as error:
-            return [Blocker("; ".join((error.brief, *error.details)), error.fix)]
+            why = "; ".join((error.brief, *error.details))
+            return [Blocker(f"the {_image_of(action)} cannot be used: {why}", error.fix)]
         return []
 
 
@@ -322,7 +329,7 @@ def _claim(pool: Pool, action: Action) -> Claim | None:
 async def _follow(operation: Operation) -> AsyncIterator[Progress]:
     """Yield how far an operation is until it has ended. Raises what it ended with."""
     told: Progress | None = None
-    while operation.task is not None and not operation.task.done():
+    while operation.task is not None and not operation.ended:
         news = operation.news
         if operation.progress is not None and operation.progress is not told:
             told = operation.progress
@@ -343,6 +350,10 @@ def _as_before(action: Action, error: Exception) -> Refused:
     if isinstance(error, BillowError):
         return Refused(error.brief, error.details, error.fix, error.code)
     return Refused(f"{action.name} of {action.subject} failed", (str(error) or repr(error),))
+
+
+def _image_of(action: Place) -> str:
+    return f"image {ascii(action.instance.image or FIRMWARE)[:100]}"
 
 
 def _refusal(action: Action, found: Sequence[Blocker]) -> Refused:

@@ -36,7 +36,11 @@ class _Sample:
 class Sight:
     """The eyes of one engine; they remember how much CPU was used, to tell the use per second."""
 
-    def __init__(self, ground: Ground, plans: tuple[HostPlan, ...]) -> None:
+    def __init__(
+        self, ground: Ground, plans: tuple[HostPlan, ...], notices: tuple[Gap, ...] = ()
+    ) -> None:
+        """Look at hosts as they were laid out; `notices` are gaps that are always there."""
+        self._notices = notices
         self._ground = ground
         self._plans = plans
         self._samples: dict[str, _Sample] = {}
@@ -62,7 +66,7 @@ class Sight:
             instances,
             groups={group.name: group for _, group, _ in seen if group}.values(),
             facts=[fact for _, _, facts in seen for fact in facts],
-            gaps=[*gaps_of(findings), *gaps],
+            gaps=[*gaps_of(findings), *self._notices, *gaps],
             taken_at=now,
         )
 
