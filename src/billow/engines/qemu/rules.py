@@ -110,7 +110,11 @@ def _place(pool: Pool, action: Place, claims: Claims) -> Iterator[Blocker]:
     if wanted.kind is not Kind.VM:
         yield Blocker(f"{wanted.id} is a {wanted.kind}; this engine runs virtual machines only")
     if wanted.image == LINUX and wanted.shape.memory_mib < LEAST_LINUX_MIB:
-        yield Blocker(f"image {LINUX} needs {LEAST_LINUX_MIB} MiB", "choose a larger shape")
+        yield Blocker(
+            f"the image {LINUX!r} needs {LEAST_LINUX_MIB} MiB of memory at least, "
+            f"not {wanted.shape.memory_mib}",
+            "choose a larger shape",
+        )
     if wanted.group and action.group is None and pool.group(wanted.group) is None:
         yield Blocker(f"no group {wanted.group}", "declare the group first")
     yield from _shape(pool, wanted.shape, claims)
@@ -215,6 +219,8 @@ def _shape(pool: Pool, shape: Shape, claims: Claims) -> Iterator[Blocker]:
         )
     if shape.memory_mib < LEAST_MEMORY_MIB:
         yield Blocker(f"a machine needs {LEAST_MEMORY_MIB} MiB at least", "choose a larger shape")
+    if shape.cpu_milli < 1:
+        yield Blocker(f"shape {shape.name} has no CPU; a machine needs some", "choose a larger one")
     if shape.cpu_milli > MOST_CPUS * 1000:
         yield Blocker(f"a machine has {MOST_CPUS} CPUs at most", "choose a smaller shape")
     if shape.arch not in {None, Arch.X86_64}:
