@@ -231,3 +231,45 @@ def test_guest_addresses_are_given_once() -> None:
     assert free_address([first]) == "10.78.0.2/16"
     taken = {f"10.78.0.{number}/16" for number in range(1, 255)}
     assert free_address(taken) == "10.78.1.1/16"
+
+
+@pytest.mark.anyio
+async def test_other_hosts_than_were_laid_out_are_told_of(tmp_path: Path) -> None:
+    """Nobody is told who asked for nothing, or for what there is."""
+    made = Settings(state_dir=tmp_path, hosts=2, pool="t")
+    lay_out(StateFolder(tmp_path / "qemu"), made)
+    for settings, told in (
+        (Settings(state_dir=tmp_path), False),
+        (made, False),
+        (Settings(state_dir=tmp_path, hosts=4), True),
+    ):
+        engine = await open_engine(settings, SystemClock())
+        try:
+            why = " ".join(gap.why for gap in (await engine.sense()).gaps)
+        finally:
+            await engine.aclose()
+        assert ("laid out with 2 hosts, not the 4" in why) is told
+        assert ("billow down" in why) is told
+    await remove_pool(made)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("image", ["", "linux", "debian", "../x"])
+async def test_a_blocker_is_a_sentence_that_names_the_image(tmp_path: Path, image: str) -> None:
+    findings = await probe(tmp_path / "cache", {"PATH": str(tmp_path)})
+    plan = PoolPlan(pool="t", hosts=(HostPlan(name="h1", number=1, nodes=(NUMA,)),))
+    engine = await open_pool(StateFolder(tmp_path / "s"), plan, findings, SystemClock())
+    shape = replace(QemuStand(tmp_path, findings).larger(), cpu_milli=0, memory_mib=0)
+    wanted = replace(QemuStand(tmp_path, findings).instance("x"), image=image, shape=shape)
+    found = await engine.blockers(Place(id="p", instance=wanted, host="h1"))
+    reasons = {blocker.reason: blocker.fix for blocker in found}
+    name = ascii(image or "firmware")
+    cannot = {
+        reason: fix for reason, fix in reasons.items() if f"the image {name} cannot" in reason
+    }
+    assert f"the image {name} cannot run here: QEMU is missing" in cannot
+    assert all(cannot.values())
+    assert len(cannot) == (1 if image in {"", "linux"} else 2)
+    assert any("MiB at least" in reason for reason in reasons)
+    assert any("has no CPU" in reason for reason in reasons)
+    await engine.aclose()

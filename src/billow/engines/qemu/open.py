@@ -23,13 +23,12 @@ from billow.engines.qemu.record import HostPlan
 from billow.engines.qemu.sight import Sight
 from billow.engines.qemu.verbs import Craft
 from billow.errors import Invalid
+from billow.model.group import Gap
 from billow.model.host import Node
 from billow.model.names import check_name
 from billow.ports import Clock
 from billow.settings import Settings
 
-KEPTKEPT_MIB: Final = 1024
-"""What this machine keeps for itself when its memory is shared out."""
 KEPT_MIB: Final = 1024
 """What this machine keeps for itself when its memory is shared out."""
 CPU_RATIO: Final = 16.0
@@ -55,13 +54,32 @@ async def open_engine(settings: Settings, clock: Clock) -> QemuEngine:
     folder = StateFolder(settings.state_dir / "qemu")
     plan = lay_out(folder, settings)
     findings = await probe(folder.cache, os.environ)
-    return await open_pool(folder, plan, findings, clock)
+    return await open_pool(folder, plan, findings, clock, _notices(plan, settings))
+
+
+def _notices(plan: PoolPlan, settings: Settings) -> tuple[Gap, ...]:
+    """Say when another number of hosts is asked for than the pool was laid out with."""
+    if "hosts" not in settings.model_fields_set or settings.hosts == len(plan.hosts):
+        return ()
+    why = (
+        f"laid out with {len(plan.hosts)} hosts, not the {settings.hosts} that are asked for"
+        " (fix: `billow down` first to change it)"
+    )
+    return (Gap("engine/qemu", why),)
 
 
 async def open_pool(
-    folder: StateFolder, plan: PoolPlan, findings: Findings, clock: Clock
+    folder: StateFolder,
+    plan: PoolPlan,
+    findings: Findings,
+    clock: Clock,
+    notices: tuple[Gap, ...] = (),
 ) -> QemuEngine:
-    """Open a pool that is laid out. Raises Refused when its network cannot be set up."""
+    """Open a pool that is laid out; `notices` are gaps that it always shows.
+
+    Raises:
+        Refused: its network cannot be set up.
+    """
     ledger = Ledger(folder)
     network = _network(folder, plan, namespaces=findings.namespaces)
     make_folder(folder.root)
@@ -73,7 +91,7 @@ async def open_pool(
             deeds.close()
             raise
     ground = Ground(ledger, findings, network)
-    sight = Sight(ground, plan.hosts)
+    sight = Sight(ground, plan.hosts, notices)
     craft = Craft(ground, Catalogue(folder.images, findings.qemu_img), sight)
     return QemuEngine(craft, deeds, clock)
 
