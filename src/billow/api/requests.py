@@ -50,8 +50,8 @@ class NewShape(Sent):
     """What an instance takes of its host."""
 
     name: Text = Field("", description="Unique in the pool; made of the amounts when empty.")
-    cpu_milli: Amount = Field(description="Thousandths of a CPU.", examples=[1000])
-    memory_mib: Amount = Field(description="MiB.", examples=[512])
+    cpu_milli: Amount = Field(ge=1, description="Thousandths of a CPU.", examples=[1000])
+    memory_mib: Amount = Field(ge=1, description="MiB.", examples=[512])
     numa_nodes: Annotated[StrictInt, Field(ge=0, le=32)] = Field(
         0, description="0 floats over the host; n takes an equal share of exactly n NUMA nodes."
     )

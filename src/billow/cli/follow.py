@@ -64,7 +64,7 @@ def report(session: Session, run: Document, plan: Document, *, may_stop: bool = 
         raise RunFailed(
             f"run {run['id']} {run['state']}: {run['done']} of {run['total']} steps done",
             tuple(failures(run, deeds(plan))),
-            fix=f"billow undo {run['id']} makes the plan that leads back",
+            fix=f"billow undo {run['id']} makes the plan that leads back" if run["done"] else "",
         )
 
 
@@ -73,9 +73,14 @@ def failures(run: Document, words: Mapping[str, str]) -> Iterator[str]:
     for entry in run["entries"]:
         error = entry["error"]
         if error:
-            brief, fix = error.get("brief", "failed"), error.get("fix", "")
             deed = words.get(entry["action_id"], entry["action_id"])
-            yield f"{deed}: {brief}" + (f" (fix: {fix})" if fix else "")
+            fix = f" (fix: {error['fix']})" if error.get("fix") else ""
+            yield f"{deed}: {reason(error)}{fix}"
+
+
+def reason(error: Document) -> str:
+    """Return what went wrong in a step, with what was seen."""
+    return ": ".join([error.get("brief", "failed"), *error.get("details", "").splitlines()])
 
 
 def deeds(plan: Document) -> dict[str, str]:

@@ -7,7 +7,7 @@ import typer
 
 from billow.cli.change import settle, start
 from billow.cli.command import PLANS, WAITS, command
-from billow.cli.follow import COLUMNS, deeds, follow
+from billow.cli.follow import COLUMNS, deeds, follow, reason
 from billow.cli.lists import Limit, path_of, show_list
 from billow.cli.output import Column, when
 from billow.cli.session import Session
@@ -40,7 +40,11 @@ def show(session: Session, run: Name) -> None:
     session.output.say(document["text"])
     words = deeds(session.client.get(path_of("plans", document["plan_id"])))
     rows = [
-        {**each, "deed": words.get(each["action_id"]), "brief": each["error"].get("brief")}
+        {
+            **each,
+            "deed": words.get(each["action_id"]),
+            "brief": reason(each["error"]) if each["error"] else None,
+        }
         for each in document["entries"]
     ]
     session.output.table(STEPS, rows)

@@ -39,16 +39,20 @@ def requested(pool: Pool, asks: Sequence[Ask], choose: Choose) -> Proposal:
     """
     actions: list[Action] = []
     rejections: list[Rejection] = []
-    now = pool
+    now, unseen = pool, list[Action]()
+    changed: set[tuple[str, str]] = set()
     for ask in asks:
+        subject = (ask.verb.noun, ask.subject)
+        if subject in changed or (unseen and ask.verb is AskVerb.MIGRATE):
+            now, unseen = replay(now, unseen), []
         try:
             action = _ON_HOST[ask.verb](now, ask) if ask.verb in _ON_HOST else _on(now, ask, choose)
         except Blocked as no:
-            kind = "host" if ask.verb in _ON_HOST else "instance"
-            rejections.append(_rejection(f"{kind}/{ask.subject}", ask, no))
+            rejections.append(_rejection("/".join(subject), ask, no))
         else:
             actions.append(action)
-            now = replay(now, [action])
+            unseen.append(action)
+            changed.add(subject)
     return Proposal("request", tuple(actions), rejections=tuple(rejections))
 
 
