@@ -10,6 +10,7 @@ from tests.engines.qemu.world import QemuStand, boot_with, processes_of, until
 from billow.engines.qemu import move
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
+from billow.engines.qemu.machine import Accelerator, Boot, Disk, Firmware, Machine, Platform
 from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.process import process_id
 from billow.errors import Refused
@@ -110,3 +111,22 @@ async def test_an_instance_that_cannot_start_was_never_there(stand: QemuStand) -
     assert await engine.find("q") is Trace.FAILED
     await engine.aclose()
     await until(lambda: len(processes_of(stand.folder.root)) == 1)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "boot", "version", "asleep"),
+    [
+        (Accelerator.TCG, Disk(), "7.2.22", True),
+        (Accelerator.TCG, Disk(), "", True),
+        (Accelerator.TCG, Disk(), "9.0.0", False),
+        (Accelerator.TCG, Disk(), "10.1.2", False),
+        (Accelerator.KVM, Disk(), "7.2.22", False),
+        (Accelerator.TCG, Firmware(image="f"), "7.2.22", False),
+    ],
+)
+def test_only_a_guest_that_would_lose_memory_sleeps(
+    accelerator: Accelerator, boot: Boot, version: str, *, asleep: bool
+) -> None:
+    platform = Platform(accelerator=accelerator, board="pc", cpu="max")
+    machine = Machine(instance="x", uuid="u", cpus=1, memory_mib=64, platform=platform, boot=boot)
+    assert move.sleeps(machine, version) is asleep
