@@ -22,14 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.figure import Figure, Peer
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 START_S = 180
-WINDOW = {"width": 1440, "height": 900}
+WINDOW = ViewportSize(width=1440, height=900)
 
 # A hover is answered when the next frame after the full tip has begun: then it can be seen.
 LISTEN = """
