@@ -314,7 +314,7 @@ def test_requests_that_contradict_are_refused() -> None:
             pool.with_requests(requests)
         assert caught.value.fix
     many = [replace(INSTANCE, id=f"x{number}") for number in range(100)]
-    with pytest.raises(Invalid, match="a is in the pool twice"):
+    with pytest.raises(Invalid, match="a is in the pool already"):
         pool.with_requests([*many, INSTANCE])
 
 

@@ -119,7 +119,7 @@ class Table:
         for place, name in zip(places, other.id, strict=True):
             if self.id[place : place + 1] == (name,):
                 raise Invalid(
-                    f"{name} is in the pool twice", fix="give each its own id", code="duplicate-id"
+                    f"{name} is in the pool already", fix="choose another name", code="duplicate-id"
                 )
         if len(places) > FEW:
             ours, theirs = np.arange(len(self)), np.arange(len(self), len(self) + len(other))

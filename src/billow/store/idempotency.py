@@ -48,7 +48,7 @@ class Idempotency:
             known = await _answer(connection, key)
             if known is None:
                 await _add(connection, key, Answer(fingerprint, None, at))
-            return _checked(known, key, fingerprint)
+            return _checked(known, fingerprint)
 
         return await self._database.write(take)
 
@@ -62,7 +62,7 @@ class Idempotency:
         """
 
         async def keep(connection: AsyncConnection) -> Answer:
-            known = _checked(await _answer(connection, key), key, fingerprint)
+            known = _checked(await _answer(connection, key), fingerprint)
             if known is None:
                 given = Answer(fingerprint, response, at)
                 await _add(connection, key, given)
@@ -110,11 +110,11 @@ async def _add(connection: AsyncConnection, key: str, answer: Answer) -> None:
     await connection.execute(insert(answers).values(row | {"response": response}))
 
 
-def _checked(known: Answer | None, key: str, fingerprint: str) -> Answer | None:
+def _checked(known: Answer | None, fingerprint: str) -> Answer | None:
     """Return what is known, if it is of the same request. Raises Conflict."""
     if known is not None and known.fingerprint != storable(fingerprint):
         raise Conflict(
-            f"the key {key!a:.80} was used for another request",
+            "this Idempotency-Key was used for another request",
             fix="send a new key with a new request",
             code="idempotency-mismatch",
         )
