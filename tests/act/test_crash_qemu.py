@@ -16,7 +16,8 @@ from billow.engines.qemu.open import remove_pool
 from billow.model.action import Delete
 from billow.model.kinds import State
 from billow.model.pool import Pool
-from billow.model.run import Phase, Run, RunState
+from billow.model.run import Run, RunState
+from billow.plan.explain import diff
 from billow.plan.replay import replay
 from billow.store.store import Store
 from tests.act.mortal import controller, first_actions, round_of, settings_of
@@ -88,14 +89,14 @@ def test_a_kill_at_any_write_is_recovered(state: Path, at: int, when: str) -> No
     _die(state, at, when)
     pool, run = asyncio.run(_recover(state, f"heals-{at}-{when}"))
     ended_by_itself = (at, when) == (WRITES, "after")
+    if run is not None:
+        phases = {entry.action_id: (entry.phase, entry.error) for entry in run.entries.values()}
+        assert run.state is RunState.DONE, phases
     if run is None and not ended_by_itself:
         assert (at, when) == (1, "before")
         assert pool.digest == before.digest
     else:
-        assert pool.digest == replay(before, round_of(before)).digest
-    if run is not None:
-        assert run.state is RunState.DONE
-        assert {entry.phase for entry in run.entries.values()} == {Phase.DONE}
+        assert diff(replay(before, round_of(before)), pool) == ""
     running = [each.id for each in pool.instance_views() if each.state is State.RUNNING]
     assert _processes(state) == Counter(running)
 

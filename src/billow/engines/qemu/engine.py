@@ -227,6 +227,7 @@ class QemuEngine:
             if f"instance/{name}" not in at_work:
                 with self._stuck_on(f"instance/{name}"):
                     await settle(self.ground, name)
+        self._glanced = None
 
     @contextlib.contextmanager
     def _stuck_on(self, subject: str) -> Iterator[None]:
@@ -245,6 +246,7 @@ class QemuEngine:
                     self._deeds.save(replace(deed, standing=Standing.DONE))
                 else:
                     self._deeds.forget(action.id)
+                self._glanced = None  # what was half there is whole or gone by now
 
     async def _follow_elsewhere(self, action: Action) -> None:
         """Wait until another controller has done an action. Raises what it ended with."""
