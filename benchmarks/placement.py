@@ -36,8 +36,9 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
         filled(arguments.hosts, arguments.instances), arguments.batch, "b", Random(2)
     )
     _ = pool.digest, pool.free, pool.free_nodes  # what a sensed pool already knows of itself
-    gc.collect()
     peer_times = _peer(pool, requests[: min(PEER_SAMPLE, len(requests))])
+    gc.collect()
+    gc.freeze()  # as `serve` does: what was there before the work is not looked at again
     yield from _single(pool, requests[: arguments.single], peer_times)
     yield from _batches(pool, requests, peer_times)
     yield _refusal(pool, requests[0])

@@ -6,6 +6,7 @@ Whoever calls decides the settings. This module decides nothing but who gets whi
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -66,6 +67,7 @@ async def serve(
     """
     with _listening(settings) as listener:
         async with _opened(settings) as billow:
+            gc.freeze()  # what a start loads stays: no collection need look at it again
             config = uvicorn.Config(
                 site(billow),
                 log_config=None,
