@@ -17,6 +17,7 @@ import numpy as np
 from billow.errors import Invalid, NotFound
 from billow.model.column import feed_texts, frozen
 from billow.model.group import Fact, Gap, Group, Link, group_named
+from billow.model.history import History
 from billow.model.host import Host
 from billow.model.hosts import Hosts
 from billow.model.instance import Instance
@@ -43,6 +44,7 @@ class Pool:
     Attributes:
         shapes: Every shape in use, sorted by name; `instances.shape` points into it.
         gaps: What could not be seen; never empty by accident.
+        history: What is known of the past; not part of the digest, and not kept with a plan.
     """
 
     taken_at: float
@@ -53,6 +55,7 @@ class Pool:
     links: tuple[Link, ...] = ()
     facts: tuple[Fact, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    history: History | None = None
 
     @classmethod
     def build(  # noqa: PLR0913 (every part of a pool has its name)
@@ -314,6 +317,12 @@ class Pool:
             return self
         ordered = tuple(sorted([*self.groups, *more.values()], key=attrgetter("name")))
         return self._keeping_sums(replace(self, groups=ordered))
+
+    def with_history(self, history: History | None) -> "Pool":
+        """Return the same pool with what is known of its past; all that is cached is kept."""
+        same = replace(self, history=history)
+        same.__dict__.update({**self.__dict__, "history": history})
+        return same
 
     def _keeping_sums(self, grown: "Pool") -> "Pool":
         """Hand what is cached of hosts to a pool in which the same instances are placed."""
