@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests.control_planes import ControlPlane
 
@@ -133,6 +133,28 @@ def test_create_by_plan_and_watch(page: Page) -> None:
         page.evaluate("document.dispatchEvent(new CustomEvent('billow:pool'))")
     expect(rows).to_have_count(3)
     expect(page.locator("#rows")).to_contain_text("running")
+
+
+@pytest.mark.parametrize(("table", "word"), [("hosts", "host-8"), ("instances", "99")])
+def test_a_late_refresh_does_not_undo_a_filter(page: Page, table: str, word: str) -> None:
+    """A refresh that left before the filter and would arrive after it gives way."""
+    late: list[Route] = []
+    page.goto(f"/{table}")
+    rows = page.locator("#rows tbody tr")
+    everything = rows.count()
+    page.route(f"**/{table}", lambda route: late.append(route))  # noqa: PLW0108 - it is inspected
+    with page.expect_request(f"**/{table}"):
+        page.evaluate("document.dispatchEvent(new CustomEvent('billow:pool'))")
+    page.get_by_label("Name contains").fill(word)
+    expect(page).to_have_url(re.compile(f"q={word}"))
+    expect(rows).not_to_have_count(everything)
+    fewer = rows.count()
+    assert 0 < fewer < everything
+    for route in late:
+        route.continue_()
+    page.wait_for_timeout(1000)
+    assert rows.count() == fewer
+    page.unroute(f"**/{table}")
 
 
 def test_migrate_and_undo(page: Page) -> None:
