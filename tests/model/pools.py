@@ -12,7 +12,7 @@ from billow.model.column import Categorical
 from billow.model.group import Fact, Gap, Group, Link
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Health, Kind, Power, Rule, Scope, State
+from billow.model.kinds import Arch, Health, Kind, Power, Rule, Scope, Service, State
 from billow.model.names import check_id
 from billow.model.pool import Pool
 from billow.model.shape import Shape
@@ -123,6 +123,12 @@ HOSTS = st.builds(
     bandwidth_mib_s=st.just(1000.0) | st.floats(0, 1e12),
     cpu_used_milli=MEASURES,
     memory_used_mib=MEASURES,
+    power_curve=st.sampled_from(("", "1/2/3/4/5/6/7/8/9/10/11")),
+    load=MEASURES,
+    cpu_pressure=MEASURES,
+    memory_pressure=MEASURES,
+    swap_mib_s=MEASURES,
+    watts=MEASURES,
 )
 GROUPS = st.builds(Group, IDS, st.sampled_from(Rule), st.sampled_from(Scope))
 FACTS = st.builds(Fact, TEXTS, TEXTS, TEXTS)
@@ -154,6 +160,10 @@ def instances(
         dirty_mib_s=draw(NARROW_MEASURES),
         cpu_used_milli=draw(NARROW_MEASURES),
         memory_used_mib=draw(NARROW_MEASURES),
+        service=draw(st.sampled_from(Service)),
+        cpu_limit_milli=draw(st.just(0) | st.integers(0, 2**31 - 1)),
+        cpu_wait=draw(NARROW_MEASURES),
+        ballooned_mib=draw(NARROW_MEASURES),
     )
 
 

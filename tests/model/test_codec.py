@@ -43,6 +43,9 @@ SAMPLES: dict[str, object] = {
     "target": "h2",
     "source_nodes": (0,),
     "target_nodes": (0, 1),
+    "cpu_limit_milli": 500,
+    "cpu_ratio": 2.5,
+    "memory_ratio": 1.25,
     "packages": ("openssl=3.0.17-1",),
 }
 

@@ -2,11 +2,21 @@
 """Any set of moves to a possible arrangement is ordered so that no moment is over capacity."""
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billow.model.action import Delete, Migrate, Place, PowerOff, PowerOn
+from billow.model.action import (
+    Allot,
+    Delete,
+    Migrate,
+    Place,
+    PowerOff,
+    PowerOn,
+    Suspend,
+    Throttle,
+)
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
 from billow.model.kinds import Power, State
@@ -16,6 +26,7 @@ from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.plan.check import violations
 from billow.plan.compose import Stamp, compose
+from billow.plan.inverse import inverse
 from billow.plan.replay import replay
 from tests.plan.pools import reachable
 
@@ -152,3 +163,46 @@ def test_a_free_host_makes_every_arrangement_reachable(case: tuple[Pool, list[Mi
     ]
     roomy = Pool.build([*pool.host_views(), spare], ungrouped)
     assert not plan_for(roomy, *moves).rejections
+
+
+def test_room_that_an_allotment_makes_is_there_for_later_waves_only() -> None:
+    pool = Pool.build(hosts("h1"), [on("a", "h1", WHOLE)])
+    allot = Allot(host="h1", cpu_ratio=2.0, memory_ratio=2.0)
+    plan = plan_for(pool, Place(instance=Instance("b", WHOLE), host="h1"), allot)
+    assert [(step.action.name, step.wave) for step in plan.steps] == [("allot", 0), ("place", 1)]
+    assert plan.steps[1].after == (plan.steps[0].action.id,)
+    assert not plan.rejections
+    assert plan.predicted.hosts.cpu_ratio.tolist() == [2.0]
+    assert plan.predicted.free[0, :2].tolist() == [0, 0]
+
+
+def test_an_allotment_that_takes_room_away_leaves_none_at_once() -> None:
+    host = replace(hosts("h1")[0], cpu_ratio=2.0, memory_ratio=2.0)
+    pool = Pool.build([host], [on("a", "h1", WHOLE)])
+    less = Allot(host="h1", cpu_ratio=1.0, memory_ratio=1.0, was_cpu_ratio=2.0)
+    plan = plan_for(pool, less, Place(instance=Instance("b", WHOLE), host="h1"))
+    assert [step.action.name for step in plan.steps] == ["allot"]
+    assert [each.subject for each in plan.rejections] == ["instance/b"]
+
+
+def test_the_lint_finds_a_placement_beside_the_allotment_that_makes_its_room() -> None:
+    pool = Pool.build(hosts("h1"), [on("a", "h1", WHOLE)])
+    allot = Allot(host="h1", cpu_ratio=2.0, memory_ratio=2.0)
+    plan = plan_for(pool, allot, Place(instance=Instance("b", WHOLE), host="h1"))
+    at_once = replace(plan, steps=tuple(replace(s, wave=0, after=()) for s in plan.steps))
+    assert violations(pool, plan) == ()
+    assert "host h1 in wave 0 would hold 8000 of 4000 cpu_milli" in violations(pool, at_once)
+
+
+def test_every_new_verb_has_a_way_back() -> None:
+    host = replace(hosts("h1")[0], cpu_ratio=2.0)
+    pool = Pool.build([host], [on("a", "h1")])
+    forth = (
+        Allot(host="h1", cpu_ratio=3.0, memory_ratio=1.5, was_cpu_ratio=2.0),
+        Throttle(instance="a", host="h1", cpu_limit_milli=500),
+        Suspend(instance="a", host="h1"),
+    )
+    back = [inverse(action) for action in reversed(forth)]
+    changed = replay(pool, forth)
+    assert changed.digest != pool.digest
+    assert replay(changed, [action for action in back if action]).digest == pool.digest

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether what an action expects or achieves holds in a pool. Pure reading, no I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from billow.model.action import Expect, spelled
+from billow.model.instance import Instance
 from billow.model.kinds import State
 from billow.model.pool import Pool
+from billow.model.verb import Expect, ratio_text, spelled
 
 
 def unmet(pool: Pool, expects: Iterable[Expect]) -> tuple[str, ...]:
@@ -31,6 +32,8 @@ def _of_host(pool: Pool, name: str, expect: Expect) -> str:
             return str(pool.host(name).power)
         case "cordon":
             return pool.hosts.cordon[row]
+        case "ratio":
+            return ratio_text(pool.hosts.cpu_ratio[row], pool.hosts.memory_ratio[row])
         case "empty":
             return "no" if (pool.instances.host == row).any() else "yes"
         case _:
@@ -41,14 +44,15 @@ def _of_instance(pool: Pool, name: str, expect: Expect) -> str:
     if name not in pool.instances.row:
         return "no" if expect.field == "present" else "missing"
     instance = pool.instance(name)
-    match expect.field:
-        case "host":
-            return instance.host
-        case "nodes":
-            return spelled(instance.nodes)
-        case "state":
-            return str(instance.state)
-        case "shape":
-            return instance.shape.name
-        case _:
-            return "requested" if instance.state is State.REQUESTED else "yes"
+    if expect.field == "present":
+        return "requested" if instance.state is State.REQUESTED else "yes"
+    return _READ[expect.field](instance)
+
+
+_READ: dict[str, Callable[[Instance], str]] = {
+    "host": lambda instance: instance.host,
+    "nodes": lambda instance: spelled(instance.nodes),
+    "state": lambda instance: str(instance.state),
+    "shape": lambda instance: instance.shape.name,
+    "cpu_limit": lambda instance: str(instance.cpu_limit_milli),
+}

@@ -8,10 +8,11 @@ already needs nothing; what has become something else is left alone, with the re
 from dataclasses import replace
 
 from billow.act.premise import unmet
-from billow.model.action import Action, Migrate, OnInstance
+from billow.model.action import Action, Migrate
 from billow.model.plan import Plan, Proposal, Rejection
 from billow.model.pool import Pool
 from billow.model.run import Phase, Run
+from billow.model.verb import OnInstance
 from billow.plan.inverse import inverse
 from billow.plan.replay import replay
 

@@ -12,103 +12,7 @@ from typing import ClassVar, TypeAlias, get_args
 from billow.model.group import Group
 from billow.model.instance import Instance
 from billow.model.shape import Shape
-
-
-@dataclass(frozen=True, slots=True)
-class Expect:
-    """One thing that must hold of one subject.
-
-    Attributes:
-        subject: `instance/NAME` or `host/NAME`.
-        field: What of it: `present`, `host`, `nodes`, `state`, `shape`, `power`, `cordon`, `empty`.
-        value: How it must read; several choices are separated by `|`.
-    """
-
-    subject: str
-    field: str
-    value: str
-
-    def __str__(self) -> str:
-        return f"{self.subject} {self.field}={self.value}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verb:
-    """What all actions share.
-
-    Attributes:
-        id: Unique for ever; an engine does an action with a known id at most once.
-        reason: Why, in one clause, for the person who reads the plan.
-    """
-
-    id: str = ""
-    reason: str = ""
-    name: ClassVar[str] = ""
-    """The verb in the text form, JSON and the CLI."""
-
-    @property
-    def subject(self) -> str:
-        """What it changes: `instance/NAME` or `host/NAME`."""
-        raise AttributeError(f"{type(self).__name__} has no subject")
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The hosts that it loads while it runs."""
-        return ()
-
-    @property
-    def expects(self) -> tuple[Expect, ...]:
-        """What must be true before."""
-        return ()
-
-    @property
-    def achieves(self) -> tuple[Expect, ...]:
-        """What is true after."""
-        return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnInstance(Verb):
-    """A verb on an instance that exists, on the host where it is."""
-
-    instance: str
-    host: str
-
-    @property
-    def subject(self) -> str:
-        return f"instance/{self.instance}"
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        return (self.host,)
-
-    @property
-    def expects(self) -> tuple[Expect, ...]:
-        return (Expect(self.subject, "host", self.host),)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnHost(Verb):
-    """A verb on a host."""
-
-    host: str
-
-    @property
-    def subject(self) -> str:
-        return f"host/{self.host}"
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        return (self.host,)
-
-    @property
-    def expects(self) -> tuple[Expect, ...]:
-        return (Expect(self.subject, "present", "yes"),)
-
-
-def spelled(nodes: tuple[int, ...]) -> str:
-    """Return NUMA nodes as text: `0+1`, or `-` when floating."""
-    return "+".join(map(str, nodes)) or "-"
+from billow.model.verb import Expect, OnHost, OnInstance, Verb, ratio_text, spelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +155,79 @@ class Resize(OnInstance):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Throttle(OnInstance):
+    """Let an instance use no more than so much CPU; 0 lifts the limit.
+
+    Attributes:
+        was_milli: The limit before, so that it can be put back.
+    """
+
+    name: ClassVar[str] = "throttle"
+    cpu_limit_milli: int
+    was_milli: int = 0
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "cpu_limit", str(self.cpu_limit_milli)),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspend(OnInstance):
+    """Let an instance stand still where it is; it keeps its memory and its place."""
+
+    name: ClassVar[str] = "suspend"
+
+    @property
+    def expects(self) -> tuple[Expect, ...]:
+        return (
+            Expect(self.subject, "host", self.host),
+            Expect(self.subject, "state", "running|paused"),
+        )
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "state", "paused"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume(OnInstance):
+    """Let a suspended instance go on."""
+
+    name: ClassVar[str] = "resume"
+
+    @property
+    def expects(self) -> tuple[Expect, ...]:
+        return (
+            Expect(self.subject, "host", self.host),
+            Expect(self.subject, "state", "paused|running"),
+        )
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "state", "running"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allot(OnHost):
+    """Sell more or less of a host than it physically has.
+
+    Attributes:
+        cpu_ratio, memory_ratio: Sold per physical CPU and MiB from then on.
+        was_cpu_ratio, was_memory_ratio: The ratios before, so that they can be put back.
+    """
+
+    name: ClassVar[str] = "allot"
+    cpu_ratio: float
+    memory_ratio: float
+    was_cpu_ratio: float = 1.0
+    was_memory_ratio: float = 1.0
+
+    @property
+    def achieves(self) -> tuple[Expect, ...]:
+        return (Expect(self.subject, "ratio", ratio_text(self.cpu_ratio, self.memory_ratio)),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cordon(OnHost):
     """Let nothing new come to a host.
 
@@ -374,6 +351,10 @@ Action: TypeAlias = (
     | Stop
     | Delete
     | Resize
+    | Throttle
+    | Suspend
+    | Resume
+    | Allot
     | Cordon
     | Uncordon
     | PowerOn

@@ -17,7 +17,8 @@ from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from billow.errors import Invalid
-from billow.model.action import VERBS, Verb
+from billow.model.action import VERBS
+from billow.model.verb import Verb
 
 Value = TypeVar("Value")
 Document: TypeAlias = dict[str, object]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from billow.model.kinds import Arch, Health, Power
 from billow.model.names import (
     check_amount,
+    check_curve,
     check_id,
     check_measure,
     check_optional_id,
@@ -22,6 +23,16 @@ _RANGES = (
     ("cpu_ratio", 0.01, 1000.0),
     ("memory_ratio", 0.01, 100.0),
     ("bandwidth_mib_s", 0.0, 1e12),
+)
+
+_MEASURES = (
+    "cpu_used_milli",
+    "memory_used_mib",
+    "load",
+    "cpu_pressure",
+    "memory_pressure",
+    "swap_mib_s",
+    "watts",
 )
 
 
@@ -55,6 +66,11 @@ class Host:
             overcommit).
         bandwidth_mib_s: What its link carries for migrations, MiB/s.
         cpu_used_milli, memory_used_mib: Real use (state of world); NaN when not seen.
+        power_curve: Watts at 0, 10 .. 100 % load, `"86/89.4/../117"`; empty when not known.
+        load: Processes that run or want to, averaged over a minute.
+        cpu_pressure, memory_pressure: Share of time in which something waited (PSI "some", 10 s).
+        swap_mib_s: To and from disk.
+        watts: Drawn, as the host's management controller measures it.
     """
 
     id: str
@@ -73,6 +89,12 @@ class Host:
     bandwidth_mib_s: float = 1000.0
     cpu_used_milli: float = math.nan
     memory_used_mib: float = math.nan
+    power_curve: str = ""
+    load: float = math.nan
+    cpu_pressure: float = math.nan
+    memory_pressure: float = math.nan
+    swap_mib_s: float = math.nan
+    watts: float = math.nan
 
     def __post_init__(self) -> None:
         name = check_id("host", self.id)
@@ -90,7 +112,8 @@ class Host:
         for name, least, most in _RANGES:
             what = f"{name} of host {self.id}"
             check_measure(what, getattr(self, name), least=least, most=most, unseen=False)
-        for name in ("cpu_used_milli", "memory_used_mib"):
+        check_curve(f"power_curve of host {self.id}", self.power_curve)
+        for name in _MEASURES:
             check_measure(f"{name} of host {self.id}", getattr(self, name))
 
     @property

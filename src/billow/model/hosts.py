@@ -13,7 +13,7 @@ from billow.errors import Invalid
 from billow.model.column import Categorical, Digest, codes, frozen, measured, numbers, words
 from billow.model.host import MOST_NODES, Host, Node
 from billow.model.kinds import Arch, Health, Power, code_of, value_of
-from billow.model.names import check_optional_id, check_text, check_traits
+from billow.model.names import check_curve, check_optional_id, check_text, check_traits
 from billow.model.resources import (
     CPU,
     LARGEST,
@@ -41,6 +41,11 @@ class Hosts(Table):
         bandwidth: For migrations, MiB/s, `(hosts,) float64`.
         cpu_used, memory_used: Real use, thousandths of a CPU and MiB, NaN when not seen,
             `(hosts,) float64`.
+        power_curve: Watts at 0, 10 .. 100 % load, `"86/89.4/../117"`; `""` when not known.
+        load: Processes that run or want to, averaged over a minute; NaN when not seen, as all here.
+        cpu_pressure, memory_pressure: Share of time in which something waited (PSI "some", 10 s).
+        swap: To and from disk, MiB/s.
+        watts: Drawn, as the host's management controller measures it.
     """
 
     capacity: IntArray
@@ -67,6 +72,12 @@ class Hosts(Table):
     )
     cpu_used: FloatArray = field(metadata=measured("cpu_used_milli", np.float64))
     memory_used: FloatArray = field(metadata=measured("memory_used_mib", np.float64))
+    power_curve: Categorical[str] = field(metadata=words("power_curve", "", check_curve))
+    load: FloatArray = field(metadata=measured("load", np.float64))
+    cpu_pressure: FloatArray = field(metadata=measured("cpu_pressure", np.float64))
+    memory_pressure: FloatArray = field(metadata=measured("memory_pressure", np.float64))
+    swap: FloatArray = field(metadata=measured("swap_mib_s", np.float64))
+    watts: FloatArray = field(metadata=measured("watts", np.float64))
 
     @classmethod
     def of(cls, hosts: Iterable[Host]) -> "Hosts":
@@ -127,11 +138,7 @@ class Hosts(Table):
         """What may be handed out per node, `(hosts, nodes, RESOURCES) int64`: capacity * ratio."""
         if np.all(self.cpu_ratio == 1.0) and np.all(self.memory_ratio == 1.0):
             return self.capacity
-        scaled = self.capacity.copy()
-        scaled[..., CPU] = (self.capacity[..., CPU] * self.cpu_ratio[:, None]).astype(np.int64)
-        scaled[..., MEMORY] = (self.capacity[..., MEMORY] * self.memory_ratio[:, None]).astype(
-            np.int64
-        )
+        scaled = sold(self.capacity, self.cpu_ratio[:, None], self.memory_ratio[:, None])
         frozen(scaled)
         return scaled
 
@@ -162,6 +169,12 @@ class Hosts(Table):
             bandwidth_mib_s=float(self.bandwidth[row]),
             cpu_used_milli=seen(self.cpu_used[row]),
             memory_used_mib=seen(self.memory_used[row]),
+            power_curve=self.power_curve[row],
+            load=seen(self.load[row]),
+            cpu_pressure=seen(self.cpu_pressure[row]),
+            memory_pressure=seen(self.memory_pressure[row]),
+            swap_mib_s=seen(self.swap[row]),
+            watts=seen(self.watts[row]),
         )
 
     def extended(self, other: "Hosts") -> "Hosts":
@@ -196,6 +209,19 @@ class Hosts(Table):
         return tuple(
             Node(*amounts) for amounts in self.capacity[row, : self.node_count[row]].tolist()
         )
+
+
+def sold(
+    capacity: IntArray, cpu_ratio: float | FloatArray, memory_ratio: float | FloatArray
+) -> IntArray:
+    """Return what may be handed out of a capacity, `(..., RESOURCES) int64`, rounded down.
+
+    Huge pages and GPUs are never sold twice.
+    """
+    scaled = capacity.copy()
+    scaled[..., CPU] = (capacity[..., CPU] * cpu_ratio).astype(np.int64)
+    scaled[..., MEMORY] = (capacity[..., MEMORY] * memory_ratio).astype(np.int64)
+    return scaled
 
 
 def seen(measure: float) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from billow.errors import Invalid
 from billow.model.host import MOST_NODES
-from billow.model.kinds import Kind, State
+from billow.model.kinds import Kind, Service, State
 from billow.model.names import (
     check_amount,
     check_id,
@@ -23,6 +23,11 @@ UNSEEN = math.nan
 MOST_PRIORITY = 1_000_000
 """The highest and, negated, the lowest priority."""
 
+MOST_LIMIT = 2**31 - 1
+"""The highest CPU limit, thousandths of a CPU."""
+
+_MEASURES = ("dirty_mib_s", "cpu_used_milli", "memory_used_mib", "cpu_wait", "ballooned_mib")
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -38,8 +43,12 @@ class Instance:
         zone: The zone that it must be in; empty for any.
         image: What it boots, in its engine's words.
         immovable: Why it cannot be migrated live; empty when it can.
+        service: Whether somebody waits for its answers, or it takes what is left.
+        cpu_limit_milli: Most it may use now, thousandths of a CPU; 0 for no limit.
         dirty_mib_s: How fast it writes memory, MiB/s; NaN when not seen.
         cpu_used_milli, memory_used_mib: Real use; NaN when not seen.
+        cpu_wait: Share of time in which it wanted a CPU and got none; NaN when not seen.
+        ballooned_mib: Memory that it gave back to its host for now; NaN when not seen.
     """
 
     id: str
@@ -54,9 +63,13 @@ class Instance:
     zone: str = ""
     image: str = ""
     immovable: str = ""
+    service: Service = Service.LATENCY
+    cpu_limit_milli: int = 0
     dirty_mib_s: float = UNSEEN
     cpu_used_milli: float = UNSEEN
     memory_used_mib: float = UNSEEN
+    cpu_wait: float = UNSEEN
+    ballooned_mib: float = UNSEEN
 
     def __post_init__(self) -> None:
         check_id("instance", self.id)
@@ -75,7 +88,9 @@ class Instance:
             what = f"priority of {self.id}"
             check_amount(what, self.priority, least=-MOST_PRIORITY, most=MOST_PRIORITY)
             check_text(f"the reason why {self.id} is immovable", self.immovable)
-        for name in ("dirty_mib_s", "cpu_used_milli", "memory_used_mib"):
+        check_word(f"service of {self.id}", self.service, Service)
+        check_amount(f"cpu_limit_milli of {self.id}", self.cpu_limit_milli, most=MOST_LIMIT)
+        for name in _MEASURES:
             if getattr(self, name) is not UNSEEN:
                 check_measure(f"{name} of {self.id}", getattr(self, name))
 

@@ -19,8 +19,8 @@ from billow.model.column import (
     words,
 )
 from billow.model.hosts import Hosts, seen
-from billow.model.instance import MOST_PRIORITY, Instance, mask_of, nodes_of
-from billow.model.kinds import Kind, State, value_of
+from billow.model.instance import MOST_LIMIT, MOST_PRIORITY, Instance, mask_of, nodes_of
+from billow.model.kinds import Kind, Service, State, value_of
 from billow.model.names import check_optional_id, check_text
 from billow.model.resources import CodeArray, MaskArray, RowArray
 from billow.model.shape import Shape
@@ -41,9 +41,13 @@ class Instances(Table):
             `(instances,) uint32`.
         kind, state: `(instances,) uint8`, codes of `Kind` and `State`.
         priority: `(instances,) int32`.
+        service: `(instances,) uint8`, codes of `Service`.
+        cpu_limit: Most it may use now, thousandths of a CPU, 0 for no limit, `(instances,) int32`.
         dirty: Memory written, MiB/s, NaN when not seen, `(instances,) float32`.
         cpu_used, memory_used: Thousandths of a CPU and MiB, NaN when not seen,
             `(instances,) float32`.
+        cpu_wait: Share of time in which it wanted a CPU and got none, likewise.
+        ballooned: Memory that it gave back to its host for now, MiB, likewise.
     """
 
     shape: RowArray
@@ -59,9 +63,15 @@ class Instances(Table):
     zone: Categorical[str] = field(metadata=words("zone", "", check_optional_id))
     image: Categorical[str] = field(metadata=words("image", "", check_optional_id))
     immovable: Categorical[str] = field(metadata=words("immovable", "", check_text))
+    service: CodeArray = field(metadata=codes("service", Service.LATENCY))
+    cpu_limit: RowArray = field(
+        metadata=numbers("cpu_limit_milli", 0, np.int32, least=0, most=MOST_LIMIT)
+    )
     dirty: npt.NDArray[np.float32] = field(metadata=measured("dirty_mib_s", np.float32))
     cpu_used: npt.NDArray[np.float32] = field(metadata=measured("cpu_used_milli", np.float32))
     memory_used: npt.NDArray[np.float32] = field(metadata=measured("memory_used_mib", np.float32))
+    cpu_wait: npt.NDArray[np.float32] = field(metadata=measured("cpu_wait", np.float32))
+    ballooned: npt.NDArray[np.float32] = field(metadata=measured("ballooned_mib", np.float32))
 
     @classmethod
     def of(
@@ -127,9 +137,13 @@ class Instances(Table):
             zone=self.zone[row],
             image=self.image[row],
             immovable=self.immovable[row],
+            service=value_of(Service, self.service[row]),
+            cpu_limit_milli=int(self.cpu_limit[row]),
             dirty_mib_s=seen(self.dirty[row]),
             cpu_used_milli=seen(self.cpu_used[row]),
             memory_used_mib=seen(self.memory_used[row]),
+            cpu_wait=seen(self.cpu_wait[row]),
+            ballooned_mib=seen(self.ballooned[row]),
         )
 
     def feed_with(self, digest: Digest, shapes: tuple[Shape, ...]) -> None:

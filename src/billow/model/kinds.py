@@ -57,6 +57,15 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Service(StrEnum):
+    """What an instance may expect of the host that it shares."""
+
+    LATENCY = "latency"
+    """Somebody waits for its answers: it never waits for a batch instance."""
+    BATCH = "batch"
+    """It takes what is left: throttled first, then suspended or moved."""
+
+
 class Rule(StrEnum):
     """What a group asks of its members."""
 
@@ -82,7 +91,16 @@ def value_of(vocabulary: type[Vocabulary], code: int) -> Vocabulary:
     return _VALUES[vocabulary][code]  # type: ignore[return-value]  # keyed by its own class
 
 
-_VOCABULARIES: tuple[type[StrEnum], ...] = (Arch, Power, Health, Kind, State, Rule, Scope)
+_VOCABULARIES: tuple[type[StrEnum], ...] = (
+    Arch,
+    Power,
+    Health,
+    Kind,
+    State,
+    Service,
+    Rule,
+    Scope,
+)
 _VALUES: dict[type[StrEnum], tuple[StrEnum, ...]] = {v: tuple(v) for v in _VOCABULARIES}
 _CODES: dict[type[StrEnum], dict[StrEnum, int]] = {
     vocabulary: {value: code for code, value in enumerate(values)}

@@ -18,6 +18,7 @@ from billow.model.resources import LARGEST
 
 LONGEST_ID: Final = 253
 LONGEST_TEXT: Final = 4096
+CURVE_POINTS: Final = 11
 _ID = re.compile(
     r"[^\s\x00-\x1f\x7f-\x9f=,\"'\\\[\]"
     r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]{1,253}"
@@ -98,6 +99,27 @@ def check_text(what: str, text: object) -> str:
         f"{what} must be a text of at most {LONGEST_TEXT} characters, not {_shown(text)}",
         fix="shorten it, or write it as valid Unicode",
         code="invalid-text",
+    )
+
+
+def check_curve(what: str, text: object) -> str:
+    """Return `text` if it is empty or a power curve: eleven watts, slashes between them.
+
+    Raises:
+        Invalid: it is not, or a number in it is negative or too large.
+    """
+    if text == "":
+        return ""
+    try:
+        watts = [float(each) for each in str(text).split("/")]
+    except ValueError:
+        watts = []
+    if isinstance(text, str) and len(watts) == CURVE_POINTS and all(0 <= w <= 1e6 for w in watts):
+        return text
+    raise Invalid(
+        f"{what} must be {CURVE_POINTS} numbers of watts with slashes between, not {_shown(text)}",
+        fix="give the watts at 0, 10, 20 .. 100 % load, as SPECpower lists them: 86/89.4/../117",
+        code="invalid-curve",
     )
 
 

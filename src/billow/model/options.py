@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from billow.model.column import Declared
 from billow.model.hosts import Hosts
 from billow.model.instances import Instances
-from billow.model.kinds import Arch, Health, Power
+from billow.model.kinds import Arch, Health, Power, Service
 from billow.model.shape import Shape
 from billow.model.spelling import (
     read_cores,
@@ -119,6 +119,12 @@ HOST_OPTIONS = _of_table(
         "bandwidth": ("bandwidth", with_unit("MiB/s"), read_measure),
         "cpu_used": ("cpu-used", with_unit("m"), read_measure),
         "memory_used": ("memory-used", with_unit("MiB"), read_measure),
+        "power_curve": ("power-curve", str, read_text),
+        "load": ("load", str, read_number),
+        "cpu_pressure": ("cpu-pressure", str, read_number),
+        "memory_pressure": ("memory-pressure", str, read_number),
+        "swap": ("swap", with_unit("MiB/s"), read_measure),
+        "watts": ("watts", str, read_number),
     },
 )
 INSTANCE_OPTIONS = _of_table(
@@ -130,8 +136,12 @@ INSTANCE_OPTIONS = _of_table(
         "zone": ("zone", str, read_text),
         "image": ("image", str, read_text),
         "immovable": ("immovable", written_text, read_text),
+        "service": ("service", str, word_reader(Service)),
+        "cpu_limit": ("cpu-limit", str, read_whole),
         "dirty": ("dirty", with_unit("MiB/s"), read_measure),
         "cpu_used": ("cpu-used", with_unit("m"), read_measure),
         "memory_used": ("memory-used", with_unit("MiB"), read_measure),
+        "cpu_wait": ("cpu-wait", str, read_number),
+        "ballooned": ("ballooned", with_unit("MiB"), read_measure),
     },
 )

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from billow.errors import NotFound
-from billow.model.action import Action, Delete, Migrate, Place, Resize
+from billow.model.action import Action, Allot, Delete, Migrate, Place, Resize
 from billow.model.plan import Plan, Step
 from billow.model.pool import Pool
-from billow.model.resources import RESOURCES
+from billow.model.resources import RESOURCES, IntArray
 from billow.model.shape import Shape
 
 
@@ -53,12 +53,26 @@ class _Account:
     def __init__(self, pool: Pool, host: str) -> None:
         row = pool.host_row(host)
         nodes = slice(0, int(pool.hosts.node_count[row]))
-        sellable = pool.hosts.sellable[row]
+        self._physical = pool.hosts.capacity[row, nodes]
+        self._ratios = float(pool.hosts.cpu_ratio[row]), float(pool.hosts.memory_ratio[row])
         self._host = host
         self._taken = np.vstack([pool.reserved[row], pool.reserved_nodes[row, nodes]])
         # What was oversold before the plan is not the plan's fault, but must not get worse.
-        sold = np.vstack([sellable.sum(axis=0), sellable[nodes]])
-        self._limit = np.maximum(sold, self._taken)
+        self._limit = np.maximum(self._sold(self._ratios), self._taken)
+
+    def allot(self, ratios: tuple[float, float], *, begun: bool) -> None:
+        """Sell by other ratios; while that has only begun, by the lower of the old and the new."""
+        if begun:
+            lower = min(self._ratios[0], ratios[0]), min(self._ratios[1], ratios[1])
+            self._limit = np.maximum(self._sold(lower), self._taken)
+        else:
+            self._limit = np.maximum(self._sold(ratios), self._taken)
+            self._ratios = ratios
+
+    def _sold(self, ratios: tuple[float, float]) -> IntArray:
+        scale = np.array([ratios[0], ratios[1], 1.0, 1.0])
+        each = np.floor(self._physical * scale).astype(np.int64)
+        return np.vstack([each.sum(axis=0), each])
 
     def book(self, shape: Shape, nodes: tuple[int, ...], sign: int) -> None:
         """Take or give back what an instance of a shape takes here."""
@@ -106,6 +120,8 @@ class _Ledger:
                 self._shape[action.instance] = action.new
                 self._nodes[action.instance] = action.nodes
                 yield self._book(action.new, action.host, action.nodes, 1)
+            case Allot():
+                self._account(action.host).allot(_ratios(action), begun=True)
             case _:
                 pass
 
@@ -118,14 +134,19 @@ class _Ledger:
             case Delete():
                 shape, nodes = self._shape_of(action.instance), self._nodes_of(action.instance)
                 self._book(shape, action.host, nodes, -1)
+            case Allot():
+                self._account(action.host).allot(_ratios(action), begun=False)
             case _:
                 pass
 
     def _book(self, shape: Shape, host: str, nodes: tuple[int, ...], sign: int) -> str:
+        self._account(host).book(shape, nodes, sign)
+        return host
+
+    def _account(self, host: str) -> _Account:
         if host not in self._accounts:
             self._accounts[host] = _Account(self._pool, host)
-        self._accounts[host].book(shape, nodes, sign)
-        return host
+        return self._accounts[host]
 
     def _shape_of(self, name: str) -> Shape:
         if name not in self._shape:
@@ -138,3 +159,7 @@ class _Ledger:
     def _nodes_of(self, name: str) -> tuple[int, ...]:
         known = self._nodes.get(name)
         return self._pool.instance(name).nodes if known is None else known
+
+
+def _ratios(action: Allot) -> tuple[float, float]:
+    return action.cpu_ratio, action.memory_ratio

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from billow.model.column import frozen
+from billow.model.hosts import sold
 from billow.model.instances import NOWHERE
 from billow.model.kinds import State, code_of
 from billow.model.pool import Pool
@@ -60,6 +61,7 @@ class Draft:
         self._peers = Peers(pool)
         self._journal: list[tuple[int, int, int]] = []
         self._leaving: dict[int, tuple[int, int]] = {}
+        self._ratios: dict[int, tuple[float, float]] = {}
 
     def fits(self, instance: int, host: int, nodes: int = 0) -> bool:
         """Return whether an instance (row) could be on a host (row) and node mask now.
@@ -138,6 +140,16 @@ class Draft:
         self._enter(instance, host, nodes if room else mask)
         return room
 
+    def allot(self, host: int, ratios: tuple[float, float]) -> None:
+        """Let a host (row) sell so much per physical CPU and MiB from now on.
+
+        Not taken back by `undo`; for replaying in time. What is oversold then has negative room.
+        """
+        before, after = self._sold(host, self._ratios.get(host)), self._sold(host, ratios)
+        self.free_nodes[host] += after - before
+        self.free_hosts[host] += (after - before).sum(axis=0)
+        self._ratios[host] = ratios
+
     def where(self, instance: int) -> tuple[int, int]:
         """Return the host row (or `NOWHERE`) and node mask of an instance."""
         return self._host[instance], self._nodes[instance]
@@ -166,6 +178,12 @@ class Draft:
             state=frozen(state),
         )
         return replace(self.pool, instances=drafted)
+
+    def _sold(self, host: int, ratios: tuple[float, float] | None) -> IntArray:
+        hosts = self.pool.hosts
+        if ratios is None:
+            ratios = float(hosts.cpu_ratio[host]), float(hosts.memory_ratio[host])
+        return sold(hosts.capacity[host], *ratios)
 
     def _fits_at_home(self, instance: int, host: int, nodes: int) -> bool:
         was = self._nodes[instance]

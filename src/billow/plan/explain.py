@@ -11,6 +11,7 @@ from typing import assert_never
 
 from billow.model.action import (
     Action,
+    Allot,
     Copy,
     Cordon,
     Cutover,
@@ -23,17 +24,20 @@ from billow.model.action import (
     PowerOn,
     Resize,
     Restore,
+    Resume,
     Snapshot,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
     Upgrade,
-    spelled,
 )
 from billow.model.instance import Instance
 from billow.model.plan import Cost, Plan, Rejection
 from billow.model.pool import Pool
 from billow.model.shape import Shape
+from billow.model.verb import spelled
 from billow.plan.inverse import inverse
 from billow.plan.score import fill
 
@@ -79,8 +83,14 @@ def change(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one arm per
         case Resize():
             sizes = f"{shape_text(action.old)} -> {shape_text(action.new)}"
             return f"{sizes} on {action.host}, with a restart"
-        case Start() | Stop() | Delete():
+        case Start() | Stop() | Delete() | Suspend() | Resume():
             return f"on {action.host}"
+        case Throttle():
+            limit = action.cpu_limit_milli
+            return f"at most {limit / 1000:g} CPUs" if limit else "no CPU limit any more"
+        case Allot():
+            cpu, memory = action.cpu_ratio, action.memory_ratio
+            return f"sells {cpu:.2f} x its CPUs, {memory:.2f} x its memory"
         case Cordon():
             return f"takes nothing new: {action.why}"
         case Uncordon():

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from billow.model.action import (
     Action,
+    Allot,
     Copy,
     Cordon,
     Cutover,
@@ -17,9 +18,12 @@ from billow.model.action import (
     PowerOn,
     Resize,
     Restore,
+    Resume,
     Snapshot,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
     Upgrade,
 )
@@ -48,6 +52,27 @@ def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - 
                 new=action.old,
                 nodes=action.old_nodes,
                 old_nodes=action.nodes,
+                reason=why,
+            )
+        case Throttle():
+            return Throttle(
+                instance=action.instance,
+                host=action.host,
+                cpu_limit_milli=action.was_milli,
+                was_milli=action.cpu_limit_milli,
+                reason=why,
+            )
+        case Suspend():
+            return Resume(instance=action.instance, host=action.host, reason=why)
+        case Resume():
+            return Suspend(instance=action.instance, host=action.host, reason=why)
+        case Allot():
+            return Allot(
+                host=action.host,
+                cpu_ratio=action.was_cpu_ratio,
+                memory_ratio=action.was_memory_ratio,
+                was_cpu_ratio=action.cpu_ratio,
+                was_memory_ratio=action.memory_ratio,
                 reason=why,
             )
         case Start():

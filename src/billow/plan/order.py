@@ -14,6 +14,7 @@ import numpy as np
 
 from billow.model.action import (
     Action,
+    Allot,
     Delete,
     Migrate,
     Place,
@@ -85,7 +86,7 @@ class _Ordering:
         self._detoured: set[str] = set()
         self._last: dict[str, str] = {}
         self._left: defaultdict[str, list[str]] = defaultdict(list)
-        self._opened: dict[str, str] = {}
+        self._opened: defaultdict[str, list[str]] = defaultdict(list)
 
     def run(self) -> Ordered:
         while self._pending:
@@ -143,6 +144,9 @@ class _Ordering:
                 shape = pool.shapes.index(action.new)
                 row = pool.instance_row(action.instance)
                 return draft.reshape(row, shape, mask_of(action.nodes))
+            case Allot():
+                self._draft.allot(pool.host_row(action.host), _least(pool, action))
+                return True
             case _:
                 return True
 
@@ -172,7 +176,11 @@ class _Ordering:
             case Resize():
                 self._leave(action.host, action)
             case PowerOn() | Uncordon():
-                self._opened[action.host] = action.id
+                self._opened[action.host].append(action.id)
+            case Allot():
+                row = self._pool.host_row(action.host)
+                self._draft.allot(row, (action.cpu_ratio, action.memory_ratio))
+                self._opened[action.host].append(action.id)
             case _:
                 pass
 
@@ -188,8 +196,8 @@ class _Ordering:
         if action.subject in self._last:
             needed[self._last[action.subject]] = None
         target = _target(action)
-        if target in self._opened and isinstance(action, Place | Migrate | Start):
-            needed[self._opened[target]] = None
+        if isinstance(action, Place | Migrate | Start):
+            needed |= dict.fromkeys(self._opened[target])
         if action.subject in self._waited or isinstance(action, PowerOff):
             needed |= dict.fromkeys(self._left[target])
             needed |= dict.fromkeys(self._left[f"group/{self._group(action)}"])
@@ -240,6 +248,13 @@ class _Ordering:
 
     def _rejection(self, action: Action) -> Rejection:
         return why_waiting(self._draft, self._gates, action)
+
+
+def _least(pool: Pool, action: Allot) -> tuple[float, float]:
+    """Return the ratios that hold while a host's are being changed: the lower of both."""
+    row = pool.host_row(action.host)
+    was = float(pool.hosts.cpu_ratio[row]), float(pool.hosts.memory_ratio[row])
+    return min(was[0], action.cpu_ratio), min(was[1], action.memory_ratio)
 
 
 def _target(action: Action) -> str:

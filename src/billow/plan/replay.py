@@ -9,6 +9,7 @@ import numpy as np
 
 from billow.model.action import (
     Action,
+    Allot,
     Copy,
     Cordon,
     Cutover,
@@ -21,9 +22,12 @@ from billow.model.action import (
     PowerOn,
     Resize,
     Restore,
+    Resume,
     Snapshot,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
     Upgrade,
 )
@@ -61,6 +65,14 @@ def new_instances(pool: Pool, placed: Iterable[Place]) -> list[Instance]:
     return [instance for instance in instances if instance.id not in pool.instances.row]
 
 
+_STATE_AFTER: dict[type[Action], State] = {
+    Start: State.RUNNING,
+    Resume: State.RUNNING,
+    Suspend: State.PAUSED,
+    Stop: State.STOPPED,
+}
+
+
 class Scratch:
     """Writable copies of the columns that actions change."""
 
@@ -73,6 +85,9 @@ class Scratch:
         self._shape = ours.shape.copy()
         self._power = pool.hosts.power.copy()
         self._cordon: dict[int, str] = {}
+        self._cpu_limit = ours.cpu_limit.copy()
+        self._cpu_ratio = pool.hosts.cpu_ratio.copy()
+        self._memory_ratio = pool.hosts.memory_ratio.copy()
         self._gone: list[int] = []
         self._shape_row = {shape.name: row for row, shape in enumerate(pool.shapes)}
 
@@ -84,15 +99,16 @@ class Scratch:
                 self._set_state(action.instance.id, State.RUNNING)
             case Migrate():
                 self._put(action.instance, action.target, action.target_nodes)
-            case Start():
-                self._set_state(action.instance, State.RUNNING)
-            case Stop():
-                self._set_state(action.instance, State.STOPPED)
+            case Start() | Resume() | Suspend() | Stop():
+                self._set_state(action.instance, _STATE_AFTER[type(action)])
+            case Throttle():
+                row = self._pool.instance_row(action.instance)
+                self._cpu_limit[row] = action.cpu_limit_milli
             case Delete():
                 self._gone.append(self._pool.instance_row(action.instance))
             case Resize():
                 self._resize(action.instance, action.new, action.nodes)
-            case Cordon() | Uncordon() | PowerOn() | PowerOff() | Fence():
+            case Cordon() | Uncordon() | PowerOn() | PowerOff() | Fence() | Allot():
                 self._apply_to_host(action)
             case Patch() | Upgrade() | Snapshot() | Restore() | Copy() | Cutover():
                 pass  # they change what a host or an instance holds, not where anything is
@@ -107,15 +123,24 @@ class Scratch:
             nodes=frozen(self._nodes),
             state=frozen(self._state),
             shape=frozen(self._shape),
+            cpu_limit=frozen(self._cpu_limit),
         )
         if self._gone:
             keep = np.ones(len(instances), dtype=np.bool_)
             keep[self._gone] = False
             instances = instances.take(np.flatnonzero(keep))
-        hosts = replace(self._pool.hosts, power=frozen(self._power), cordon=self._cordons())
+        hosts = replace(
+            self._pool.hosts,
+            power=frozen(self._power),
+            cordon=self._cordons(),
+            cpu_ratio=frozen(self._cpu_ratio),
+            memory_ratio=frozen(self._memory_ratio),
+        )
         return replace(self._pool, hosts=hosts, instances=instances)
 
-    def _apply_to_host(self, action: Cordon | Uncordon | PowerOn | PowerOff | Fence) -> None:
+    def _apply_to_host(
+        self, action: Cordon | Uncordon | PowerOn | PowerOff | Fence | Allot
+    ) -> None:
         row = self._pool.host_row(action.host)
         match action:
             case Cordon():
@@ -126,6 +151,9 @@ class Scratch:
                 self._power[row] = code_of(Power.ON)
             case PowerOff() | Fence():
                 self._power[row] = code_of(Power.OFF)
+            case Allot():
+                self._cpu_ratio[row] = action.cpu_ratio
+                self._memory_ratio[row] = action.memory_ratio
 
     def _cordons(self) -> Categorical[str]:
         column = self._pool.hosts.cordon

@@ -30,7 +30,12 @@ AnyTable = TypeVar("AnyTable", bound=Table)
 Row = TypeVar("Row", Host, Instance)
 
 _COUNTS = "the later one counts"
-_MEASURED = frozenset({"cpu_used_milli", "memory_used_mib", "dirty_mib_s"})
+_MEASURED = frozenset(
+    declared.attribute
+    for table in (Hosts, Instances)
+    for declared in table.declared().values()
+    if declared.observed
+)
 _UNKNOWN = frozenset({Power.UNKNOWN, Health.UNKNOWN, State.UNKNOWN})
 _ALWAYS_SAID = frozenset({"id", "nodes", "arch", "kind"})
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from billow.errors import Bug
 from billow.model.action import (
     Action,
+    Allot,
     Cordon,
     Delete,
     Fence,
@@ -20,8 +21,11 @@ from billow.model.action import (
     PowerOff,
     PowerOn,
     Resize,
+    Resume,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
 )
 from billow.model.instance import Instance
@@ -143,6 +147,18 @@ _SCENARIOS: dict[type[Action], Callable[[EngineStand], _Made]] = {
     Stop: _on_instance(lambda stand: Stop(id="stop-x", instance="x", host=stand.first)),
     Delete: _on_instance(lambda stand: Delete(id="delete-x", instance="x", host=stand.first)),
     Resize: _on_instance(_resize),
+    Throttle: _on_instance(
+        lambda stand: Throttle(id="throttle-x", instance="x", host=stand.first, cpu_limit_milli=500)
+    ),
+    Suspend: _on_instance(lambda stand: Suspend(id="suspend-x", instance="x", host=stand.first)),
+    Resume: lambda stand: (
+        [place(stand, "x"), Suspend(id="suspend-x", instance="x", host=stand.first)],
+        Resume(id="resume-x", instance="x", host=stand.first),
+    ),
+    Allot: lambda stand: (
+        [],
+        Allot(id="allot", host=stand.second, cpu_ratio=2.0, memory_ratio=1.5),
+    ),
     Cordon: lambda stand: ([], Cordon(id="cordon", host=stand.second)),
     Uncordon: lambda stand: (
         [Cordon(id="cordon", host=stand.second)],

@@ -8,6 +8,7 @@ from billow.engines.sim.ground import Ground
 from billow.errors import Bug
 from billow.model.action import (
     Action,
+    Allot,
     Cordon,
     Delete,
     Fence,
@@ -16,8 +17,11 @@ from billow.model.action import (
     PowerOff,
     PowerOn,
     Resize,
+    Resume,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
 )
 from billow.model.host import Host
@@ -41,7 +45,12 @@ def achieve(ground: Ground, action: Action) -> None:
         case Migrate():
             there = _instance(ground, action.instance)
             ground.put(replace(there, host=action.target, nodes=action.target_nodes))
-        case Start():
+        case Throttle():
+            there = _instance(ground, action.instance)
+            ground.put(replace(there, cpu_limit_milli=action.cpu_limit_milli))
+        case Suspend():
+            ground.put(replace(_instance(ground, action.instance), state=State.PAUSED))
+        case Start() | Resume():
             ground.put(replace(_instance(ground, action.instance), state=State.RUNNING))
         case Stop():
             ground.put(replace(_instance(ground, action.instance), state=State.STOPPED))
@@ -65,6 +74,10 @@ def _achieve_on_host(ground: Ground, action: Action) -> None:
             ground.put_host(replace(host, power=Power.ON, health=Health.OK))
         case PowerOff():
             ground.put_host(replace(_host(ground, action.host), power=Power.OFF))
+        case Allot():
+            cpu, memory = action.cpu_ratio, action.memory_ratio
+            host = _host(ground, action.host)
+            ground.put_host(replace(host, cpu_ratio=cpu, memory_ratio=memory))
         case Fence():
             ground.put_host(replace(_host(ground, action.host), power=Power.OFF))
             _end_residents(ground, action.host, State.STOPPED, (*_ALIVE, State.FAILED))

@@ -19,6 +19,7 @@ from billow.engines.sim.world import World
 from billow.errors import BillowError, Lost, Unavailable
 from billow.model.action import (
     Action,
+    Allot,
     Cordon,
     Delete,
     Fence,
@@ -27,8 +28,11 @@ from billow.model.action import (
     PowerOff,
     PowerOn,
     Resize,
+    Resume,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
 )
 from billow.model.pool import Pool
@@ -36,7 +40,23 @@ from billow.model.run import Progress
 from billow.ports import Blocker, Clock, Trace
 
 VERBS: frozenset[type[Action]] = frozenset(
-    {Place, Migrate, Start, Stop, Delete, Resize, Cordon, Uncordon, PowerOn, PowerOff, Fence}
+    {
+        Place,
+        Migrate,
+        Start,
+        Stop,
+        Delete,
+        Resize,
+        Throttle,
+        Suspend,
+        Resume,
+        Allot,
+        Cordon,
+        Uncordon,
+        PowerOn,
+        PowerOff,
+        Fence,
+    }
 )
 _LEAST_S = 1e-6
 """What a clock near today's epoch can still tell apart, several times over."""

@@ -55,10 +55,20 @@ def _fold_hosts(table: Hosts, changed: Sequence[Host]) -> Hosts:
     power, health = table.power.copy(), table.health.copy()
     power[rows] = [code_of(host.power) for host in changed]
     health[rows] = [code_of(host.health) for host in changed]
+    cpu_ratio, memory_ratio = table.cpu_ratio.copy(), table.memory_ratio.copy()
+    cpu_ratio[rows] = [host.cpu_ratio for host in changed]
+    memory_ratio[rows] = [host.memory_ratio for host in changed]
     cordon = table.cordon.values()
     for row, host in zip(rows, changed, strict=True):
         cordon[row] = host.cordon
-    return replace(table, power=frozen(power), health=frozen(health), cordon=Categorical.of(cordon))
+    return replace(
+        table,
+        power=frozen(power),
+        health=frozen(health),
+        cordon=Categorical.of(cordon),
+        cpu_ratio=frozen(cpu_ratio),
+        memory_ratio=frozen(memory_ratio),
+    )
 
 
 def _fold_instances(

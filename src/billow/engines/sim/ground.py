@@ -12,6 +12,7 @@ import numpy as np
 from billow.engines.sim.fold import folded
 from billow.model.group import Group
 from billow.model.host import Host
+from billow.model.hosts import sold
 from billow.model.instance import Instance
 from billow.model.pool import Pool
 from billow.model.resources import RESOURCES
@@ -79,7 +80,8 @@ class Ground:
         self._instances[name] = None
 
     def put_host(self, host: Host) -> None:
-        """Let the power, health and cordon of a host be as given; the rest of it never changes."""
+        """Let power, health, cordon and ratios of a host be as given; the rest never changes."""
+        self._sell(host)
         self._hosts[host.id] = host
         self._changed_hosts.add(host.id)
 
@@ -108,6 +110,18 @@ class Ground:
             self._changed_hosts.clear()
             self._instances.clear()
         return self._pool
+
+    def _sell(self, host: Host) -> None:
+        """Let the room on a host follow its ratios."""
+        was = self.host(host.id)
+        if was is None or (was.cpu_ratio, was.memory_ratio) == (host.cpu_ratio, host.memory_ratio):
+            return
+        row = self._pool.hosts.row[host.id]
+        capacity = self._pool.hosts.capacity[row]
+        before = sold(capacity, was.cpu_ratio, was.memory_ratio)
+        more = sold(capacity, host.cpu_ratio, host.memory_ratio) - before
+        self._free_nodes[row] += more
+        self._free[row] += more.sum(axis=0)
 
     def _leave(self, name: str) -> None:
         was = self.instance(name)

@@ -13,6 +13,7 @@ from billow.engines.sim.ground import Ground
 from billow.errors import Invalid
 from billow.model.action import (
     Action,
+    Allot,
     Cordon,
     Delete,
     Fence,
@@ -21,13 +22,16 @@ from billow.model.action import (
     PowerOff,
     PowerOn,
     Resize,
+    Resume,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
 )
 from billow.model.group import Group
 from billow.model.host import Host
-from billow.model.instance import Instance
+from billow.model.instance import MOST_LIMIT, Instance
 from billow.model.kinds import Health, Power, State
 from billow.model.names import check_name
 from billow.model.shape import Shape
@@ -55,12 +59,24 @@ def _blockers(ground: Ground, action: Action) -> Iterator[Blocker]:
             yield from _present(ground, action.instance, action.host)
             if not 0 <= action.grace_s < math.inf:
                 yield Blocker("grace_s is not a number of seconds", "give 0 or more")
+        case Throttle() | Suspend() | Resume():
+            yield from _calm(ground, action)
         case Delete():
             yield from _present(ground, action.instance, action.host)
         case Resize():
             yield from _resize(ground, action)
         case _:
             yield from _host(ground, action)
+
+
+def _calm(ground: Ground, action: Throttle | Suspend | Resume) -> Iterator[Blocker]:
+    yield from _present(ground, action.instance, action.host)
+    there = ground.instance(action.instance)
+    if isinstance(action, Throttle):
+        if not 0 <= action.cpu_limit_milli <= MOST_LIMIT:
+            yield Blocker("the CPU limit is out of range", "give thousandths of a CPU, or 0")
+    elif there is not None and there.state not in (State.RUNNING, State.PAUSED):
+        yield Blocker(f"instance {there.id} is {there.state}", "start it first")
 
 
 def _host(ground: Ground, action: Action) -> Iterator[Blocker]:
@@ -71,6 +87,10 @@ def _host(ground: Ground, action: Action) -> Iterator[Blocker]:
                 yield Blocker("a cordon needs a reason", "say why")
         case Uncordon() | PowerOn() | Fence():
             yield from _known(ground, action.host)
+        case Allot():
+            yield from _known(ground, action.host)
+            if not (0.01 <= action.cpu_ratio <= 1000 and 0.01 <= action.memory_ratio <= 100):
+                yield Blocker("a ratio is out of range", "give 0.01 to 1000 (memory: to 100)")
         case PowerOff():
             yield from _empty(ground, action.host)
         case _:

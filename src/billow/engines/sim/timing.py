@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 from billow.model.action import (
     Action,
+    Allot,
     Cordon,
     Delete,
     Fence,
@@ -16,8 +17,11 @@ from billow.model.action import (
     PowerOff,
     PowerOn,
     Resize,
+    Resume,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
 )
 from billow.model.names import check_measure
@@ -41,6 +45,7 @@ class Timing:
     stop_s: float = 1.0
     delete_s: float = 0.5
     resize_s: float = 2.0
+    touch_s: float = 0.1
     cordon_s: float = 0.0
     power_on_s: float = 120.0
     power_off_s: float = 30.0
@@ -68,6 +73,10 @@ _FIELD: dict[type[Action], str] = {
     Start: "start_s",
     Delete: "delete_s",
     Resize: "resize_s",
+    Throttle: "touch_s",
+    Suspend: "touch_s",
+    Resume: "touch_s",
+    Allot: "touch_s",
     Cordon: "cordon_s",
     Uncordon: "cordon_s",
     PowerOn: "power_on_s",
