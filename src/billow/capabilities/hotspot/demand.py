@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What instances will want of their hosts, from what they used: one resource at a time.
+
+Deviations are kept sample by sample, so that moving an instance takes its peaks along, and those
+who never peak together may share a host.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from billow.capabilities.hotspot.policy import HotspotPolicy
+from billow.model.history import History, Samples
+from billow.model.kinds import State, code_of
+from billow.model.pool import Pool
+from billow.model.resources import CPU, MEMORY, BoolArray, FloatArray
+from billow.plan.forecast import Outlook, leaning, outlook, persistence, sums
+
+Rows = npt.NDArray[np.intp]
+
+MOST_OVERHEAD = 1.25
+"""What hosts use beyond their instances counts up to this; more is a finding, not a rule."""
+
+
+@dataclass(eq=False)
+class Demand:
+    """One resource of the whole pool, now and to come; moves change the hosts' rows.
+
+    Attributes:
+        capacity: What hosts have for instances, `(hosts,)`.
+        ahead: Expected use of each instance over the horizon, `(instances,)`.
+        last: What it uses now, `(instances,)`.
+        seen: Whether that was ever seen, `(instances,)`.
+        swing: Its samples less their mean, weighted so that the squares of a row sum to their
+            variance; zero where not seen, `(instances, window)`.
+        alone: Variance that these samples do not show, `(instances,)`.
+        forecast, now: Sums over a host's instances, `(hosts,)`.
+        sway, apart: Sums of `swing` and `alone`, `(hosts, window)` and `(hosts,)`.
+        open: Which part of a variance is still open over the horizon.
+    """
+
+    capacity: FloatArray
+    ahead: FloatArray
+    last: FloatArray
+    seen: BoolArray
+    swing: Samples
+    alone: FloatArray
+    forecast: FloatArray
+    now: FloatArray
+    sway: FloatArray
+    apart: FloatArray
+    open: float
+
+    @property
+    def depth(self) -> FloatArray:
+        """How many deviations each host's forecast is below full, `(hosts,)`."""
+        return self.depth_of(np.arange(len(self.capacity)))
+
+    def depth_of(self, hosts: Rows) -> FloatArray:
+        """Return the same for some hosts, `(len,)`."""
+        variance = self._square[hosts] + self.apart[hosts]
+        return self._depth(self.forecast[hosts], variance, self.capacity[hosts])
+
+    def depth_with(self, instance: int, hosts: Rows) -> FloatArray:
+        """Return the same as if each of these hosts had this instance as well, `(len,)`."""
+        swing = self.swing[instance].astype(np.float64)
+        together = self.sway[hosts] @ swing
+        variance = self._square[hosts] + 2 * together + swing @ swing
+        variance += self.apart[hosts] + self.alone[instance]
+        forecast = self.forecast[hosts] + self.ahead[instance]
+        return self._depth(forecast, variance, self.capacity[hosts])
+
+    def depth_without(self, instances: Rows, host: int) -> FloatArray:
+        """Return the same for one host as if each of these had left it, `(len,)`."""
+        swing = self.swing[instances].astype(np.float64)
+        together = swing @ self.sway[host]
+        variance = self._square[host] - 2 * together + (swing**2).sum(axis=1)
+        variance += self.apart[host] - self.alone[instances]
+        room = np.full(len(instances), self.capacity[host])
+        return self._depth(self.forecast[host] - self.ahead[instances], variance, room)
+
+    def move(self, instance: int, source: int, target: int) -> None:
+        """Take an instance from one host's sums to another's."""
+        for host, sign in ((source, -1.0), (target, 1.0)):
+            self.forecast[host] += sign * self.ahead[instance]
+            self.now[host] += sign * self.last[instance]
+            self.sway[host] += sign * self.swing[instance]
+            self.apart[host] += sign * self.alone[instance]
+            self._square[host] = self.sway[host] @ self.sway[host]
+
+    def _depth(self, forecast: FloatArray, variance: FloatArray, room: FloatArray) -> FloatArray:
+        least = (1e-3 * room) ** 2 + 1e-9  # a thousandth of a host is never known better
+        away: FloatArray = (room - forecast) / np.sqrt(np.maximum(self.open * variance, least))
+        return away
+
+    def __post_init__(self) -> None:
+        self._square: FloatArray = (self.sway**2).sum(axis=1)
+
+
+def demands(pool: Pool, policy: HotspotPolicy) -> tuple[Demand, Demand]:
+    """Return what is wanted of CPUs and of memory. Linear in instances times window."""
+    return _cpu(pool, policy), _memory(pool, policy)
+
+
+def _cpu(pool: Pool, policy: HotspotPolicy) -> Demand:
+    ours = pool.instances
+    size = pool.demand[ours.shape, CPU].astype(np.float64)
+    size[ours.state != code_of(State.RUNNING)] = 0.0
+    waited = np.clip(np.nan_to_num(ours.cpu_wait), 0.0, 0.9)
+    last = np.minimum(ours.cpu_used / (1.0 - waited), np.maximum(size, ours.cpu_used))
+    past = None if pool.history is None else pool.history.cpu_of(ours.id)
+    capacity = pool.hosts.capacity[:, :, CPU].sum(axis=1) / _overhead(pool)
+    return _demand(pool, policy, _Input(size, last.astype(np.float64), past, capacity))
+
+
+def _memory(pool: Pool, policy: HotspotPolicy) -> Demand:
+    ours = pool.instances
+    size = pool.demand[ours.shape, MEMORY].astype(np.float64)
+    size[(ours.state != code_of(State.RUNNING)) & (ours.state != code_of(State.PAUSED))] = 0.0
+    last = (ours.memory_used + np.nan_to_num(ours.ballooned)).astype(np.float64)
+    past = None if pool.history is None else pool.history.memory_of(ours.id)
+    capacity = pool.hosts.capacity[:, :, MEMORY].sum(axis=1).astype(np.float64)
+    return _demand(pool, policy, _Input(size, last, past, capacity))
+
+
+@dataclass(frozen=True, eq=False)
+class _Input:
+    size: FloatArray
+    last: FloatArray
+    past: Samples | None
+    capacity: FloatArray
+
+
+def _demand(pool: Pool, policy: HotspotPolicy, given: _Input) -> Demand:
+    samples = _samples(given, policy.window_samples)
+    samples[given.size == 0] = np.nan
+    own = outlook(samples, policy.half_life_samples)
+    lean = leaning(own, given.size)
+    stays = 1.0 if given.past is None else persistence(samples, policy.horizon_samples)
+    last = np.where(np.isnan(given.last), lean.last, given.last)
+    last[given.size == 0] = 0.0
+    ahead = lean.mean + stays * (last - lean.mean)
+    swing = _swing(samples, own, policy.half_life_samples)
+    alone = np.maximum(lean.variance - (swing.astype(np.float64) ** 2).sum(axis=1), 0.0)
+    host, count = pool.instances.host, len(pool.hosts)
+    return Demand(
+        capacity=given.capacity,
+        ahead=ahead,
+        last=last,
+        seen=own.seen > 0,
+        swing=swing,
+        alone=alone,
+        forecast=_by_host(pool, ahead),
+        now=_by_host(pool, last),
+        sway=sums(swing, host, count, np.zeros(len(host))),
+        apart=_by_host(pool, alone),
+        open=max(1.0 - stays**2, 0.05),
+    )
+
+
+def _by_host(pool: Pool, values: FloatArray) -> FloatArray:
+    """Add what instances have by host, `(hosts,)`."""
+    placed = pool.instances.host >= 0
+    host = pool.instances.host[placed]
+    return np.bincount(host, values[placed], len(pool.hosts)).astype(np.float64)
+
+
+def _samples(given: _Input, window: int) -> Samples:
+    """Return the past, or what is seen now where there is none, `(instances, window) float32`."""
+    now = given.last[:, None].astype(np.float32)
+    if given.past is None or not given.past.shape[1]:
+        return now
+    samples = given.past[:, -window:].astype(np.float32)
+    unknown = np.isnan(samples).all(axis=1)
+    samples[unknown, -1] = now[unknown, 0]
+    return samples
+
+
+def _swing(samples: Samples, own: Outlook, half_life: float) -> Samples:
+    count = samples.shape[1]
+    weights = np.exp2(-np.arange(count - 1, -1, -1) / half_life)
+    there = ~np.isnan(samples)
+    total = np.maximum(there @ weights, 1e-9)
+    apart = np.where(there, samples - own.mean[:, None], 0.0)
+    swing: Samples = (apart * np.sqrt(weights / total[:, None])).astype(np.float32)
+    return swing
+
+
+def _overhead(pool: Pool) -> float:
+    """Return how much more hosts use than their instances, as a factor that no move changes."""
+    hosts, ours = pool.hosts, pool.instances
+    placed = ours.host >= 0
+    if np.isnan(hosts.cpu_used).any() or not placed.any():
+        return 1.0
+    inside = float(ours.cpu_used[placed].sum())  # NaN when one was not seen
+    if not inside > 0:
+        return 1.0
+    return float(np.clip(hosts.cpu_used.sum() / inside, 1.0, MOST_OVERHEAD))
+
+
+def moves_lately(history: History | None) -> int:
+    """Return how many instances came to where they are by a move within the last day."""
+    if history is None:
+        return 0
+    moved = (history.settled > history.until - 86_400.0) & (history.settled > history.born)
+    return int(moved.sum())

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which hosts are hot, by what sign, and for which of them something must be done.
+
+A host that is hot at this moment is always named. It is acted on when its forecast is hot too, or
+when signs of waiting (load, pressure, swapping, ballooning) stand beside a use over its target.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from billow.capabilities.hotspot.demand import Demand
+from billow.capabilities.hotspot.policy import HotspotPolicy
+from billow.model.kinds import Health, Power, code_of
+from billow.model.pool import Pool
+from billow.model.resources import CPU, MEMORY, BoolArray, FloatArray
+from billow.plan.forecast import tail
+
+
+@dataclass(frozen=True, eq=False)
+class Heat:
+    """What was seen of hosts, by row.
+
+    Attributes:
+        cpu_share, memory_share: Use now of what is there, `(hosts,)`; NaN when not seen.
+        cpu_ahead, memory_ahead: The same by forecast.
+        risk: Chance that a sample to come wants more CPU than there is.
+        memory_hot: Whether memory is over its threshold, now or by forecast.
+        cpu_sign, memory_sign: Whether something else than use tells of waiting.
+        now: Whether a host is over a threshold at this moment.
+        acting: Whether it must be cooled.
+    """
+
+    cpu_share: FloatArray
+    memory_share: FloatArray
+    cpu_ahead: FloatArray
+    memory_ahead: FloatArray
+    risk: FloatArray
+    memory_hot: BoolArray
+    cpu_sign: BoolArray
+    memory_sign: BoolArray
+    now: BoolArray
+    acting: BoolArray
+
+
+def heat_of(pool: Pool, policy: HotspotPolicy, cpu: Demand, memory: Demand) -> Heat:
+    """Judge every host that is on. Linear in hosts and instances."""
+    hosts = pool.hosts
+    here = (hosts.power == code_of(Power.ON)) & (hosts.health != code_of(Health.FAILED))
+    cpu_share = _now(hosts.cpu_used, cpu, pool, CPU)
+    memory_share = _now(hosts.memory_used, memory, pool, MEMORY)
+    risk = tail(cpu.depth)
+    cpu_sign, memory_sign = _cpu_sign(pool, policy), _memory_sign(pool, policy)
+    cpu_ahead, memory_ahead = (
+        _part(cpu.forecast, cpu.capacity),
+        _part(memory.forecast, memory.capacity),
+    )
+    now = (cpu_share > policy.cpu_hot_share) | (memory_share > policy.memory_hot_share)
+    cpu_acts = (risk > policy.risk_hot) | (cpu_ahead > policy.cpu_hot_share)
+    cpu_acts |= cpu_sign & (cpu_ahead > policy.cpu_target_share)
+    memory_acts = memory_ahead > policy.memory_hot_share
+    memory_acts |= memory_sign & (memory_ahead > policy.memory_target_share)
+    acting = (cpu_acts & _sighted(pool, cpu, CPU)) | (memory_acts & _sighted(pool, memory, MEMORY))
+    return Heat(
+        cpu_share,
+        memory_share,
+        cpu_ahead,
+        memory_ahead,
+        risk,
+        memory_acts | (memory_share > policy.memory_hot_share),
+        cpu_sign,
+        memory_sign,
+        here & (now | cpu_sign | memory_sign),
+        here & acting,
+    )
+
+
+def _now(measured: FloatArray, demand: Demand, pool: Pool, resource: int) -> FloatArray:
+    """Return the measured share, else what the instances sum to where that was seen."""
+    there = pool.hosts.capacity[:, :, resource].sum(axis=1)
+    summed = np.where(_sighted(pool, demand, resource), demand.now, np.nan)
+    return _part(np.where(np.isnan(measured), summed, measured), there)
+
+
+def _sighted(pool: Pool, demand: Demand, resource: int) -> BoolArray:
+    """Return for which hosts the use of at least half of what they sold was ever seen."""
+    placed = pool.instances.host >= 0
+    host = pool.instances.host[placed]
+    size = pool.demand[pool.instances.shape[placed], resource].astype(np.float64)
+    count = len(pool.hosts)
+    sold = np.bincount(host, weights=size, minlength=count)
+    seen = np.bincount(host, weights=size * demand.seen[placed], minlength=count)
+    enough: BoolArray = (sold > 0) & (seen >= 0.5 * sold)
+    return enough
+
+
+def _cpu_sign(pool: Pool, policy: HotspotPolicy) -> BoolArray:
+    hosts = pool.hosts
+    cpus = np.maximum(hosts.capacity[:, :, CPU].sum(axis=1) / 1000, 1e-9)
+    sign: BoolArray = hosts.load / cpus > policy.load_hot
+    return sign | (hosts.cpu_pressure > policy.pressure_hot_share)
+
+
+def _memory_sign(pool: Pool, policy: HotspotPolicy) -> BoolArray:
+    hosts, ours = pool.hosts, pool.instances
+    placed = ours.host >= 0
+    taken = np.nan_to_num(ours.ballooned[placed]).astype(np.float64)
+    ballooned = np.bincount(ours.host[placed], weights=taken, minlength=len(hosts))
+    sign: BoolArray = hosts.memory_pressure > policy.pressure_hot_share
+    sign |= hosts.swap > policy.swap_hot_mib_s
+    there = hosts.capacity[:, :, MEMORY].sum(axis=1)
+    sign |= ballooned > policy.balloon_hot_share * np.maximum(there, 1)
+    return sign
+
+
+def _part(used: FloatArray, there: FloatArray) -> FloatArray:
+    share: FloatArray = used / np.maximum(there, 1e-9)
+    return share
