@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
 from billow import telemetry
 from billow.act.clock import SystemClock
@@ -25,7 +24,7 @@ from billow.act.pairing import Pairing
 from billow.act.undo import way_back
 from billow.capabilities.placement.plan import Placement, choose, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
-from billow.errors import BillowError, Blocked, Conflict, Invalid, Leased, NotFound
+from billow.errors import BillowError, Blocked, Conflict, Invalid, Leased
 from billow.identity.keeper import Keeper
 from billow.loop import Loop, Standing, Wish
 from billow.model.ask import Ask
@@ -34,10 +33,11 @@ from billow.model.group import Group
 from billow.model.instance import Instance
 from billow.model.names import check_name
 from billow.model.plan import Plan, Proposal, Rejection
-from billow.model.policy import Limits, Policy
 from billow.model.pool import Pool
+from billow.model.report import Report
 from billow.model.run import Run
 from billow.plan.asked import requested
+from billow.policies import Policies, limits_of
 from billow.ports import Capability, Clock, Engine
 from billow.sense.collect import Collector
 from billow.settings import Settings
@@ -45,6 +45,10 @@ from billow.store.plans import PlanRow
 from billow.store.store import Store
 
 log = structlog.get_logger()
+HISTORY = "history.npz"
+"""Where the recent past is kept, in the state folder."""
+SAVED_EVERY_S = 600.0
+"""How often it is; a crash loses so much of it."""
 ANSWERS_KEPT_S = 86_400.0
 """How long an Idempotency-Key is remembered."""
 CAPABILITIES: tuple[Capability[Any], ...] = (Placement(),)
@@ -80,11 +84,12 @@ class Billow:
         self._clock = clock
         self._engine = engine
         writer = Writer(store, clock, self.name, ttl_s=settings.lease_s)
-        collector = Collector(engine)
+        self._recorder = Recorder(settings.history_step_s)
+        load(self._recorder, settings.state_dir / HISTORY)
+        collector = Collector(engine, self._recorder)
         world = World(engine, collector, store, store, clock, writer, limits_of(settings))
-        approved = settings.approved
-        standing = [Standing(each, each.policy(), each.name in approved) for each in CAPABILITIES]
-        self.loop = Loop(world, store, self._new_id, standing)
+        self.policies = Policies(CAPABILITIES, settings.policy)
+        self.loop = Loop(world, store, self._new_id, self.policies.standing(settings))
         self._writer = writer
         self._collector = collector
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,6 +103,7 @@ class Billow:
                 (self._lead, self.settings.lease_s / 3),
                 (self.loop.turn, self.settings.sense_every_s),
                 (self._tidy, ANSWERS_KEPT_S / 24),
+                (self._remember, SAVED_EVERY_S),
             )
         ]
 
@@ -121,7 +127,25 @@ class Billow:
 
     def capabilities(self) -> Mapping[str, Capability[Any]]:
         """Return every capability by its name."""
-        return {each.name: each for each in CAPABILITIES}
+        return self.policies.capabilities
+
+    async def report(
+        self, name: str, knobs: Mapping[str, object], plan_id: str = ""
+    ) -> tuple[Report, Report | None]:
+        """Return what a capability says of the pool, or of a plan's pool before and after it.
+
+        Raises:
+            NotFound: no such report or plan.
+            Invalid: a knob that does not exist or cannot be so.
+        """
+        asked, rules = self.policies.reporting(name), self.policies.of(name, knobs)
+        now = await self.pool()
+        if not plan_id:
+            return await asyncio.to_thread(asked.report, now, rules), None
+        plan, base = await self.store.plan(plan_id), await self.store.base_of(plan_id)
+        pools = [each.with_history(now.history) for each in (base, plan.predicted)]
+        made = [await asyncio.to_thread(asked.report, each, rules) for each in pools]
+        return made[0], made[1]
 
     async def propose(
         self,
@@ -144,8 +168,7 @@ class Billow:
         """
         for request in requests:
             check_name("instance name", request.id)
-        chosen = self._capability(capability)
-        rules = parse_policy(chosen, policy)
+        chosen, rules = self.policies.capability(capability), self.policies.of(capability, policy)
 
         def want(pool: Pool) -> tuple[Pool, list[Proposal]]:
             grown = pool.with_groups(groups).with_requests(requests)
@@ -273,12 +296,6 @@ class Billow:
             await _guarded(turn)
             await self._clock.sleep(every_s)
 
-    def _capability(self, name: str) -> Capability[Any]:
-        known = self.capabilities()
-        if name not in known:
-            raise NotFound(f"no capability {name!a}", fix=f"choose: {', '.join(known)}")
-        return known[name]
-
     def _new_id(self, kind: str) -> str:
         """Return an id that is unique for ever and sorts by time."""
         return f"{kind}-{int(self._clock.now() * 1000):011x}{secrets.token_hex(2)}"
@@ -360,24 +377,6 @@ async def remove_pool(settings: Settings) -> None:
         for name in settings.engine.split("+"):
             await import_module(ENGINES[name]).remove_pool(settings)
         (settings.state_dir / "engine").unlink(missing_ok=True)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """Return the limits that the settings give."""
-    names = set(Limits.model_fields) & set(Settings.model_fields)
-    return Limits(**{name: getattr(settings, name) for name in names})
-
-
-def parse_policy(capability: Capability[Any], knobs: Mapping[str, object]) -> Policy:
-    """Return a capability's policy from its knobs. Raises Invalid that names each wrong knob."""
-    try:
-        return capability.policy.model_validate(dict(knobs))
-    except ValidationError as error:
-        details = tuple(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
-        )
-        known = ", ".join(capability.policy.model_fields)
-        raise Invalid("the policy is not valid", details, f"knobs: {known}") from error
 
 
 def elsewhere(pool: Pool, name: str) -> tuple[str, tuple[int, ...]]:

@@ -16,6 +16,7 @@ from billow.model.event import Event
 from billow.model.plan import Plan, Proposal
 from billow.model.policy import Policy
 from billow.model.pool import Pool
+from billow.model.report import Report
 from billow.model.run import Entry, Progress, Run, RunState
 
 Policy_contra = TypeVar("Policy_contra", bound=Policy, contravariant=True)
@@ -109,6 +110,21 @@ class Capability(Protocol[Policy_contra]):
 
     def propose(self, pool: Pool, policy: Policy_contra, /) -> Proposal:
         """Return what it wants of this pool. Deterministic; the second time, nothing."""
+
+
+class Reporting(Protocol[Policy_contra]):
+    """Who can say something of a pool without changing it. Pure, as a capability is."""
+
+    @property
+    def name(self) -> str:
+        """The capability's name, and the report's."""
+
+    @property
+    def policy(self) -> type[Policy]:
+        """The model of its policy; its defaults are a working policy."""
+
+    def report(self, pool: Pool, policy: Policy_contra, /) -> Report:
+        """Return what it has to say of this pool. Deterministic."""
 
 
 class Journal(Protocol):

@@ -6,6 +6,8 @@ silent default.
 """
 
 from pathlib import Path
+from typing import Annotated
+from typing import Any
 
 from pydantic import Field
 from pydantic_settings import (
@@ -70,9 +72,22 @@ class Settings(BaseSettings):
     failures_allowed: int = Field(
         0, ge=0, description="Failed steps of a run before no further wave starts."
     )
+    standing: dict[str, Annotated[float, Field(ge=0, le=31_536_000)]] = Field(
+        {"placement": 0.0},
+        description="Capabilities that look at the pool by themselves, and every how many seconds; "
+        "0 for whenever something else than a measurement has changed.",
+    )
+    history_step_s: float = Field(
+        300.0, ge=1, le=86_400, description="Recorded use is averaged over so long; a day is kept."
+    )
     approved: frozenset[str] = Field(
         frozenset(),
         description="Capabilities whose plans are carried out without a person's word.",
+    )
+    policy: dict[str, dict[str, Any]] = Field(
+        {},
+        description='Knobs of capabilities, as `[policy.placement]` with `strategy = "pack"`; '
+        "`billow policy NAME` lists them.",
     )
     frozen: bool = Field(False, description="While true, plans are made but none is carried out.")
     protected: frozenset[str] = Field(

@@ -10,7 +10,18 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from billow import __version__
-from billow.api import answers, changes, events, health, plans, pool, problem, runs, system
+from billow.api import (
+    answers,
+    changes,
+    events,
+    health,
+    plans,
+    pool,
+    problem,
+    reports,
+    runs,
+    system,
+)
 from billow.api.known import check_known
 from billow.api.metered import Metered
 from billow.api.once import Once
@@ -46,7 +57,7 @@ def application(billow: Billow) -> FastAPI:
     app.state.billow = billow
     app.include_router(system.open_router)
     app.include_router(health.router)
-    for part in (changes, pool, plans, runs, events, system):
+    for part in (changes, pool, plans, reports, runs, events, system):
         app.include_router(part.router, dependencies=[_BEARER])
     app.add_exception_handler(BillowError, problem.on_billow_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)

@@ -4,6 +4,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
 from enum import StrEnum
 from typing import Any
 
@@ -22,10 +23,13 @@ from billow.model.kinds import Health, Power, State
 from billow.model.listing.hosts import host_grid
 from billow.model.listing.instances import instance_grid
 from billow.model.plan import Plan, Rejection
+from billow.model.policy import Policy
 from billow.model.pool import Pool
+from billow.model.report import Report
 from billow.model.resources import RESOURCES, CodeArray, IntArray
 from billow.model.run import Phase, Run
 from billow.plan import explain
+from billow.policies import Knob, Policies, about
 
 
 def pool_summary(name: str, pool: Pool) -> Document:
@@ -114,6 +118,36 @@ def run_answer(run: Run, entries: str = "all") -> Document:
         if entries == "all" or (entries == "active" and entry.phase is Phase.INTENDED)
     ]
     return {**run_row(run), "entries": [entry_document(entry) for entry in chosen]}
+
+
+def report_answer(made: tuple[Report, Report | None], policy: Policy, plan_id: str) -> Document:
+    """Return a report with the policy that it was made with, and the one after a plan."""
+    report, after = made
+    return {
+        "name": report.name,
+        "plan_id": plan_id,
+        "policy": policy.model_dump(mode="json"),
+        "report": written(report),
+        "after": written(after) if after else None,
+    }
+
+
+def capability_document(policies: Policies, name: str) -> Document:
+    """Return a capability with its knobs."""
+    capability = policies.capability(name)
+    return {
+        "name": name,
+        "about": about(capability),
+        "reports": name in policies.reports,
+        "policy": capability.policy.model_json_schema(),
+        "knobs": [knob_document(knob) for knob in policies.knobs(name)],
+    }
+
+
+def knob_document(knob: Knob) -> Document:
+    """Return a knob; its values are what JSON holds already."""
+    return {**{each.name: getattr(knob, each.name) for each in fields(knob)},
+            "choices": list(knob.choices)}  # fmt: skip
 
 
 def rejection_documents(rejections: Sequence[Rejection]) -> list[object]:

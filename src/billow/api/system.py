@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 
 from billow.api import system_answers
 from billow.api.caller import Admin, AdminViewed, Viewed
+from billow.api.render import capability_document
 from billow.api.requests import NewToken
 from billow.errors import BillowError
 from billow.model.access import Token
@@ -22,11 +23,8 @@ open_router = APIRouter(prefix="/v1", tags=["system"])
     "/capabilities", summary="Why a pool may change", response_model=system_answers.Capabilities
 )
 async def list_capabilities(billow: Viewed) -> JSONResponse:
-    """Return every capability with the JSON schema of its policy."""
-    items = [
-        {"name": name, "policy": capability.policy.model_json_schema()}
-        for name, capability in billow.capabilities().items()
-    ]
+    """Return every capability with the JSON schema of its policy, and its knobs as they are set."""
+    items = [capability_document(billow.policies, name) for name in billow.capabilities()]
     return JSONResponse({"items": items})
 
 

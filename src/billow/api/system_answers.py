@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the API answers of Billow itself, as schemas for OpenAPI. See `answers`."""
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from billow.api.answers import Answer, Seconds
+
+
+class KnobDocument(Answer):
+    """One knob of a policy."""
+
+    name: str
+    unit: str = Field(description="What it counts in; empty for words and plain numbers.")
+    default: JsonValue
+    now: JsonValue = Field(description="What it is when a request does not set it.")
+    range: str = Field(description="What it may be, in words.")
+    description: str
+    choices: list[str] = Field(description="What it may be, where that is a closed set.")
 
 
 class CapabilityDocument(Answer):
     """Why a pool may change, and the knobs for it."""
 
     name: str
+    about: str
+    reports: bool = Field(description="Whether GET /v1/reports/{name} has something to say.")
     policy: dict[str, object] = Field(description="The JSON schema of its policy.")
+    knobs: list[KnobDocument]
 
 
 class Capabilities(Answer):

@@ -19,7 +19,9 @@ from billow.cli import (
     host,
     instance,
     plan,
+    policy,
     pool,
+    report,
     run,
     token,
     up,
@@ -35,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="See a whole pool, plan a change to it, read the plan, apply it safely.",
 )
-for part in (up, down, demo, doctor, run, watch):
+for part in (up, down, demo, doctor, report, policy, run, watch):
     part.add_to(app)
 app.add_typer(host.app, name="host")
 app.add_typer(instance.app, name="instance")

@@ -6,16 +6,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from billow.api.render import plan_answer
+from billow.api.render import capability_document, plan_answer, report_answer
 from billow.api.requests import NewPlan, instances_of
-from billow.app import CAPABILITIES, parse_policy
+from billow.app import CAPABILITIES
+from billow.cli.output import Document
 from billow.cli.session import Session
-from billow.errors import Invalid, NotFound
+from billow.cli.up import settings_of
+from billow.errors import Invalid
 from billow.model.plan import Plan
 from billow.model.policy import Limits
 from billow.model.pool import Pool
 from billow.plan import explain
 from billow.plan.compose import Stamp, compose
+from billow.policies import Policies, about
 from billow.sense.files import read_pool
 
 
@@ -33,15 +36,41 @@ def plan_for(session: Session, path: Path, body: dict[str, Any]) -> tuple[int, i
 def offline_plan(pool: Pool, body: dict[str, Any]) -> Plan:
     """Return the plan that a capability makes for a pool. Raises Invalid, NotFound."""
     wish = _checked(body)
-    known = {each.name: each for each in CAPABILITIES}
-    if wish.capability not in known:
-        raise NotFound(f"no capability {wish.capability!a}", fix=f"choose: {', '.join(known)}")
-    capability = known[wish.capability]
+    policies = known_here()
+    capability = policies.capability(wish.capability)
     groups = [each.group() for each in wish.groups]
     grown = pool.with_groups(groups).with_requests(instances_of(wish.requests, pool))
-    proposal = capability.propose(grown, parse_policy(capability, wish.policy))
+    proposal = capability.propose(grown, policies.of(wish.capability, wish.policy))
     stamp = Stamp("offline", title=f"{wish.capability} for the pool in a file")
     return compose(pool, [proposal], Limits(), stamp)
+
+
+def report_for(path: Path, name: str, knobs: dict[str, Any], *, planned: bool) -> Document:
+    """Return a report on the pool in a file, with what it is after the capability's own plan."""
+    pool, policies = read_pool(path), known_here()
+    asked, policy = policies.reporting(name), policies.of(name, knobs)
+    after = None
+    if planned:
+        plan = offline_plan(pool, {"capability": name, "policy": knobs})
+        after = asked.report(plan.predicted, policy)
+    return report_answer((asked.report(pool, policy), after), policy, "offline" if planned else "")
+
+
+def reports_here() -> list[Document]:
+    """Return every report that there is, without a control plane."""
+    reports = known_here().reports
+    return [{"name": name, "about": about(each)} for name, each in reports.items()]
+
+
+def capabilities_here() -> list[Document]:
+    """Return every capability with its knobs, without a control plane."""
+    policies = known_here()
+    return [capability_document(policies, name) for name in policies.capabilities]
+
+
+def known_here() -> Policies:
+    """Return the capabilities with the policies that `billow.toml` in this folder gives."""
+    return Policies(CAPABILITIES, settings_of({}).policy)
 
 
 def _checked(body: dict[str, Any]) -> NewPlan:

@@ -71,6 +71,15 @@ class Output:
             gap = f"{column.title + ':':<16} " if self.for_people else f"{column.name}\t"
             self._out.write(f"{gap}{text}\n")
 
+    def lines(self, lines: Iterable[Sequence[str]]) -> None:
+        """Print lines of tab-separated cells, as many as each has."""
+        for cells in lines:
+            self._out.write("\t".join(map(clean, cells)) + "\n")
+
+    def blank(self) -> None:
+        """Print an empty line between two parts."""
+        self._out.write("\n")
+
     def text(self, text: str) -> None:
         """Print text, line by line."""
         for line in text.splitlines():

@@ -37,7 +37,9 @@ app = typer.Typer(
 Name = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id.")]
 Policy = Annotated[
     list[str] | None,
-    typer.Option("--policy", "-p", metavar="K=V", help="A knob of the capability; again for more."),
+    typer.Option(
+        "--set", "--policy", "-p", metavar="K=V", help="A knob of the capability; again for more."
+    ),
 ]
 Requests = Annotated[
     list[str] | None,
@@ -56,7 +58,8 @@ Groups = Annotated[
     typer.Option("--group", metavar="NAME:RULE:SCOPE", help="A group that the requests name."),
 ]
 PoolFile = Annotated[
-    Path | None, typer.Option("--pool", help="Plan for the pool in a file, without a server.")
+    Path | None,
+    typer.Option("--pool", "--pool-file", help="Plan for the pool in a file, without a server."),
 ]
 ExitCode = Annotated[
     bool,

@@ -127,7 +127,7 @@ def knobs_of(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise Invalid(f"{ascii(pair)[:60]} is no knob of a policy", fix="write --policy K=V")
+            raise Invalid(f"{ascii(pair)[:60]} is no knob of a policy", fix="write --set K=V")
         knobs[name] = _value(value)
     return knobs
 
