@@ -87,17 +87,13 @@ def pool_hot(servers: int = HOT_SERVERS) -> Pool:
         used = float(sum(use[row] for row in rows))
         node = Node(HOT_CORES * 1000, gib * GIB)
         hosts.append(Host(name, (node,), cpu_ratio=3.0, cpu_used_milli=used))
-        for row in rows:
-            instances.append(
-                Instance(
-                    f"server{row:04}",
-                    HOT_WANTED,
-                    host=name,
-                    state=State.RUNNING,
-                    cpu_used_milli=float(use[row]),
-                )
-            )
+        instances += [_server(row, name, float(use[row])) for row in rows]
     return Pool.build(hosts, instances, shapes=[HOT_WANTED])
+
+
+def _server(row: int, host: str, used_milli: float) -> Instance:
+    name = f"server{row:04}"
+    return Instance(name, HOT_WANTED, host=host, state=State.RUNNING, cpu_used_milli=used_milli)
 
 
 def s6(cores: int, gib: int) -> Shape:

@@ -3,13 +3,13 @@
 
 import numpy as np
 import pytest
-
 from benchmarks.whitepaper_pools import (
     HOT_WANTED,
     S6_WANTED,
     pool_hot,
     pool_s6,
 )
+
 from billow.model.resources import CPU, MEMORY
 from billow.plan.fragmentation import of_shape, sale
 from billow.plan.mix import Wanted

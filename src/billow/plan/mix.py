@@ -65,6 +65,23 @@ def mix(pool: Pool, names: Sequence[str] = (), most: int = MOST_SHAPES) -> tuple
     return tuple(sorted(found, key=lambda each: (-each.weight, each.shape.name))[:most])
 
 
+def considered(
+    pool: Pool, names: Sequence[str] = (), most: int = MOST_SHAPES
+) -> tuple[Wanted, ...]:
+    """Return the shapes to tell of: the mix first, then, when none were named, others in use.
+
+    Those that are told of but not in the mix have a weight of 0.
+    """
+    first = mix(pool, names, most)
+    if names:
+        return first
+    there = {each.shape.name for each in first}
+    in_use = sorted(_in_use(pool), key=lambda each: (-each.weight, each.shape.name))
+    others = [each.shape for each in in_use if each.shape.name not in there]
+    more = [Wanted(shape, 0.0) for shape in others if any(shape.demand)]
+    return (*first, *more[: max(most - len(first), 0)])
+
+
 def unknown(pool: Pool, names: Sequence[str]) -> tuple[str, ...]:
     """Return the names that no shape of the pool has."""
     known = {shape.name for shape in pool.shapes}
