@@ -1,10 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Direct requests: each becomes an action, or a no with its reason."""
 
+import math
+
 import pytest
 
 from billow.errors import Invalid, NotFound
-from billow.model.action import Cordon, Migrate, PowerOff, Resize, Start, Uncordon
+from billow.model.action import (
+    Allot,
+    Cordon,
+    Migrate,
+    PowerOff,
+    Resize,
+    Resume,
+    Start,
+    Suspend,
+    Throttle,
+    Uncordon,
+)
 from billow.model.ask import Ask, AskVerb
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
@@ -28,6 +41,7 @@ POOL = Pool.build(
         Instance("a", BOUND, host="h1", nodes=(0,), state=State.RUNNING),
         Instance("s", BOUND, host="h1", nodes=(0,), state=State.STOPPED),
         Instance("pinned", BOUND, host="h1", nodes=(1,), state=State.RUNNING, immovable="a GPU"),
+        Instance("held", BOUND, host="h2", nodes=(0,), state=State.PAUSED, cpu_limit_milli=500),
         *(Instance(f"b{n}", BOUND, host="h2", nodes=(0,), state=State.RUNNING) for n in range(2)),
     ],
 )
@@ -46,6 +60,50 @@ def test_each_verb_becomes_its_action() -> None:
     assert uncordon == Uncordon(host="shut", was="disk", reason="asked for")
     (off,) = ask(AskVerb.POWER_OFF, "h1").actions
     assert isinstance(off, PowerOff)
+
+
+def test_standing_still_and_going_on() -> None:
+    (suspend,) = ask(AskVerb.SUSPEND, "a").actions
+    assert suspend == Suspend(instance="a", host="h1", reason="asked for")
+    (resume,) = ask(AskVerb.RESUME, "held").actions
+    assert resume == Resume(instance="held", host="h2", reason="asked for")
+
+
+def asked(wanted: Ask) -> Proposal:
+    return requested(POOL, [wanted], lambda _pool, _name: ("h2", (1,)))
+
+
+def test_a_throttle_carries_the_limit_before() -> None:
+    (limit,) = asked(Ask(AskVerb.THROTTLE, "a", cpus=1.5)).actions
+    assert limit == Throttle(instance="a", host="h1", cpu_limit_milli=1500, reason="asked for")
+    (lift,) = asked(Ask(AskVerb.THROTTLE, "held", cpus=0)).actions
+    assert isinstance(lift, Throttle)
+    assert (lift.cpu_limit_milli, lift.was_milli) == (0, 500)
+    no = asked(Ask(AskVerb.THROTTLE, "held", cpus=0.5)).rejections[0]
+    assert "held is limited to 0.5 CPUs already" in no.reason
+
+
+@pytest.mark.parametrize("cpus", [-1.0, 0.0001, 1e12, math.nan, math.inf, None])
+def test_a_throttle_needs_cpus_that_can_be(cpus: float | None) -> None:
+    with pytest.raises(Invalid):
+        asked(Ask(AskVerb.THROTTLE, "a", cpus=cpus))
+
+
+def test_an_allot_keeps_the_ratio_that_is_not_named() -> None:
+    (allot,) = asked(Ask(AskVerb.ALLOT, "h1", cpu_ratio=3.0)).actions
+    assert isinstance(allot, Allot)
+    assert (allot.cpu_ratio, allot.memory_ratio) == (3.0, 1.0)
+    assert (allot.was_cpu_ratio, allot.was_memory_ratio) == (1.0, 1.0)
+    same = asked(Ask(AskVerb.ALLOT, "h1", memory_ratio=1.0))
+    assert "h1 sells 1 per CPU and 1 per MiB already" in same.rejections[0].reason
+
+
+@pytest.mark.parametrize("ratio", [0.0, -1.0, 1e9, math.nan, None])
+def test_an_allot_needs_ratios_that_can_be(ratio: float | None) -> None:
+    with pytest.raises(Invalid):
+        asked(Ask(AskVerb.ALLOT, "h1", cpu_ratio=ratio))
+    with pytest.raises(Invalid):
+        asked(Ask(AskVerb.ALLOT, "h1", memory_ratio=ratio))
 
 
 def test_a_named_target_gets_nodes_with_room() -> None:
@@ -77,6 +135,10 @@ def test_a_resize_to_more_nodes_finds_them() -> None:
         (AskVerb.MIGRATE, "a", "arm", "they differ in arch"),
         (AskVerb.MIGRATE, "a", "shut", "shut takes nothing new: disk"),
         (AskVerb.MIGRATE, "a", "dark", "power off"),
+        (AskVerb.SUSPEND, "held", "", "held is suspended already"),
+        (AskVerb.SUSPEND, "s", "", "s is stopped, not running"),
+        (AskVerb.RESUME, "a", "", "a is running already"),
+        (AskVerb.RESUME, "s", "", "s is stopped, not suspended"),
         (AskVerb.UNCORDON, "h1", "", "h1 is not cordoned"),
         (AskVerb.CORDON, "shut", "", "cordoned already: disk"),
         (AskVerb.POWER_ON, "h1", "", "h1 is on already"),

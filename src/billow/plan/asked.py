@@ -6,18 +6,22 @@ from collections.abc import Callable, Sequence
 from billow.errors import BillowError, Blocked, Invalid
 from billow.model.action import (
     Action,
+    Allot,
     Cordon,
     Delete,
     Migrate,
     PowerOff,
     PowerOn,
     Resize,
+    Resume,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
 )
 from billow.model.ask import Ask, AskVerb
-from billow.model.instance import Instance, nodes_of
+from billow.model.instance import MOST_LIMIT, Instance, nodes_of
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Power, State
 from billow.model.plan import Proposal, Rejection
@@ -25,6 +29,9 @@ from billow.model.pool import Pool
 from billow.plan.draft import Draft
 from billow.plan.replay import replay
 from billow.plan.suit import node_mask
+
+LEAST_RATIO, MOST_CPU_RATIO, MOST_MEMORY_RATIO = 0.01, 1000.0, 100.0
+"""What a host may sell per physical CPU and MiB, as the model allows it."""
 
 Choose = Callable[[Pool, str], tuple[str, tuple[int, ...]]]
 """Choose a host and nodes for an instance of a pool, elsewhere than where it is; raises Blocked."""
@@ -79,6 +86,43 @@ def _stop(_: Pool, instance: Instance, ask: Ask) -> Action:
     if instance.state is State.STOPPED:
         raise Blocked(f"{instance.id} is stopped already")
     return Stop(instance=instance.id, host=instance.host, reason=_why(ask))
+
+
+def _suspend(_: Pool, instance: Instance, ask: Ask) -> Action:
+    if instance.state is State.PAUSED:
+        raise Blocked(f"{instance.id} is suspended already", fix="resume it when it shall go on")
+    if instance.state is not State.RUNNING:
+        raise Blocked(f"{instance.id} is {instance.state}, not running")
+    return Suspend(instance=instance.id, host=instance.host, reason=_why(ask))
+
+
+def _resume(_: Pool, instance: Instance, ask: Ask) -> Action:
+    if instance.state is State.RUNNING:
+        raise Blocked(f"{instance.id} is running already")
+    if instance.state is not State.PAUSED:
+        raise Blocked(f"{instance.id} is {instance.state}, not suspended", fix="start it")
+    return Resume(instance=instance.id, host=instance.host, reason=_why(ask))
+
+
+def _throttle(_: Pool, instance: Instance, ask: Ask) -> Action:
+    if ask.cpus is None:
+        raise Invalid("a throttle needs CPUs", fix="say what it may use; 0 lifts the limit")
+    if not (ask.cpus == 0 or 0.001 <= ask.cpus <= MOST_LIMIT / 1000):
+        raise Invalid(
+            f"a limit of {ask.cpus:g} CPUs is out of range",
+            fix="give 0.001 or more, or 0 for no limit",
+        )
+    limit, was = round(ask.cpus * 1000), instance.cpu_limit_milli
+    if limit == was:
+        now = f"limited to {was / 1000:g} CPUs already" if was else "not limited"
+        raise Blocked(f"{instance.id} is {now}")
+    return Throttle(
+        instance=instance.id,
+        host=instance.host,
+        cpu_limit_milli=limit,
+        was_milli=was,
+        reason=_why(ask),
+    )
 
 
 def _delete(_: Pool, instance: Instance, ask: Ask) -> Action:
@@ -184,6 +228,30 @@ def _power_off(pool: Pool, ask: Ask) -> Action:
     return PowerOff(host=ask.subject, reason=_why(ask))
 
 
+def _allot(pool: Pool, ask: Ask) -> Action:
+    host = pool.host(ask.subject)
+    if ask.cpu_ratio is None and ask.memory_ratio is None:
+        raise Invalid("an allot needs a ratio", fix="say what the host sells per CPU or MiB")
+    cpu = host.cpu_ratio if ask.cpu_ratio is None else ask.cpu_ratio
+    memory = host.memory_ratio if ask.memory_ratio is None else ask.memory_ratio
+    for what, ratio, most in (("CPU", cpu, MOST_CPU_RATIO), ("memory", memory, MOST_MEMORY_RATIO)):
+        if not LEAST_RATIO <= ratio <= most:
+            raise Invalid(
+                f"a {what} ratio of {ratio:g} is out of range",
+                fix=f"give {LEAST_RATIO:g} to {most:g}",
+            )
+    if (cpu, memory) == (host.cpu_ratio, host.memory_ratio):
+        raise Blocked(f"{host.id} sells {cpu:g} per CPU and {memory:g} per MiB already")
+    return Allot(
+        host=host.id,
+        cpu_ratio=cpu,
+        memory_ratio=memory,
+        was_cpu_ratio=host.cpu_ratio,
+        was_memory_ratio=host.memory_ratio,
+        reason=_why(ask),
+    )
+
+
 def _why(ask: Ask) -> str:
     return ask.why or "asked for"
 
@@ -193,10 +261,14 @@ _ON_HOST: dict[AskVerb, Callable[[Pool, Ask], Action]] = {
     AskVerb.UNCORDON: _uncordon,
     AskVerb.POWER_ON: _power_on,
     AskVerb.POWER_OFF: _power_off,
+    AskVerb.ALLOT: _allot,
 }
 _IN_PLACE: dict[AskVerb, Callable[[Pool, Instance, Ask], Action]] = {
     AskVerb.START: _start,
     AskVerb.STOP: _stop,
     AskVerb.DELETE: _delete,
     AskVerb.RESIZE: _resize,
+    AskVerb.THROTTLE: _throttle,
+    AskVerb.SUSPEND: _suspend,
+    AskVerb.RESUME: _resume,
 }

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host generations and shapes of made-up pools: what a cloud of some years' growth holds."""
+"""The host generations and shapes of made-up pools: what a cloud of some years' growth holds.
+
+Idle and full watts are SPECpower_ssj2008 results (Fujitsu RX2520 M5, Dell R7425, HPE DL385 Gen10;
+2019); no result of an Arm or a GPU host is at hand, so their curves stay unknown.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +33,9 @@ class Generation:
 def _shape(name: str, cpus: float, memory_gib: float, numa_nodes: int = 0) -> Shape:
     return Shape(name, int(cpus * 1000), int(memory_gib * GIB), numa_nodes, arch=Arch.X86_64)
 
+
+_PUBLISHED = (58.4, 98.0, 109.0, 118.0, 128.0, 140.0, 153.0, 170.0, 189.0, 205.0, 222.0)
+"""Watts at 0, 10 .. 100 % load of an IBM x3550 M3 (Xeon X5675), SPECpower_ssj2008."""
 
 _SMALL = (
     (_shape("c1-m2", 1, 2), 20),
@@ -60,22 +67,46 @@ def _host(cpus: int, memory_gib: int, nodes: int = 2, gpus: int = 0) -> Host:
     return Host("h", (node,) * nodes, sockets=nodes)
 
 
+def _curve(idle_w: float, full_w: float) -> str:
+    """Return a power curve from the watts at both ends; between them it bends as `_PUBLISHED`."""
+    low, high = _PUBLISHED[0], _PUBLISHED[-1]
+    span = (full_w - idle_w) / (high - low)
+    return "/".join(f"{idle_w + (watts - low) * span:.4g}" for watts in _PUBLISHED)
+
+
 def _with(host: Host, **fields: object) -> Host:
     return replace(host, **fields)  # type: ignore[arg-type]  # fields of Host
 
 
 GENERATIONS: Sequence[Generation] = (
-    Generation("2019", 20, _with(_host(20, 96), cpu_ratio=1.5, bandwidth_mib_s=1100.0), _SMALL),
+    Generation(
+        "2019",
+        20,
+        _with(
+            _host(20, 96), cpu_ratio=1.5, bandwidth_mib_s=1100.0, power_curve=_curve(61.5, 318.0)
+        ),
+        _SMALL,
+    ),
     Generation(
         "2022",
         40,
-        _with(_host(32, 256), bandwidth_mib_s=2800.0, traits=frozenset({"ssd"})),
+        _with(
+            _host(32, 256),
+            bandwidth_mib_s=2800.0,
+            traits=frozenset({"ssd"}),
+            power_curve=_curve(77.5, 268.0),
+        ),
         (*_SMALL, *_LARGE),
     ),
     Generation(
         "2025",
         20,
-        _with(_host(64, 384), bandwidth_mib_s=11_000.0, traits=frozenset({"ssd", "amx"})),
+        _with(
+            _host(64, 384),
+            bandwidth_mib_s=11_000.0,
+            traits=frozenset({"ssd", "amx"}),
+            power_curve=_curve(111.0, 422.0),
+        ),
         (*_SMALL, *_LARGE),
     ),
     Generation(

@@ -3,11 +3,13 @@
 
 Half of its hosts are too full and half too empty; there are zones and racks, generations and two
 instruction sets, virtual machines beside containers and bare metal, groups that must stay apart,
-instances that cannot move, and some hosts that are cordoned, off or broken. Nothing is over
-capacity and every group's rule is kept, so that what a planner finds wrong is what was meant.
+instances that cannot move, batch beside those that somebody waits for, and some hosts that are
+cordoned, off or broken. Nothing is over capacity and every group's rule is kept, so that what a
+planner finds wrong is what was meant.
 """
 
 import random
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +17,7 @@ from billow.engines.sim.catalogue import GENERATIONS, METAL, Generation
 from billow.model.group import Group
 from billow.model.host import Host
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Health, Kind, Power, Rule, State
+from billow.model.kinds import Arch, Health, Kind, Power, Rule, Service, State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 
@@ -142,18 +144,26 @@ class _Crowd:
         self.count += 1
         kind = dice.choices(_KINDS, (75, 15, 10))[0]
         running = State.RUNNING if dice.random() < 0.95 else State.STOPPED
+        name = f"{kind.value.split('_', maxsplit=1)[0]}-{self.count:06}"
         return Instance(
-            f"{kind.value.split('_', maxsplit=1)[0]}-{self.count:06}",
+            name,
             shape,
             kind,
             host.id,
             nodes,
             State.FAILED if host.health is Health.FAILED else running,
             priority=dice.choices((0, 10, 100), (85, 12, 3))[0],
+            service=_service(name, shape),
             tenant=f"t{dice.randint(1, 40):02}",
             immovable=_reason(shape, dice),
             dirty_mib_s=round(min(dice.lognormvariate(2.0, 1.2), 400.0), 1),
         )
+
+
+def _service(name: str, shape: Shape) -> Service:
+    """Return batch for one in eight, by name, so that nothing else of a pool depends on it."""
+    chosen = not shape.gpus and zlib.crc32(name.encode()) % 8 == 0
+    return Service.BATCH if chosen else Service.LATENCY
 
 
 def _reason(shape: Shape, dice: random.Random) -> str:

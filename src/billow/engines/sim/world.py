@@ -12,16 +12,15 @@ from functools import partial
 from typing import Self
 
 from billow.engines.sim.agenda import Agenda
+from billow.engines.sim.contention import seen_with
 from billow.engines.sim.course import Course
 from billow.engines.sim.effects import come_back, die
-from billow.engines.sim.fold import kept
 from billow.engines.sim.ground import Ground
 from billow.engines.sim.network import Network
 from billow.engines.sim.operation import Operation, Strike
 from billow.engines.sim.rules import blockers
 from billow.engines.sim.script import Mishap, Moment
 from billow.engines.sim.setting import Setting
-from billow.engines.sim.usage import host_sums, measured
 from billow.errors import Invalid, Leased, Refused
 from billow.model.action import Action, PowerOff
 from billow.model.instance import Instance
@@ -238,16 +237,6 @@ class World:
             return pool
         step = self.now // usage.every_s * usage.every_s
         if self._measured is None or self._measured[:2] != (pool, step):
-            cpu, memory = measured(pool, usage, step)
-            hosts_cpu, hosts_memory = host_sums(pool, cpu, memory)
-            seen = kept(
-                pool,
-                instances=kept(
-                    pool.instances,
-                    cpu_used=cpu.astype("float32"),
-                    memory_used=memory.astype("float32"),
-                ),
-                hosts=kept(pool.hosts, cpu_used=hosts_cpu, memory_used=hosts_memory),
-            )
+            seen = seen_with(pool, *usage.measure(pool, step))
             self._measured = pool, step, seen
         return self._measured[2]
