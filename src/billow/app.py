@@ -8,25 +8,24 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
-
-import structlog
 
 from billow import telemetry
 from billow.act.clock import SystemClock
 from billow.act.guard import World
 from billow.act.lease import Writer
 from billow.act.pairing import Pairing
+from billow.act.turns import guarded, keep
 from billow.act.undo import way_back
 from billow.capabilities.placement.plan import Placement, choose, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
 from billow.errors import BillowError, Blocked, Conflict, Invalid, Leased
 from billow.identity.keeper import Keeper
-from billow.loop import Loop, Standing, Wish
+from billow.loop import Loop, Wish
 from billow.model.ask import Ask
 from billow.model.event import Event, EventKind
 from billow.model.group import Group
@@ -40,11 +39,12 @@ from billow.plan.asked import requested
 from billow.policies import Policies, limits_of
 from billow.ports import Capability, Clock, Engine
 from billow.sense.collect import Collector
+from billow.sense.history_file import contents, load, write
+from billow.sense.recorder import Recorder
 from billow.settings import Settings
 from billow.store.plans import PlanRow
 from billow.store.store import Store
 
-log = structlog.get_logger()
 HISTORY = "history.npz"
 """Where the recent past is kept, in the state folder."""
 SAVED_EVERY_S = 600.0
@@ -96,9 +96,9 @@ class Billow:
 
     async def begin(self) -> None:
         """Take the lease if it is free, recover what was under way, and start to look around."""
-        await _guarded(self._lead)
+        await guarded(self._lead)
         self._tasks = [
-            asyncio.create_task(self._keep(turn, every_s))
+            asyncio.create_task(keep(turn, every_s, self._clock))
             for turn, every_s in (
                 (self._lead, self.settings.lease_s / 3),
                 (self.loop.turn, self.settings.sense_every_s),
@@ -276,6 +276,7 @@ class Billow:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.loop.aclose()
+        await guarded(self._remember)
         await self._writer.release()
         await self._engine.aclose()
         await self.store.aclose()
@@ -291,24 +292,15 @@ class Billow:
         """Forget answers to repeated requests that nobody will repeat any more."""
         await self.store.expire_answers(self._clock.now() - ANSWERS_KEPT_S)
 
-    async def _keep(self, turn: Callable[[], Awaitable[None]], every_s: float) -> None:
-        while True:
-            await _guarded(turn)
-            await self._clock.sleep(every_s)
+    async def _remember(self) -> None:
+        """Keep the recent past, so that the next process knows it."""
+        if self._recorder.has_seen:
+            kept, file = contents(self._recorder), self.settings.state_dir / HISTORY
+            await asyncio.to_thread(write, kept, file)
 
     def _new_id(self, kind: str) -> str:
         """Return an id that is unique for ever and sorts by time."""
         return f"{kind}-{int(self._clock.now() * 1000):011x}{secrets.token_hex(2)}"
-
-
-async def _guarded(turn: Callable[[], Awaitable[None]]) -> None:
-    """Take one turn of a loop that must not die: what goes wrong is logged, and tried again."""
-    try:
-        await turn()
-    except BillowError as error:
-        log.warning(error.brief, turn=turn.__name__, details=error.details)
-    except Exception:
-        log.exception("unexpected error", turn=turn.__name__)
 
 
 async def open_billow(settings: Settings, *, clock: Clock | None = None) -> Billow:

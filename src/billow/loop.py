@@ -5,6 +5,8 @@ A person's request takes the same road as a standing capability; only who approv
 """
 
 import asyncio
+import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +19,7 @@ from billow.act.guard import World, blocked
 from billow.act.premise import unmet
 from billow.act.recover import unfinished
 from billow.errors import BillowError, Blocked, Conflict, Leased, Stale
+from billow.model.action import Action
 from billow.model.event import Event, EventKind
 from billow.model.plan import Plan, Proposal, Rejection
 from billow.model.policy import Policy
@@ -48,15 +51,26 @@ class Plans(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A capability that looks at every sensed pool.
+    """A capability that looks at the pool by itself.
 
     Attributes:
+        every_s: How often; 0 for whenever something else than a measurement has changed.
         approved: Whether its plans are carried out without a person's word.
     """
 
     capability: Capability[Any]
     policy: Policy
+    every_s: float = 0.0
     approved: bool = False
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a standing capability saw and wanted last."""
+
+    at: float = -math.inf
+    digest: str = ""
+    wanted: tuple[Action, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +94,22 @@ class Loop:
         self._standing = standing
         self._running: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
         self._digest = ""
+        self._seen: dict[str, _Seen] = defaultdict(_Seen)
 
     async def turn(self) -> None:
         """Look at the pool once, and let the standing capabilities have their say."""
         with telemetry.SENSE_SECONDS.time():
             pool = await self.world.collector.fresh()
         _count(pool)
-        if not self.world.writer.held or pool.digest == self._digest:
+        if not self.world.writer.held:
             return
-        self._digest = pool.digest
-        text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances"
-        await self._tell(EventKind.POOL_SENSED, text, (), "billow", {"digest": pool.digest})
-        if not self._running:
-            await self._let_standing_propose(pool)
+        if pool.digest != self._digest:
+            self._digest = pool.digest
+            text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances"
+            await self._tell(EventKind.POOL_SENSED, text, (), "billow", {"digest": pool.digest})
+        for each in self._standing:
+            if not self._running and self._is_due(each, pool):
+                await self._let_propose(each, pool)
 
     async def plan(self, want: Want, wish: Wish) -> Plan:
         """Look, let `want` propose for what is there, and keep the one plan that comes of it.
@@ -198,15 +215,24 @@ class Loop:
                 refused[action.subject] = Rejection(action.subject, no.brief, no.details, no.fix)
         return refused
 
-    async def _let_standing_propose(self, pool: Pool) -> None:
-        for each in self._standing:
-            proposal = await asyncio.to_thread(each.capability.propose, pool, each.policy)
-            if proposal.actions:
-                name = each.capability.name
-                wish = Wish(f"{name}: {len(proposal.actions)} steps", "billow")
-                plan = await self.plan(_again(each), wish)
-                if each.approved and plan.steps:
-                    await self.start(plan.id, actor="billow")
+    def _is_due(self, each: Standing, pool: Pool) -> bool:
+        seen = self._seen[each.capability.name]
+        if not each.every_s:
+            return pool.digest != seen.digest
+        return self.world.clock.now() >= seen.at + each.every_s
+
+    async def _let_propose(self, each: Standing, pool: Pool) -> None:
+        name, now = each.capability.name, self.world.clock.now()
+        proposal = await asyncio.to_thread(each.capability.propose, pool, each.policy)
+        before = self._seen[name]
+        self._seen[name] = _Seen(now, pool.digest, proposal.actions)
+        again = (before.digest, before.wanted) == (pool.digest, proposal.actions)
+        if not proposal.actions or again:
+            return  # nothing to do, or nobody has taken up the same plan yet
+        wish = Wish(f"{name}: {len(proposal.actions)} steps", "billow")
+        plan = await self.plan(_again(each), wish)
+        if each.approved and plan.steps:
+            await self.start(plan.id, actor="billow")
 
     async def _tell(
         self,

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from billow.errors import Invalid, NotFound
+from billow.loop import Standing
 from billow.model.policy import Limits, Policy
 from billow.ports import Capability, Reporting
 from billow.settings import Settings
@@ -76,6 +77,20 @@ class Policies:
                     fix=f"name it [policy.NAME] with one of: {', '.join(self.capabilities)}",
                 )
             parse_policy(self.capabilities[name], knobs, f"[policy.{name}] in the settings")
+
+    def standing(self, settings: Settings) -> list[Standing]:
+        """Return the capabilities that look at the pool by themselves. Raises Invalid."""
+        approved, every_s = settings.approved, settings.standing
+        for name in sorted({*approved, *every_s} - set(self.capabilities)):
+            raise Invalid(
+                f"the settings let {name!a} stand, which is no capability",
+                fix=f"choose: {', '.join(self.capabilities)}",
+            )
+        return [
+            Standing(each, self.of(name), every_s.get(name, 0.0), name in approved)
+            for name, each in self.capabilities.items()
+            if name in approved or name in every_s
+        ]
 
     @property
     def reports(self) -> Mapping[str, Reporting[Any]]:

@@ -6,8 +6,7 @@ silent default.
 """
 
 from pathlib import Path
-from typing import Annotated
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic_settings import (

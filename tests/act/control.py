@@ -21,6 +21,7 @@ from billow.model.pool import Pool
 from billow.model.run import Run
 from billow.ports import Engine
 from billow.sense.collect import Collector
+from billow.sense.recorder import Recorder
 from billow.store.store import Store
 
 WRITES = ("begin", "intend", "conclude", "end")
@@ -73,7 +74,7 @@ class Controller:
         self.journal = journal
         self.store = store
         self.writer = Writer(store, clock, name, ttl_s=60.0)
-        collector = Collector(engine)
+        collector = Collector(engine, Recorder())
         self.world = World(engine, collector, journal, store, clock, self.writer, limits)
         self._ids = iter(f"{name}-{number}" for number in range(1000))
         self.loop = Loop(self.world, store, lambda kind: f"{kind}-{next(self._ids)}", ())

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Look at the pool no more often than needed: many who ask at once share one look.
 
-Whoever asks gets a pool that was looked at after they asked, never an older one.
+Whoever asks gets a pool that was looked at after they asked, never an older one, with its past.
 """
 
 import asyncio
 
 from billow.model.pool import Pool
 from billow.ports import Engine
+from billow.sense.recorder import Recorder
 
 
 class Collector:
     """The pool as the engine shows it, with the last look kept."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, recorder: Recorder) -> None:
         self._engine = engine
+        self._recorder = recorder
         self._last: Pool | None = None
         self._running: asyncio.Task[Pool] | None = None
         self._next: asyncio.Task[Pool] | None = None
@@ -33,7 +35,7 @@ class Collector:
         return self._last if self._last is not None else await self.fresh()
 
     async def _look(self) -> Pool:
-        self._last = await self._engine.sense()
+        self._last = self._recorder.look(await self._engine.sense())
         return self._last
 
     async def _look_after(self, first: asyncio.Task[Pool]) -> Pool:
