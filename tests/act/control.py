@@ -13,7 +13,7 @@ from billow.engines.sim.engine import SimEngine
 from billow.engines.sim.script import Script
 from billow.engines.sim.setting import Setting
 from billow.engines.sim.world import World as SimWorld
-from billow.loop import Loop, Wish
+from billow.loop import Loop, Standing, Wish
 from billow.model.action import Action
 from billow.model.plan import Plan, Proposal
 from billow.model.policy import Limits
@@ -68,7 +68,13 @@ class Controller:
     """One controller process, as far as the rest of the world can tell."""
 
     def __init__(
-        self, store: Store, engine: Engine, name: str, journal: MortalJournal, limits: Limits
+        self,
+        store: Store,
+        engine: Engine,
+        name: str,
+        journal: MortalJournal,
+        limits: Limits,
+        standing: Sequence[Standing] = (),
     ) -> None:
         clock = SystemClock()
         self.journal = journal
@@ -77,7 +83,7 @@ class Controller:
         collector = Collector(engine, Recorder())
         self.world = World(engine, collector, journal, store, clock, self.writer, limits)
         self._ids = iter(f"{name}-{number}" for number in range(1000))
-        self.loop = Loop(self.world, store, lambda kind: f"{kind}-{next(self._ids)}", ())
+        self.loop = Loop(self.world, store, lambda kind: f"{kind}-{next(self._ids)}", standing)
 
     async def plan(self, actions: Sequence[Action]) -> Plan:
         """Make and keep a plan."""
@@ -113,13 +119,18 @@ class Lab:
         await self.store.aclose()
 
     async def controller(
-        self, *, at: int = 0, after: bool = False, engine: Engine | None = None
+        self,
+        *,
+        at: int = 0,
+        after: bool = False,
+        engine: Engine | None = None,
+        standing: Sequence[Standing] = (),
     ) -> Controller:
         """Start a controller, which takes the lease from whoever had it."""
         self._count += 1
         journal = MortalJournal(self.store, at=at, after=after)
         engine = engine or SimEngine(self.sim, SystemClock())
-        born = Controller(self.store, engine, f"c{self._count}", journal, self.limits)
+        born = Controller(self.store, engine, f"c{self._count}", journal, self.limits, standing)
         assert await born.writer.turn()
         return born
 
