@@ -27,7 +27,8 @@ UNITS = {
     "percent": "%", "per_day": "a day", "gram": "g", "g_per_kwh": "g/kWh",
 }  # fmt: skip
 """How the end of a knob's name tells its unit."""
-BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "max_length": "length <="}
+BOUNDS = {"ge": "{:g} or more", "gt": "over {:g}", "le": "{:g} at most", "lt": "under {:g}"}
+"""How a limit of a number reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,10 @@ def _range(field: FieldInfo) -> str:
     choices = _choices(field)
     if choices:
         return " | ".join(choices)
-    given = ((sign, getattr(rule, name, None)) for rule in field.metadata
-             for name, sign in BOUNDS.items())  # fmt: skip
-    return ", ".join(f"{sign} {bound:g}" for sign, bound in given if bound is not None)
+    limits = {name: bound for rule in field.metadata for name in (*BOUNDS, "max_length")
+              if (bound := getattr(rule, name, None)) is not None}  # fmt: skip
+    if {"ge", "le"} <= limits.keys():
+        return f"{limits['ge']:g} to {limits['le']:g}"
+    words = [text.format(limits[name]) for name, text in BOUNDS.items() if name in limits]
+    words += [f"{limits['max_length']} at most"] if "max_length" in limits else []
+    return ", ".join(words)

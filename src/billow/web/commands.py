@@ -5,7 +5,7 @@ Names are quoted for a shell. This module must not run anything.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from billow.model.ask import Ask, AskVerb
@@ -25,6 +25,17 @@ def line(*words: str) -> str:
 def show(noun: str, name: str) -> str:
     """Return the command that shows one thing."""
     return line(noun, "show", name)
+
+
+def report(name: str, knobs: Mapping[str, str], plan_id: str = "") -> str:
+    """Return the command that tells a report."""
+    words = [f"--plan={plan_id}"] if plan_id else []
+    return line("report", name, *(f"--set={key}={text}" for key, text in knobs.items()), *words)
+
+
+def plan(name: str, knobs: Mapping[str, str]) -> str:
+    """Return the command that asks a capability for its plan."""
+    return line("plan", name, *(f"--set={key}={text}" for key, text in knobs.items()))
 
 
 def apply(plan_id: str) -> str:

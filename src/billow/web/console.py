@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from billow.app import Billow
 from billow.errors import BillowError, Bug, Denied, Invalid, NotFound, Unauthenticated
 from billow.web.house import HERE, House
-from billow.web.pages import creation, home, hosts, instances, login, plans, runs, timeline
+from billow.web.pages import creation, home, hosts, instances, login, plans, reports, runs, timeline
 from billow.web.stream import stream
 from billow.web.visit import SECURITY_HEADERS, Visit, check_origin, render, visit_of
 
@@ -43,6 +43,9 @@ READ: Sequence[tuple[str, Page]] = (
     ("/plans", plans.plans),
     ("/plans/{id}", plans.plan),
     ("/plans/{id}/map.json", plans.map_document),
+    ("/reports", reports.reports),
+    ("/reports/{name}", reports.report),
+    ("/reports/{name}/card", reports.card),
     ("/runs", runs.runs),
     ("/runs/{id}", runs.run),
     ("/timeline", timeline.timeline),
@@ -55,10 +58,14 @@ CHANGE: Sequence[tuple[str, Page]] = (
     ("/create/preview", creation.preview),
     ("/instances/{name:path}/ask/{verb}", instances.ask),
     ("/plans/{id}/apply", plans.apply),
+    ("/reports/{name}/show", reports.show),
+    ("/reports/{name}/plan", reports.make),
     ("/runs/{id}/stop", runs.stop),
     ("/runs/{id}/undo", runs.undo),
     ("/logout", login.leave),
 )
+QUESTIONS: Sequence[Page] = (creation.preview, reports.show)
+"""Forms that change nothing."""
 
 
 def console(billow: Billow) -> Starlette:
@@ -128,7 +135,7 @@ def _changing(house: House, page: Page) -> Callable[[Request], Awaitable[Respons
         except BillowError as error:
             await house.billow.audit(visit.person.name, f"{what}: refused: {error.brief}")
             raise
-        if page is not creation.preview:
+        if page not in QUESTIONS:
             await house.billow.audit(visit.person.name, f"{what}: done")
         return done
 

@@ -21,7 +21,7 @@ class Form:
     """The fields of one form; a field that was not sent reads as empty."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = pairs
+        self.pairs = pairs
         self._fields = dict(pairs)
 
     @classmethod
@@ -45,7 +45,7 @@ class Form:
 
     def each(self, name: str) -> list[str]:
         """Return all values of a field that may be sent several times, each once."""
-        return list(dict.fromkeys(value for key, value in self._pairs if key == name))
+        return list(dict.fromkeys(value for key, value in self.pairs if key == name))
 
     def ticked(self, name: str) -> bool:
         """Return whether a box was ticked."""

@@ -18,6 +18,7 @@ from billow.model.pool import Pool
 from billow.store.plans import PlanStatus
 from billow.web import words
 from billow.web.scene import Scene, Scenes
+from billow.web.told import Reports
 
 HERE = Path(__file__).parent
 PLANS_KEPT = 6
@@ -31,6 +32,7 @@ class House:
         self.assets = f"/static/{_fingerprint(HERE / 'static')}"
         self.templates = _templates(self.assets)
         self.scenes = Scenes()
+        self.reports = Reports(billow)
         self._plans: OrderedDict[str, tuple[Plan, Pool]] = OrderedDict()
         self._scene_lock = asyncio.Lock()
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from billow.model.event import Event
+from billow.plan.amounts import amount
 from billow.plan.explain import cost_text, duration_text, shape_text, size_text
 from billow.web import commands
 
@@ -125,6 +126,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "phase": phase,
     "shape": shape_text,
     "cost": cost_text,
+    "amount": amount,
 }
 FUNCTIONS: Mapping[str, Callable[..., Any] | object] = {
     "ago": ago,

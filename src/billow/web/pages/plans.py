@@ -53,6 +53,7 @@ async def plan(visit: Visit) -> Response:
         pages=max(1, -(-len(lines) // STEPS_PER_PAGE)),
         footer=await asyncio.to_thread(explain.footer, base, one),
         undo=explain.undo_text(one),
+        told=sorted(visit.billow.policies.reports, key=lambda name: name not in one.capabilities),
     )
 
 
