@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Defragmentation: more instances of a wanted shape fit, with few migrations and a proven bound."""
