@@ -16,7 +16,7 @@ import numpy.typing as npt
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Kind, Rule, code_of
 from billow.model.pool import Pool
-from billow.model.resources import GPU, BoolArray, FloatArray
+from billow.model.resources import GPU, BoolArray, FloatArray, IntArray
 from billow.model.shape import Shape
 from billow.plan.draft import Draft
 from billow.plan.peers import Circle
@@ -68,7 +68,7 @@ class Refuge:
 
     def rehome(self, instances: Rows) -> tuple[int, ...]:
         """Place instances (rows) that lost their host; return those that find no room."""
-        gangs = self._gangs(instances)
+        gangs = self.gangs(instances)
         homeless = [row for gang in gangs for row in self._place_gang(gang)]
         placed = {row for gang in gangs for row in gang}
         rest = (row for row in self._ordered(instances) if row not in placed)
@@ -201,7 +201,7 @@ class Refuge:
         order = fitting[np.argsort(left if shape.numa_nodes == 1 else -left, kind="stable")]
         return sum(1 << int(node) for node in order[: shape.numa_nodes])
 
-    def _gangs(self, rows: Rows) -> list[list[int]]:
+    def gangs(self, rows: Rows) -> list[list[int]]:
         """Return the affinity groups of which no member lives on, as rows, the largest first."""
         members: dict[int, list[int]] = {}
         codes = self.pool.instances.group.codes
@@ -231,17 +231,35 @@ class Refuge:
         return best
 
     def _domains(self, circle: Circle, gang: list[int]) -> list[int]:
-        """Return the domains to try: those with room for all in total, the tightest first."""
+        """Return the domains to try: those with room for all in total, the tightest first.
+
+        Where none has, the roomiest, so that some find a place.
+        """
+        total = self._left_by_domain(circle)
+        left = total @ self._scale
+        fine = np.flatnonzero(self._holds(total, gang))
+        if not len(fine):
+            roomiest: list[int] = np.argsort(-left, kind="stable")[:GANG_TRIES].tolist()
+            return roomiest
+        order = fine[np.argsort(left[fine], kind="stable")]
+        half = GANG_TRIES // 2
+        return list(dict.fromkeys([*order[:half].tolist(), *order[::-1][:half].tolist()]))
+
+    def shuts_out(self, gang: list[int]) -> bool:
+        """Return whether no domain has room in total for all of a group (rows)."""
+        circle = self.draft.circle(gang[0])
+        return circle is not None and not self._holds(self._left_by_domain(circle), gang).any()
+
+    def _left_by_domain(self, circle: Circle) -> IntArray:
         room = np.maximum(self.draft.free_hosts, 0) * self.open[:, None]
-        count = int(circle.domains.max(initial=0)) + 1
-        total = np.zeros((count, room.shape[1]), dtype=np.int64)
+        total = np.zeros((int(circle.domains.max(initial=0)) + 1, room.shape[1]), dtype=np.int64)
         np.add.at(total, circle.domains, room)
+        return total
+
+    def _holds(self, total: IntArray, gang: list[int]) -> BoolArray:
         need = self.pool.demand[self.pool.instances.shape[gang]].sum(axis=0)
-        fine = np.flatnonzero((total >= need).all(axis=1))
-        left = total[fine] @ self._scale
-        tightest: list[int] = fine[np.argsort(left, kind="stable")].tolist()
-        roomiest = tightest[::-1][: GANG_TRIES // 2]
-        return list(dict.fromkeys([*tightest[: GANG_TRIES // 2], *roomiest]))
+        holds: BoolArray = (total >= need).all(axis=1)
+        return holds
 
     def _place_in(self, rows: Sequence[int], inside: BoolArray) -> list[int]:
         """Place instances (rows) on some hosts only; return those without room."""

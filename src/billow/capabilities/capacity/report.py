@@ -188,7 +188,8 @@ def _classes(found: Survey) -> Grid:
     left_out = max(len(found.losses) - MOST_ROWS, 0)
     note = (
         "Each class on its own: its largest hosts die, and everything on them is placed elsewhere "
-        "by all rules, the largest first. Impossible is proven by counting; no room found is not."
+        "by all rules, the largest first. Impossible is proven by counting, unless others move; no "
+        "room found is not proven."
     )
     return Grid("losses", "If the largest hosts of a class die", columns, rows, left_out, note)
 

@@ -48,7 +48,8 @@ class Loss:
         hosts: Those that die.
         instances: How many need a new home.
         homeless: Who finds none.
-        proven: Whether no packing at all could house everyone; True also when all are housed.
+        proven: Whether no packing beside what lives on could house everyone; True also when all are
+            housed.
         more: Hosts like the lost ones that would have to be added, at least.
     """
 
@@ -158,7 +159,8 @@ def _why(refuge: Refuge, row: int) -> tuple[str, str]:
         return f"{reason}{group.scope}) lets it be on none", f"add a {group.scope} with room{where}"
     count = int(suits.sum())
     nodes = f" on {shape.numa_nodes} of its NUMA nodes" if shape.numa_nodes else ""
-    return f"none of {count} hosts{where} has {_size(shape)} left{nodes}", f"free room{where}"
+    reason = f"none of {count} hosts{where} has {_size(shape)} left{nodes}"
+    return reason, f"bring its room together on one host{where} (defrag), or add a host"
 
 
 def _size(shape: Shape) -> str:
@@ -170,8 +172,8 @@ def _size(shape: Shape) -> str:
 def _proven(refuge: Refuge, hosts: Rows, instances: Rows) -> bool:
     """Return whether counting alone shows that not all could be housed.
 
-    By what is free in total, by slots of each shape and zone, and by the hosts that living members
-    of its group leave to each instance.
+    By what is free in total, by slots of each shape and zone, by the hosts that living members of
+    its group leave to each instance, and by the room that a domain has for a whole group.
     """
     pool = refuge.pool
     living = np.ones(len(pool.hosts), dtype=np.bool_)
@@ -182,10 +184,14 @@ def _proven(refuge: Refuge, hosts: Rows, instances: Rows) -> bool:
         return True
     wants = Counter(map(refuge.want, instances.tolist()))
     refuge.kill(hosts, instances)
-    short = any(
-        int(room.only(refuge.suits(want)).per_host(pool.shapes[want.shape]).sum()) < count
-        for want, count in wants.items()
-    ) or any(_shut_out(refuge, row) for row in instances.tolist())
+    short = (
+        any(
+            int(room.only(refuge.suits(want)).per_host(pool.shapes[want.shape]).sum()) < count
+            for want, count in wants.items()
+        )
+        or any(_shut_out(refuge, row) for row in instances.tolist())
+        or any(map(refuge.shuts_out, refuge.gangs(instances)))
+    )
     refuge.forget()
     return short
 

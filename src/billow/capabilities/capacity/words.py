@@ -13,7 +13,7 @@ def verdict(loss: Loss) -> str:
     start = f"{loss.kind}: when {hosts} {dies}, "
     if not loss.homeless:
         return f"{start}all {counted(loss.instances, 'instance')} find room"
-    sure = "no packing can house all" if loss.proven else "a better packing might house more"
+    sure = "proven, unless others move" if loss.proven else "a better packing might house more"
     verb = "finds" if len(loss.homeless) == 1 else "find"
     return (
         f"{start}{len(loss.homeless)} of {counted(loss.instances, 'instance')} {verb} no room "
