@@ -14,7 +14,15 @@ from billow.capabilities.hotspot.policy import HotspotPolicy
 from billow.model.kinds import Health, Power, code_of
 from billow.model.pool import Pool
 from billow.model.resources import CPU, MEMORY, BoolArray, FloatArray
-from billow.plan.forecast import tail
+from billow.plan.forecast import depth, tail
+
+
+@dataclass(frozen=True, eq=False)
+class Signs:
+    """Whether something else than use tells of waiting, `(hosts,) bool`."""
+
+    cpu: BoolArray
+    memory: BoolArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +34,6 @@ class Heat:
         cpu_ahead, memory_ahead: The same by forecast.
         risk: Chance that a sample to come wants more CPU than there is.
         memory_hot: Whether memory is over its threshold, now or by forecast.
-        cpu_sign, memory_sign: Whether something else than use tells of waiting.
         now: Whether a host is over a threshold at this moment.
         acting: Whether it must be cooled.
     """
@@ -37,8 +44,7 @@ class Heat:
     memory_ahead: FloatArray
     risk: FloatArray
     memory_hot: BoolArray
-    cpu_sign: BoolArray
-    memory_sign: BoolArray
+    signs: Signs
     now: BoolArray
     acting: BoolArray
 
@@ -46,52 +52,65 @@ class Heat:
 def heat_of(pool: Pool, policy: HotspotPolicy, cpu: Demand, memory: Demand) -> Heat:
     """Judge every host that is on. Linear in hosts and instances."""
     hosts = pool.hosts
-    here = (hosts.power == code_of(Power.ON)) & (hosts.health != code_of(Health.FAILED))
     cpu_share = _now(hosts.cpu_used, cpu, pool, CPU)
     memory_share = _now(hosts.memory_used, memory, pool, MEMORY)
     risk = tail(cpu.depth)
-    cpu_sign, memory_sign = _cpu_sign(pool, policy), _memory_sign(pool, policy)
     cpu_ahead, memory_ahead = (
         _part(cpu.forecast, cpu.capacity),
         _part(memory.forecast, memory.capacity),
     )
     now = (cpu_share > policy.cpu_hot_share) | (memory_share > policy.memory_hot_share)
-    cpu_acts = (risk > policy.risk_hot) | (cpu_ahead > policy.cpu_hot_share)
-    cpu_acts |= cpu_sign & (cpu_ahead > policy.cpu_target_share)
-    memory_acts = memory_ahead > policy.memory_hot_share
-    memory_acts |= memory_sign & (memory_ahead > policy.memory_target_share)
-    acting = (cpu_acts & _sighted(pool, cpu, CPU)) | (memory_acts & _sighted(pool, memory, MEMORY))
+    memory_hot = memory_ahead > policy.memory_hot_share
+    signs = Signs(_cpu_sign(pool, policy), _memory_sign(pool, policy))
     return Heat(
         cpu_share,
         memory_share,
         cpu_ahead,
         memory_ahead,
         risk,
-        memory_acts | (memory_share > policy.memory_hot_share),
-        cpu_sign,
-        memory_sign,
-        here & (now | cpu_sign | memory_sign),
-        here & acting,
+        memory_hot | (memory_share > policy.memory_hot_share),
+        signs,
+        _here(pool) & (now | signs.cpu | signs.memory),
+        acting(pool, policy, cpu, memory, signs),
     )
+
+
+def acting(
+    pool: Pool, policy: HotspotPolicy, cpu: Demand, memory: Demand, signs: Signs
+) -> BoolArray:
+    """Return which hosts must be cooled as things stand, `(hosts,) bool`."""
+    cpu_ahead = _part(cpu.forecast, cpu.capacity)
+    acts = (cpu_ahead > policy.cpu_hot_share) | (cpu.depth < depth(policy.risk_act))
+    acts |= signs.cpu & (cpu_ahead > policy.cpu_target_share)
+    memory_ahead = _part(memory.forecast, memory.capacity)
+    full = memory_ahead > policy.memory_hot_share
+    full |= signs.memory & (memory_ahead > policy.memory_target_share)
+    if not _sighted(pool, cpu, CPU):
+        acts[:] = False
+    if _sighted(pool, memory, MEMORY):
+        acts |= full
+    acts &= _here(pool)
+    return acts
+
+
+def _here(pool: Pool) -> BoolArray:
+    hosts = pool.hosts
+    here: BoolArray = (hosts.power == code_of(Power.ON)) & (hosts.health != code_of(Health.FAILED))
+    return here
 
 
 def _now(measured: FloatArray, demand: Demand, pool: Pool, resource: int) -> FloatArray:
     """Return the measured share, else what the instances sum to where that was seen."""
     there = pool.hosts.capacity[:, :, resource].sum(axis=1)
-    summed = np.where(_sighted(pool, demand, resource), demand.now, np.nan)
+    summed = demand.now if _sighted(pool, demand, resource) else np.full(len(there), np.nan)
     return _part(np.where(np.isnan(measured), summed, measured), there)
 
 
-def _sighted(pool: Pool, demand: Demand, resource: int) -> BoolArray:
-    """Return for which hosts the use of at least half of what they sold was ever seen."""
+def _sighted(pool: Pool, demand: Demand, resource: int) -> bool:
+    """Return whether the use of at least half of what the pool sold was ever seen."""
     placed = pool.instances.host >= 0
-    host = pool.instances.host[placed]
     size = pool.demand[pool.instances.shape[placed], resource].astype(np.float64)
-    count = len(pool.hosts)
-    sold = np.bincount(host, weights=size, minlength=count)
-    seen = np.bincount(host, weights=size * demand.seen[placed], minlength=count)
-    enough: BoolArray = (sold > 0) & (seen >= 0.5 * sold)
-    return enough
+    return bool(size.sum() > 0 and size[demand.seen[placed]].sum() >= 0.5 * size.sum())
 
 
 def _cpu_sign(pool: Pool, policy: HotspotPolicy) -> BoolArray:

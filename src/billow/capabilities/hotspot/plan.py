@@ -77,15 +77,15 @@ def why(heat: Heat, host: int) -> str:
     if heat.cpu_share[host] == heat.cpu_share[host]:  # NaN is not equal to itself
         said.insert(0, f"{heat.cpu_share[host]:.0%} of its CPUs in use")
     said.append(f"a chance of {heat.risk[host]:.1%} that they do not suffice")
-    if heat.memory_hot[host] or heat.memory_sign[host]:
+    if heat.memory_hot[host] or heat.signs.memory[host]:
         said.append(f"{heat.memory_ahead[host]:.0%} of its memory wanted")
-    said += [text for sign, text in _SIGNS if getattr(heat, sign)[host]]
+    said += [text for sign, text in _SIGNS if getattr(heat.signs, sign)[host]]
     return ", ".join(said)
 
 
 _SIGNS = (
-    ("cpu_sign", "processes wait for its CPUs"),
-    ("memory_sign", "it swaps, balloons or waits for memory"),
+    ("cpu", "processes wait for its CPUs"),
+    ("memory", "it swaps, balloons or waits for memory"),
 )
 
 

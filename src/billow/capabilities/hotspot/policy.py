@@ -51,14 +51,20 @@ class HotspotPolicy(Policy):
         0.02,
         gt=0.0,
         lt=0.5,
-        description="Chance that a sample to come wants more than all of the host: more is hot.",
+        description="Chance that a sample to come wants more CPU than the host has: above this it "
+        "is hot, and no host gets there by what it is sent.",
     )
-    risk_target: float = Field(
+    risk_act: float = Field(
         0.005,
         gt=0.0,
         lt=0.5,
-        description="The same chance below which a host is cool again; none gets above it by "
-        "what it is sent.",
+        description="The same chance above which something moves, where that lowers it much.",
+    )
+    risk_target: float = Field(
+        0.001,
+        gt=0.0,
+        lt=0.5,
+        description="The same chance below which a host is cool and nothing more moves.",
     )
     horizon_samples: int = Field(
         6, ge=1, le=1000, description="How many samples ahead a move must be worth it."
@@ -91,7 +97,8 @@ class HotspotPolicy(Policy):
         pairs = (
             ("cpu_target_share", self.cpu_target_share, self.cpu_hot_share),
             ("memory_target_share", self.memory_target_share, self.memory_hot_share),
-            ("risk_target", self.risk_target, self.risk_hot),
+            ("risk_target", self.risk_target, self.risk_act),
+            ("risk_act", self.risk_act, 2 * self.risk_hot),
         )
         for name, target, hot in pairs:
             if target >= hot:

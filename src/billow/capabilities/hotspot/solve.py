@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from billow.capabilities.hotspot.demand import Rows, demands, moves_lately
-from billow.capabilities.hotspot.heat import Heat, heat_of
+from billow.capabilities.hotspot.heat import Heat, acting, heat_of
 from billow.capabilities.hotspot.noisy import neighbours
 from billow.capabilities.hotspot.policy import HotspotPolicy
 from billow.model.kinds import Kind, Service, State, code_of
@@ -25,6 +25,8 @@ from billow.plan.suit import node_mask, roomy, suits
 TRIES = 6
 """Instances of one host that are tried before it is left for the next pass."""
 PASSES = 8
+MUCH = 0.5
+"""What a move must better in deviations where it makes a host warmer than its target."""
 TARGETS = 12
 """Hosts, safest first, of which one must have NUMA nodes and a group's leave."""
 WORTH = 0.5
@@ -81,21 +83,25 @@ class Cooler:
         self._suits: dict[tuple[int, str], BoolArray] = {}
         self._refused: dict[tuple[int, str], float] = {}
         self._shared = _without_bare_metal(pool)
-        self._hot = self.heat.acting.copy()
+        self._hot_depth = depth(policy.risk_hot)
         self._budget = _budget(pool, policy)
 
     def run(self) -> Cooling:
         """Return the moves that cool what can be cooled."""
         found = Cooling()
-        hosts = np.flatnonzero(self.heat.acting)
         for _ in range(PASSES):
             before = len(found.moves)
             self._refused.clear()
+            found.stuck.clear()
+            hosts = np.flatnonzero(self._acting())
             for host in hosts[np.argsort(self.cpu.depth[hosts], kind="stable")].tolist():
                 self._cool(host, found)
             if len(found.moves) == before:
                 break
         return found
+
+    def _acting(self) -> BoolArray:
+        return acting(self.pool, self.policy, self.cpu, self.memory, self.heat.signs)
 
     def _cool(self, host: int, found: Cooling) -> None:
         found.stuck.pop(host, None)
@@ -121,13 +127,14 @@ class Cooler:
         return float(self._over(host, depths, cpu.forecast[rows], memory.forecast[rows])[0])
 
     def _over(
-        self, host: int, depths: FloatArray, cpu: FloatArray, memory: FloatArray
+        self, hosts: Rows | int, depths: FloatArray, cpu: FloatArray, memory: FloatArray
     ) -> FloatArray:
-        """Return how far a host would be above its targets: deviations, and tenths of a host."""
+        """Return how far hosts would be above their targets: deviations, and tenths of a host."""
         most_cpu, most_memory = self._most
         risk = np.maximum(self._need - depths, 0.0)
-        used = np.maximum(cpu - most_cpu[host], 0.0) / max(self.cpu.capacity[host], 1.0)
-        held = np.maximum(memory - most_memory[host], 0.0) / max(self.memory.capacity[host], 1.0)
+        used = np.maximum(cpu - most_cpu[hosts], 0.0) / np.maximum(self.cpu.capacity[hosts], 1.0)
+        held = np.maximum(memory - most_memory[hosts], 0.0)
+        held = held / np.maximum(self.memory.capacity[hosts], 1.0)
         over: FloatArray = risk + (used + held) / TENTH
         return over
 
@@ -178,11 +185,11 @@ class Cooler:
         wanted = float(self.cpu.ahead[row])
         if wanted >= self._refused.get(key, np.inf) - EVEN:
             return None
-        open_to = self._open_to(key, row) & roomy(self._draft, row) & ~self._hot
+        open_to = self._open_to(key, row) & roomy(self._draft, row) & ~self.heat.now
         open_to[source] = False
         hosts = np.flatnonzero(open_to)
         if len(hosts):
-            hosts = self._safe_with(row, hosts)
+            hosts = self._better_with(row, hosts, source)
         for host in hosts[:TARGETS].tolist():
             mask = node_mask(self._draft, row, host)
             if mask is not None and self._draft.fits(row, host, mask):
@@ -191,16 +198,26 @@ class Cooler:
             self._refused[key] = wanted
         return None
 
-    def _safe_with(self, row: int, hosts: Rows) -> Rows:
-        """Return those of the hosts that stay cool with an instance, the safest first."""
+    def _better_with(self, row: int, hosts: Rows, source: int) -> Rows:
+        """Return the hosts that may have an instance, those that stay cool with it first.
+
+        Where none stays cool, one may get warmer that stays much cooler than the source is.
+        """
         cpu, memory = self.cpu, self.memory
-        most_cpu, most_memory = self._most
-        good = cpu.forecast[hosts] + cpu.ahead[row] <= most_cpu[hosts] - EVEN
-        good &= memory.forecast[hosts] + memory.ahead[row] <= most_memory[hosts] - EVEN
-        hosts = hosts[good]
+        used, held = (
+            cpu.forecast[hosts] + cpu.ahead[row],
+            memory.forecast[hosts] + memory.ahead[row],
+        )
         depths = cpu.depth_with(row, hosts)
-        safe = depths >= self._need + EVEN
-        return hosts[safe][np.argsort(-depths[safe], kind="stable")]
+        over = self._over(hosts, depths, used, held)
+        good = over <= max(self._excess(source) - MUCH, 0.0)
+        good &= (over <= 0) | (
+            (depths >= self._hot_depth)
+            & (used <= self.policy.cpu_hot_share * cpu.capacity[hosts])
+            & (held <= self.policy.memory_hot_share * memory.capacity[hosts])
+        )
+        better: Rows = hosts[good][np.lexsort((-depths[good], over[good]))]
+        return better
 
     def _moved(self, row: int, source: int, target: int, mask: int) -> Move:
         _, nodes = self._draft.where(row)
