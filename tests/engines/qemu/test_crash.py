@@ -20,7 +20,20 @@ from billow.act.premise import unmet
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import ADDRESS, WORDS, decode
 from billow.engines.qemu.monitor import Monitor, talk
-from billow.model.action import Action, Delete, Fence, Migrate, Place, Resize, Start, Stop
+from billow.model.action import (
+    Action,
+    Allot,
+    Delete,
+    Fence,
+    Migrate,
+    Place,
+    Resize,
+    Resume,
+    Start,
+    Stop,
+    Suspend,
+    Throttle,
+)
 from billow.model.kinds import State
 from billow.ports import Trace
 from billow.testing.stand import do, scenario
@@ -29,6 +42,7 @@ pytestmark = [pytest.mark.qemu, pytest.mark.slow, pytest.mark.anyio]
 STEPS = (
     (Path, "replace"),
     (Path, "unlink"),
+    (Path, "write_text"),
     (shutil, "rmtree"),
     (signal, "pidfd_send_signal"),
     (asyncio, "create_subprocess_exec"),
@@ -83,11 +97,18 @@ async def check_whole(engine: QemuEngine, action: Action, trace: Trace, before: 
         assert unmet(pool, action.achieves) == ()
     else:
         assert pool.digest == before
-    running = [each for each in pool.instance_views() if each.state is State.RUNNING]
-    assert len(processes_of(engine.ground.ledger.folder.root)) == len(running)
+    live = (State.RUNNING, State.PAUSED)
+    alive = [each for each in pool.instance_views() if each.state in live]
+    assert len(processes_of(engine.ground.ledger.folder.root)) == len(alive)
 
 
-@pytest.mark.parametrize("verb", [Place, Migrate, Start, Stop, Delete, Resize, Fence])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *(Place, Migrate, Start, Stop, Delete, Resize, Fence),
+        *(Throttle, Suspend, Resume, Allot),
+    ],
+)
 async def test_a_kill_at_any_step_leaves_one_whole_world(
     stand: QemuStand, verb: type[Action]
 ) -> None:

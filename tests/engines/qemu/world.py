@@ -12,6 +12,7 @@ from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import Orders, encode
 from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.folder import StateFolder
+from billow.engines.qemu.groups import Groups
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.lifecycle import boot
 from billow.engines.qemu.machine import Firmware
@@ -61,11 +62,12 @@ class QemuStand(EngineStand):
                 await kill(self.folder.residence(host, name))
 
     async def clear(self) -> None:
-        """End every process and remove every namespace of this stand."""
+        """End every process and remove every namespace and group of this stand."""
         await self.end_all()
         tag = tag_of(self.folder, self.plan.pool)
         numbers = {host.name: host.number for host in self.plan.hosts}
         await Network(tag, numbers, namespaces=self.findings.namespaces).tear_down()
+        await Groups(self.findings.hierarchy, tag, dict.fromkeys(numbers, 1)).tear_down()
 
 
 def processes_of(folder: Path) -> list[str]:

@@ -15,6 +15,8 @@ from billow.engines.qemu.machine import Accelerator, Card, Disk, Firmware, Kerne
 
 ORDERS_ADDRESS = 0x10000
 """Where the firmware guest expects its control pages."""
+BALLOON = "balloon"
+"""The device by which a guest with an operating system tells of its memory."""
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 """QEMU may start nothing and become nobody else, whatever the guest breaks out of."""
 _FIRMWARE_CODE_MIB = 8
@@ -49,7 +51,7 @@ def command_line(machine: Machine, site: Site) -> tuple[str, ...]:
     return (
         str(site.binary),
         *("-nodefaults", "-no-user-config", "-display", "none", "-S"),
-        *("-name", f"guest={machine.instance}", "-uuid", machine.uuid),
+        *("-name", f"guest={machine.instance},debug-threads=on", "-uuid", machine.uuid),
         *_platform(machine),
         *("-chardev", f"socket,id=qmp,fd={site.qmp},server=on,wait=off"),
         *("-mon", "chardev=qmp,mode=control"),
@@ -57,6 +59,7 @@ def command_line(machine: Machine, site: Site) -> tuple[str, ...]:
         *("-serial", "chardev:serial", "-pidfile", str(site.pid), "-msg", "timestamp=on"),
         *_boot(machine, site),
         *(_card(machine.card) if machine.card else ()),
+        *(_balloon() if machine.balloon else ()),
         *(("-incoming", "defer") if site.incoming else ()),
         *(("-sandbox", SANDBOX) if site.sandbox else ()),
     )
@@ -131,6 +134,11 @@ def _card(card: Card) -> Iterator[str]:
         case _:
             assert_never(card.wire)
     yield from _device("virtio-net-pci", netdev="net", mac=card.mac, romfile="")
+
+
+def _balloon() -> Iterator[str]:
+    options = {"free-page-reporting": True, "deflate-on-oom": True}
+    yield from _device("virtio-balloon-pci", id=BALLOON, **options)
 
 
 def _device(driver: str, **options: str | int | bool) -> Iterator[str]:

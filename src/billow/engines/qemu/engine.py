@@ -17,13 +17,14 @@ from billow.engines.qemu.deed import Deed, Deeds, Standing
 from billow.engines.qemu.durable import turn
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import BUILT_IN, FIRMWARE
+from billow.engines.qemu.probe import NO_GROUPS
 from billow.engines.qemu.process import any_process
 from billow.engines.qemu.rules import Claim, blockers
 from billow.engines.qemu.serial import trim
 from billow.engines.qemu.settle import settle, unclear
 from billow.engines.qemu.verbs import VERBS, Craft
 from billow.errors import BillowError, Invalid, Leased, Lost, NotFound, Refused, Unavailable
-from billow.model.action import Action, Migrate, Place, PowerOff, Resize
+from billow.model.action import Action, Migrate, Place, PowerOff, Resize, Throttle
 from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import Blocker, Clock, Trace
@@ -82,7 +83,7 @@ class QemuEngine:
     @property
     def verbs(self) -> frozenset[type[Action]]:
         """What it can perform."""
-        return VERBS
+        return VERBS if self.ground.groups.limits else VERBS - {Throttle}
 
     @property
     def ground(self) -> Ground:
@@ -94,6 +95,7 @@ class QemuEngine:
         ledger = self.ground.ledger
         for name in ledger.instances():
             trim(ledger.folder.volume(name).serial)
+        await self._craft.sight.ask({_name(each.action) for each in self._running.values()})
         return self._craft.sight.pool(self._clock.now())
 
     async def blockers(self, action: Action) -> Sequence[Blocker]:
@@ -136,6 +138,7 @@ class QemuEngine:
         async with turn(ledger.folder.network):
             if self._deeds.is_last() and not any_process(ledger):
                 await self.ground.network.tear_down()
+                await self.ground.groups.tear_down()
             self._deeds.close()
 
     async def _accept(self, action: Action, fence: int) -> Operation | None:
@@ -267,6 +270,9 @@ class QemuEngine:
             what = "instance" if isinstance(action, Migrate) else _image_of(action)
             why = f"the {what} cannot run here: {missing[0].what} is missing"
             found.append(Blocker(why, missing[0].fix))
+        if isinstance(action, Throttle) and not self.ground.groups.limits:
+            why = f"no cgroup CPU controller: {NO_GROUPS.effect}"
+            found.append(Blocker(why, NO_GROUPS.fix))
         return found
 
     def _busy(self, action: Action) -> list[Blocker]:
@@ -309,6 +315,11 @@ class QemuEngine:
             why = "; ".join((error.brief, *error.details))
             return [Blocker(f"the {_image_of(action)} cannot be used: {why}", error.fix)]
         return []
+
+
+def _name(action: Action) -> str:
+    """Return the name of what an action is about."""
+    return action.subject.partition("/")[2]
 
 
 def _claim(pool: Pool, action: Action) -> Claim | None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every operation stands on: records, findings, network, turns."""
+"""What every operation stands on: records, findings, network, groups, turns."""
 
 import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from billow.engines.qemu.groups import Groups
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.network import Network
 from billow.engines.qemu.probe import Findings
@@ -24,5 +25,6 @@ class Ground:
     ledger: Ledger
     findings: Findings
     network: Network
+    groups: Groups
     starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STARTS_AT_ONCE))
     moves: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOVES_AT_ONCE))

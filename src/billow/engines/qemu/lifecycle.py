@@ -10,9 +10,18 @@ from typing import Final
 from billow.engines.qemu.command import Site, command_line
 from billow.engines.qemu.folder import Residence, Volume
 from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.groups import Share
 from billow.engines.qemu.machine import Machine, Wire
 from billow.engines.qemu.monitor import listen, talk
-from billow.engines.qemu.process import alive, claimed, gone, kill, last_words, launch
+from billow.engines.qemu.process import (
+    alive,
+    claimed,
+    gone,
+    kill,
+    last_words,
+    launch,
+    process_id,
+)
 from billow.engines.qemu.record import InstanceRecord, Stage
 from billow.errors import BillowError, Refused, Unavailable
 
@@ -34,10 +43,11 @@ async def spawn(ground: Ground, machine: Machine, host: str, *, incoming: bool =
     card = machine.card
     if card is not None and card.wire is Wire.TAP:
         await ground.network.add_tap(host, card.tap)
+    enter = ground.groups.entering(host, machine.instance, machine.cpus)
     with claimed(residence) as lock, listen(residence.socket) as server:
         site = _site(ground, machine, residence, server.fileno(), incoming=incoming)
         where = ground.network.namespace(host)
-        command = command_line(machine, site)
+        command = (*enter, *command_line(machine, site))
         await launch(command, residence, (server.fileno(), lock), netns=where)
 
 
@@ -52,12 +62,28 @@ async def boot(ground: Ground, machine: Machine, host: str) -> None:
         await cont(ground, machine, host)
 
 
+def regulate(ground: Ground, name: str, host: str) -> None:
+    """Give the process of an instance the CPU that its record says. Repeatable. Raises Refused."""
+    residence = ground.ledger.folder.residence(host, name)
+    record = ground.ledger.instance(name)
+    if record is None or not alive(residence):
+        return
+    described = record.description
+    share = Share(
+        cpus=record.machine.cpus,
+        service=described.service,
+        limit_milli=described.cpu_limit_milli,
+    )
+    ground.groups.regulate(host, name, share, process_id(residence))
+
+
 async def cont(ground: Ground, machine: Machine, host: str) -> None:
     """Let the guest of a started process run; end the process when that fails. Raises Refused."""
     residence = ground.ledger.folder.residence(host, machine.instance)
     try:
         async with talk(residence.socket) as monitor:
             await monitor.execute("cont")
+        regulate(ground, machine.instance, host)
     except BillowError as error:
         await clear(ground, machine, host)
         raise Refused(
@@ -84,6 +110,7 @@ async def clear(ground: Ground, machine: Machine, host: str) -> None:
     card = machine.card
     if card is not None and card.wire is Wire.TAP:
         await ground.network.remove_tap(host, card.tap)
+    await ground.groups.remove(host, machine.instance)
 
 
 async def leave(ground: Ground, machine: Machine, host: str) -> None:

@@ -26,7 +26,7 @@ from billow.errors import Unavailable
 LEAST_MEMORY_MIB: Final = 128
 META_PACKAGE: Final = "linux-image-cloud-amd64"
 BUSYBOX_PACKAGE: Final = "busybox-static"
-MODULES: Final = ("virtio_pci", "virtio_net", "virtio_blk", "evdev", "button")
+MODULES: Final = ("virtio_pci", "virtio_net", "virtio_blk", "virtio_balloon", "evdev", "button")
 """What init loads, each after what it needs; absent ones are part of the kernel."""
 ARGUMENTS: Final = "console=ttyS0 quiet loglevel=4 panic=-1 no_timer_check random.trust_cpu=on"
 _FETCH_S: Final = 300.0

@@ -97,7 +97,11 @@ class Card:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One machine; `instance` is an RFC 1123 label, so that it is a safe file name."""
+    """One machine; `instance` is an RFC 1123 label, so that it is a safe file name.
+
+    Attributes:
+        balloon: Whether it has a device by which the guest tells of its memory and gives some back.
+    """
 
     instance: str
     uuid: str
@@ -106,6 +110,7 @@ class Machine:
     platform: Platform
     boot: Boot
     card: Card | None = None
+    balloon: bool = False
 
     def __post_init__(self) -> None:
         check_name("instance", self.instance)

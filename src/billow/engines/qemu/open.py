@@ -14,6 +14,7 @@ from billow.engines.qemu.durable import load, make_folder, save, turn
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.groups import Groups, Hierarchy, find_hierarchy
 from billow.engines.qemu.images import Catalogue
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.network import MOST_HOSTS, Network
@@ -90,7 +91,7 @@ async def open_pool(
         except BaseException:
             deeds.close()
             raise
-    ground = Ground(ledger, findings, network)
+    ground = Ground(ledger, findings, network, _groups(folder, plan, findings.hierarchy))
     sight = Sight(ground, plan.hosts, notices)
     craft = Craft(ground, Catalogue(folder.images, findings.qemu_img), sight)
     return QemuEngine(craft, deeds, clock)
@@ -109,12 +110,18 @@ async def remove_pool(settings: Settings) -> None:
             for name in ledger.guests(host.name):
                 await kill(folder.residence(host.name, name))
         await _network(folder, plan, namespaces=has_tools(os.environ)).tear_down()
+        await _groups(folder, plan, find_hierarchy()).tear_down()
     await asyncio.to_thread(shutil.rmtree, folder.root, ignore_errors=True)
 
 
 def _network(folder: StateFolder, plan: PoolPlan, *, namespaces: bool) -> Network:
     numbers = {host.name: host.number for host in plan.hosts}
     return Network(tag_of(folder, plan.pool), numbers, namespaces=namespaces)
+
+
+def _groups(folder: StateFolder, plan: PoolPlan, hierarchy: Hierarchy) -> Groups:
+    capacity = {host.name: sum(node.cpu_milli for node in host.nodes) for host in plan.hosts}
+    return Groups(hierarchy, tag_of(folder, plan.pool), capacity)
 
 
 def tag_of(folder: StateFolder, pool: str) -> str:

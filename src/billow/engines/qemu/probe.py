@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine can do, found by trying: QEMU, KVM, the dirty ring, namespaces.
+"""What this machine can do, found by trying: QEMU, KVM, the dirty ring, groups, namespaces.
 
 That /dev/kvm exists proves nothing, so the firmware guest is run for an instant and must be seen at
 work. The answer is kept in the cache folder as long as QEMU, the kernel and the rights are the
@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from billow.engines.qemu.command import Site, command_line
 from billow.engines.qemu.firmware.control import ADDRESS, WORDS, Answer, decode
 from billow.engines.qemu.firmware.image import image, unpack
 from billow.engines.qemu.folder import Residence
+from billow.engines.qemu.groups import Hierarchy, find_hierarchy
 from billow.engines.qemu.machine import Accelerator, Firmware, Machine, Platform
 from billow.engines.qemu.monitor import Monitor, listen, talk
 from billow.engines.qemu.process import claimed, kill, last_words, launch
@@ -56,6 +57,7 @@ class Findings:
         kvm_systems: Whether operating systems do, too (kernel-mode code is native).
         dirty_ring: Whether KVM counts dirty pages per vCPU.
         sandbox: Whether QEMU can lock itself in.
+        hierarchy: Where control groups can be made.
         namespaces: Whether hosts can have network namespaces, bridges and taps of their own.
         missing: Everything that would change something, worst first.
     """
@@ -69,6 +71,7 @@ class Findings:
     sandbox: bool = False
     qemu_img: str = ""
     namespaces: bool = False
+    hierarchy: Hierarchy = field(default_factory=Hierarchy)
     missing: tuple[Missing, ...] = ()
 
     def platform(self, *, system: bool) -> Platform:
@@ -94,7 +97,7 @@ async def probe(cache: Path, environment: Mapping[str, str]) -> Findings:
     key = _key(qemu, path)
     kept = durable.recall(_Kept, cache / "probe.json")
     if kept is not None and kept.key == key:
-        return kept.findings
+        return _complete(kept.findings)
     findings = Findings(
         qemu=qemu,
         qemu_img=shutil.which("qemu-img", path=path) or "",
@@ -102,11 +105,16 @@ async def probe(cache: Path, environment: Mapping[str, str]) -> Findings:
     )
     if qemu:
         findings = await _try_all(findings, durable.make_folder(cache))
-    findings = replace(findings, missing=_missing(findings))
     if not qemu or findings.version:
         durable.make_folder(cache)
         durable.save(cache / "probe.json", _Kept(key, findings))
-    return findings
+    return _complete(findings)
+
+
+def _complete(findings: Findings) -> Findings:
+    """Add what is quicker to look at than to keep, and what is missing of it all."""
+    findings = replace(findings, hierarchy=find_hierarchy())
+    return replace(findings, missing=_missing(findings))
 
 
 def _key(qemu: str, path: str) -> str:
@@ -239,6 +247,7 @@ def _missing(found: Findings) -> tuple[Missing, ...]:
         (not found.kvm, _without_kvm()),
         (found.kvm and not found.kvm_systems, _SLOW_KVM),
         (not found.qemu_img, _NO_QEMU_IMG),
+        (not found.hierarchy.cpu, NO_GROUPS),
         (not found.namespaces, _NO_NAMESPACES if os.geteuid() == 0 else _NO_ROOT),
     )
     return tuple(missing for lacks, missing in checks if lacks)
@@ -284,6 +293,12 @@ _NO_QEMU_IMG = Missing(
     "qemu-img",
     "no instance can have a disk",
     "apt-get install --no-install-recommends qemu-utils",
+)
+NO_GROUPS = Missing(
+    "a cgroup CPU controller",
+    "no instance can be held to a CPU limit, and a host's instances do not share the host's CPUs",
+    "start Billow as root where the cgroup file system can be written (a container: with "
+    "`--privileged --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup`)",
 )
 _NO_NAMESPACES = Missing(
     "network namespaces with taps",

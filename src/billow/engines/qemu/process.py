@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -179,12 +180,52 @@ def last_words(residence: Residence, lines: int = 3) -> tuple[str, ...]:
     return ()
 
 
-def cpu_and_memory(number: int) -> tuple[float, float]:
-    """Return CPU seconds used and resident MiB of a process; NaN when it is gone."""
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One thread of a process.
+
+    Attributes:
+        ran_s: CPU seconds that it had since it began.
+        waited_s: Seconds in which it could have run and was given no CPU.
+    """
+
+    number: int
+    is_vcpu: bool
+    ran_s: float
+    waited_s: float
+
+
+def threads(number: int) -> tuple[Thread, ...]:
+    """Return the threads of a process; none when it is gone."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for folder in Path(f"/proc/{number}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.append(_thread(folder))
+    return tuple(found)
+
+
+def _thread(folder: Path) -> Thread:
+    name = (folder / "comm").read_text()
+    ran, waited, _ = (folder / "schedstat").read_text().split()
+    return Thread(int(folder.name), name.startswith("CPU "), int(ran) / 1e9, int(waited) / 1e9)
+
+
+def cpu_seconds(number: int) -> float:
+    """Return the CPU seconds that a process used; NaN when it is gone."""
     try:
         fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return float("nan"), float("nan")
-    ticks = os.sysconf("SC_CLK_TCK")
-    pages_per_mib = 2**20 / os.sysconf("SC_PAGE_SIZE")
-    return (int(fields[11]) + int(fields[12])) / ticks, int(fields[21]) / pages_per_mib
+        return float("nan")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_of(number: int) -> tuple[float, float]:
+    """Return what a process has in memory and what of it is swapped out, MiB; NaN when gone."""
+    found = {"VmRSS": float("nan"), "VmSwap": float("nan")}
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{number}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in found:
+                found[name] = int(value.split()[0]) / 1024
+    return found["VmRSS"], found["VmSwap"]

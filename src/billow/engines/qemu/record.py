@@ -12,7 +12,7 @@ from enum import StrEnum
 from billow.engines.qemu.machine import Machine
 from billow.model.group import Group
 from billow.model.host import Node
-from billow.model.kinds import Power, State
+from billow.model.kinds import Power, Service, State
 from billow.model.shape import Shape
 
 
@@ -35,6 +35,8 @@ class Description:
     zone: str = ""
     image: str = ""
     immovable: str = ""
+    service: Service = Service.LATENCY
+    cpu_limit_milli: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +78,16 @@ class Resident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostRecord:
-    """What changes of a host."""
+    """What changes of a host.
+
+    Attributes:
+        cpu_ratio, memory_ratio: What it sells per physical unit; None for as it was laid out.
+    """
 
     power: Power = Power.ON
     cordon: str = ""
+    cpu_ratio: float | None = None
+    memory_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from billow.engines.qemu.machine import LEAST_MEMORY_MIB, MOST_CPUS
 from billow.errors import Invalid
 from billow.model.action import (
     Action,
+    Allot,
     Cordon,
     Delete,
     Fence,
@@ -25,11 +26,14 @@ from billow.model.action import (
     PowerOff,
     PowerOn,
     Resize,
+    Resume,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
 )
-from billow.model.instance import Instance
+from billow.model.instance import MOST_LIMIT, Instance
 from billow.model.kinds import Arch, Kind, Power, State
 from billow.model.names import check_name
 from billow.model.pool import Pool
@@ -66,19 +70,39 @@ def blockers(pool: Pool, action: Action, claims: Claims = ()) -> Iterator[Blocke
             yield from _migrate(pool, action, claims)
         case Resize():
             yield from _resize(pool, action, claims)
-        case Start():
+        case Start() | Stop() | Delete():
             yield from _present(pool, action.instance, action.host)
-            yield from _powered(pool, action.host)
-        case Stop():
-            yield from _present(pool, action.instance, action.host)
-            if not action.grace_s >= 0:
+            if isinstance(action, Start):
+                yield from _powered(pool, action.host)
+            if isinstance(action, Stop) and not action.grace_s >= 0:
                 yield Blocker("grace_s is not a number of seconds", "give 0 or more")
-        case Delete():
-            yield from _present(pool, action.instance, action.host)
+        case _:
+            yield from _rest(pool, action)
+
+
+def _rest(pool: Pool, action: Action) -> Iterator[Blocker]:
+    match action:
+        case Throttle() | Suspend() | Resume():
+            yield from _calm(pool, action)
+        case Allot():
+            yield from _known(pool, action.host)
+            if not (0.01 <= action.cpu_ratio <= 1000 and 0.01 <= action.memory_ratio <= 100):
+                yield Blocker("a ratio is out of range", "give 0.01 to 1000 (memory: to 100)")
         case Cordon() | Uncordon() | PowerOn() | Fence() | PowerOff():
             yield from _host(pool, action)
         case _:
             yield Blocker(f"QEMU on this machine cannot {action.name}")
+
+
+def _calm(pool: Pool, action: Throttle | Suspend | Resume) -> Iterator[Blocker]:
+    wrong = list(_present(pool, action.instance, action.host))
+    if wrong:
+        yield from wrong
+    elif isinstance(action, Throttle):
+        if not 0 <= action.cpu_limit_milli <= MOST_LIMIT:
+            yield Blocker("the CPU limit is out of range", "give thousandths of a CPU, or 0")
+    elif (state := pool.instance(action.instance).state) not in (State.RUNNING, State.PAUSED):
+        yield Blocker(f"instance {action.instance} is {state}", "start it first")
 
 
 def _host(pool: Pool, action: Cordon | Uncordon | PowerOn | Fence | PowerOff) -> Iterator[Blocker]:
@@ -149,6 +173,8 @@ def _resize(pool: Pool, action: Resize, claims: Claims) -> Iterator[Blocker]:
         yield Blocker(f"instance {there.id} has shape {there.shape.name}, not {action.old.name}")
     if there.state is State.RUNNING:
         yield from _powered(pool, action.host)
+    if there.state is State.PAUSED:
+        yield Blocker(f"instance {there.id} is paused", "resume it first, or stop it")
     yield from _shape(pool, action.new, claims)
     room = Claim(action.new, action.host, action.nodes)
     yield from _room(pool, room, claims, instead_of=there)

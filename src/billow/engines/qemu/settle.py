@@ -13,7 +13,7 @@ from typing import Final
 
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.ledger import Ledger
-from billow.engines.qemu.lifecycle import clear, destroy, leave
+from billow.engines.qemu.lifecycle import clear, destroy, leave, regulate
 from billow.engines.qemu.machine import Machine
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive, kill
@@ -136,11 +136,19 @@ async def _cancel(monitor: Monitor) -> None:
 
 
 async def _wake(ground: Ground, machine: Machine, host: str, resident: Resident) -> None:
-    """Let a guest run that shall run and was left waiting; end a process that shall not be."""
+    """Let a guest be as it shall be: at work or paused, with its CPU; or without a process."""
     residence = ground.ledger.folder.residence(host, machine.instance)
     if resident.wanted is State.STOPPED:
         await clear(ground, machine, host)
-    elif resident.wanted is State.RUNNING and alive(residence):
+    elif alive(residence):
         async with talk(residence.socket) as monitor:
-            if await monitor.status() in {"prelaunch", "paused", "postmigrate"}:
-                await monitor.execute("cont")
+            await _follow(monitor, resident.wanted)
+        regulate(ground, machine.instance, host)
+
+
+async def _follow(monitor: Monitor, wanted: State) -> None:
+    status = await monitor.status()
+    if wanted is State.PAUSED and status == "running":
+        await monitor.execute("stop")
+    elif wanted is State.RUNNING and status in {"prelaunch", "paused", "postmigrate"}:
+        await monitor.execute("cont")

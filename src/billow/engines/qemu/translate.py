@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from billow.engines.qemu import linux
+from billow.engines.qemu.balloon import GuestMemory
+from billow.engines.qemu.gauge import HostUse, Use
 from billow.engines.qemu.images import FIRMWARE, LINUX
 from billow.engines.qemu.linux import LinuxGuest
 from billow.engines.qemu.machine import Boot, Card, Disk, Firmware, Kernel, Machine, Wire
@@ -50,6 +52,7 @@ def record_of(
         platform=findings.platform(system=not small),
         boot=boot_of(wanted, guest, firmware, card),
         card=card,
+        balloon=not small,
     )
     description = Description(
         shape=wanted.shape,
@@ -59,6 +62,8 @@ def record_of(
         zone=wanted.zone,
         image=wanted.image,
         immovable=wanted.immovable,
+        service=wanted.service,
+        cpu_limit_milli=wanted.cpu_limit_milli,
     )
     return InstanceRecord(machine=machine, description=description, stage=Stage.CREATING)
 
@@ -89,10 +94,8 @@ def boot_of(wanted: Instance, guest: LinuxGuest | None, firmware: str, card: Car
     return Kernel(kernel=guest.kernel, initrd=guest.initrd, arguments=" ".join(words))
 
 
-def host_of(
-    plan: HostPlan, record: HostRecord, findings: Findings, used: tuple[float, float]
-) -> Host:
-    """Return a host of the pool; `used` is CPU in thousandths and memory in MiB."""
+def host_of(plan: HostPlan, record: HostRecord, findings: Findings, used: HostUse) -> Host:
+    """Return a host of the pool."""
     return Host(
         id=plan.name,
         nodes=plan.nodes,
@@ -101,10 +104,15 @@ def host_of(
         traits=frozenset({KVM_TRAIT} if findings.kvm else ()),
         power=record.power,
         cordon=record.cordon,
-        cpu_ratio=plan.cpu_ratio,
+        cpu_ratio=plan.cpu_ratio if record.cpu_ratio is None else record.cpu_ratio,
+        memory_ratio=1.0 if record.memory_ratio is None else record.memory_ratio,
         bandwidth_mib_s=LINK_MIB_S,
-        cpu_used_milli=used[0],
-        memory_used_mib=used[1],
+        cpu_used_milli=used.cpu_milli,
+        memory_used_mib=used.memory_mib,
+        load=used.load,
+        cpu_pressure=used.cpu_pressure,
+        memory_pressure=used.memory_pressure,
+        swap_mib_s=used.swap_mib_s,
     )
 
 
@@ -113,9 +121,9 @@ def instance_of(
     host: str,
     nodes: tuple[int, ...],
     state: State,
-    used: tuple[float, float],
+    used: Use,
 ) -> Instance:
-    """Return an instance of the pool; `used` is CPU in thousandths and memory in MiB."""
+    """Return an instance of the pool."""
     described = record.description
     return Instance(
         id=record.machine.instance,
@@ -129,8 +137,12 @@ def instance_of(
         zone=described.zone,
         image=described.image,
         immovable=described.immovable,
-        cpu_used_milli=used[0],
-        memory_used_mib=used[1],
+        service=described.service,
+        cpu_limit_milli=described.cpu_limit_milli,
+        cpu_used_milli=used.cpu_milli,
+        memory_used_mib=used.memory_mib,
+        cpu_wait=used.cpu_wait,
+        ballooned_mib=used.ballooned_mib,
     )
 
 
@@ -142,7 +154,7 @@ def gaps_of(findings: Findings) -> list[Gap]:
     ]
 
 
-def facts_of(record: InstanceRecord, serial: str) -> list[Fact]:
+def facts_of(record: InstanceRecord, serial: str, memory: GuestMemory | None) -> list[Fact]:
     """Return what is known of an instance besides its columns."""
     machine = record.machine
     subject = f"instance/{machine.instance}"
@@ -151,4 +163,8 @@ def facts_of(record: InstanceRecord, serial: str) -> list[Fact]:
         "serial_log": serial,
         "address": machine.card.address if machine.card else "",
     }
-    return [Fact(subject, key, value) for key, value in known.items() if value]
+    told = {
+        "guest_memory_mib": f"{memory.total:.0f}" if memory else "",
+        "guest_available_mib": f"{memory.available:.0f}" if memory else "",
+    }
+    return [Fact(subject, key, value) for key, value in {**known, **told}.items() if value]

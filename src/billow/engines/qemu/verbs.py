@@ -16,9 +16,10 @@ from billow.engines.qemu import linux
 from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import FIRMWARE, LINUX, Catalogue
-from billow.engines.qemu.lifecycle import boot, destroy, stop
+from billow.engines.qemu.lifecycle import boot, destroy, regulate, stop
 from billow.engines.qemu.linux import LinuxGuest
 from billow.engines.qemu.machine import Disk
+from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.move import Move, move
 from billow.engines.qemu.process import alive, kill
 from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
@@ -29,6 +30,7 @@ from billow.engines.qemu.translate import cpus_of, record_of
 from billow.errors import Bug, Refused
 from billow.model.action import (
     Action,
+    Allot,
     Cordon,
     Delete,
     Fence,
@@ -37,15 +39,21 @@ from billow.model.action import (
     PowerOff,
     PowerOn,
     Resize,
+    Resume,
     Start,
     Stop,
+    Suspend,
+    Throttle,
     Uncordon,
 )
 from billow.model.kinds import Power, State
 from billow.model.run import Progress
 
 VERBS: frozenset[type[Action]] = frozenset(
-    {Place, Migrate, Start, Stop, Delete, Resize, Cordon, Uncordon, PowerOn, PowerOff, Fence}
+    {
+        *(Place, Migrate, Start, Stop, Delete, Resize, Throttle, Suspend, Resume),
+        *(Allot, Cordon, Uncordon, PowerOn, PowerOff, Fence),
+    }
 )
 RESIZE_GRACE_S = 30.0
 
@@ -67,7 +75,7 @@ class Craft:
                 return self._migrate(action)
             case Resize():
                 return self._resize(action)
-            case Start() | Stop() | Delete():
+            case Start() | Stop() | Delete() | Throttle() | Suspend() | Resume():
                 return self._on_instance(action)
             case _:
                 return self._on_host(action)
@@ -138,8 +146,14 @@ class Craft:
         async for progress in move(self.ground, order):
             yield progress
 
-    def _on_instance(self, action: Start | Stop | Delete) -> AsyncIterator[Progress]:
+    def _on_instance(
+        self, action: Start | Stop | Delete | Throttle | Suspend | Resume
+    ) -> AsyncIterator[Progress]:
         match action:
+            case Throttle():
+                return self._throttle(action)
+            case Suspend() | Resume():
+                return self._pause(action)
             case Start():
                 return self._start(action)
             case Stop():
@@ -153,6 +167,9 @@ class Craft:
         name, ledger = action.instance, self.ground.ledger
         record, resident = self._known(name, action.host)
         if alive(ledger.folder.residence(action.host, name)):
+            if resident.wanted is State.PAUSED:
+                ledger.save_resident(action.host, name, replace(resident, wanted=State.RUNNING))
+                await settle(self.ground, name)
             return
         yield Progress(0.0, "starting")
         ledger.save_resident(action.host, name, replace(resident, wanted=State.RUNNING))
@@ -166,9 +183,35 @@ class Craft:
         name, ledger = action.instance, self.ground.ledger
         record, resident = self._known(name, action.host)
         yield Progress(0.0, "stopping", action.grace_s)
+        if resident.wanted is State.PAUSED:
+            await self._let_go_on(action.host, name)
         orderly = await stop(self.ground, record.machine, action.host, action.grace_s)
         ledger.save_resident(action.host, name, replace(resident, wanted=State.STOPPED))
         yield Progress(1.0, "stopped" if orderly else "power cut", 0.0)
+
+    async def _let_go_on(self, host: str, name: str) -> None:
+        """Let a suspended guest run, so that it sees its power button."""
+        residence = self.ground.ledger.folder.residence(host, name)
+        if alive(residence):
+            async with talk(residence.socket) as monitor:
+                await monitor.execute("cont")
+
+    async def _throttle(self, action: Throttle) -> AsyncIterator[Progress]:
+        """Write a limit down and hold the process to it, if there is one."""
+        record, _ = self._known(action.instance, action.host)
+        described = replace(record.description, cpu_limit_milli=action.cpu_limit_milli)
+        self.ground.ledger.save_instance(replace(record, description=described))
+        regulate(self.ground, action.instance, action.host)
+        yield Progress(1.0, action.name, 0.0)
+
+    async def _pause(self, action: Suspend | Resume) -> AsyncIterator[Progress]:
+        """Write down whether a guest shall run, and see to it."""
+        _, resident = self._known(action.instance, action.host)
+        wanted = State.PAUSED if isinstance(action, Suspend) else State.RUNNING
+        resident = replace(resident, wanted=wanted)
+        self.ground.ledger.save_resident(action.host, action.instance, resident)
+        await settle(self.ground, action.instance)
+        yield Progress(1.0, action.name, 0.0)
 
     async def _delete(self, action: Delete) -> AsyncIterator[Progress]:
         record, _ = self._known(action.instance, action.host)
@@ -202,6 +245,9 @@ class Craft:
                 ledger.save_host(host, replace(record, cordon=action.why))
             case Uncordon():
                 ledger.save_host(host, replace(record, cordon=""))
+            case Allot():
+                cpu, memory = action.cpu_ratio, action.memory_ratio
+                ledger.save_host(host, replace(record, cpu_ratio=cpu, memory_ratio=memory))
             case PowerOn():
                 ledger.save_host(host, replace(record, power=Power.ON))
             case PowerOff():

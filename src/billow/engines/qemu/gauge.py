@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What instances and hosts really use, from two looks at their processes. Changes nothing.
+
+A rate needs two looks, so the first one tells amounts only; looks that follow closely repeat what
+was told. A host of this engine is a share of this machine: what is told of it is told of the
+processes of its instances, not of the whole machine.
+"""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from billow.engines.qemu.process import cpu_seconds, memory_of, threads
+
+_SHORTEST_S: Final = 0.5
+"""CPU use over less than that says nothing."""
+_LOAD_S: Final = 60.0
+"""Over how long a load is averaged, as the kernel's first load average is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What one instance uses.
+
+    Attributes:
+        cpu_milli: Thousandths of a CPU.
+        memory_mib: What its process has in this machine's memory.
+        cpu_wait: Share of time in which its vCPUs could have run and got no CPU, averaged.
+        ballooned_mib: What its guest gave back.
+        runnable: Threads that ran or wanted to, on average.
+        swap_mib_s: To and from disk.
+    """
+
+    cpu_milli: float = math.nan
+    memory_mib: float = math.nan
+    cpu_wait: float = math.nan
+    ballooned_mib: float = math.nan
+    runnable: float = math.nan
+    swap_mib_s: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostUse:
+    """What the instances of one host use; as the columns of `Host` say."""
+
+    cpu_milli: float = 0.0
+    memory_mib: float = 0.0
+    load: float = math.nan
+    cpu_pressure: float = math.nan
+    memory_pressure: float = math.nan
+    swap_mib_s: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at one process: totals since it began."""
+
+    process: int
+    at_s: float
+    cpu_s: float
+    waited_s: float
+    vcpu_waited_s: float
+    vcpus: int
+    memory_mib: float
+    swapped_mib: float
+
+
+@dataclass(slots=True)
+class Gauge:
+    """Remembers the last look at each process, and the load of each host."""
+
+    _looks: dict[str, tuple[_Look, Use]] = field(default_factory=dict)
+    _loads: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def instance(self, name: str, process: int | None) -> Use:
+        """Return what an instance with this process uses."""
+        if process is None:
+            return Use()
+        last = self._looks.get(name)
+        if last is not None and last[0].process != process:
+            last = None
+        if last is not None and time.monotonic() - last[0].at_s < _SHORTEST_S:
+            return last[1]
+        look = _look(process)
+        use = Use(memory_mib=look.memory_mib) if last is None else _between(last[0], look)
+        self._looks[name] = (look, use)
+        return use
+
+    def forget_others(self, names: Iterable[str]) -> None:
+        """Remember these instances only."""
+        self._looks = {name: self._looks[name] for name in self._looks.keys() & set(names)}
+
+    def host(self, name: str, uses: Iterable[Use], pressure: tuple[float, float]) -> HostUse:
+        """Return what a host's instances use together; what was not seen counts as nothing."""
+        mine = list(uses)
+        swapped = [use.swap_mib_s for use in mine]
+        return HostUse(
+            cpu_milli=_sum(use.cpu_milli for use in mine),
+            memory_mib=_sum(use.memory_mib for use in mine),
+            load=self._load(name, [use.runnable for use in mine]),
+            cpu_pressure=pressure[0],
+            memory_pressure=pressure[1],
+            swap_mib_s=_sum(swapped) if _any_seen(swapped) else math.nan,
+        )
+
+    def _load(self, host: str, runnable: list[float]) -> float:
+        """Let the load follow what runs now, as fast as the kernel's load average does."""
+        now, last = time.monotonic(), self._loads.get(host)
+        if last is not None and now - last[0] < _SHORTEST_S:
+            return last[1]
+        if not _any_seen(runnable):
+            return math.nan if last is None else last[1]
+        current, load = _sum(runnable), 0.0
+        if last is None:
+            load = current
+        else:
+            load = current + (last[1] - current) * math.exp((last[0] - now) / _LOAD_S)
+        self._loads[host] = (now, load)
+        return load
+
+
+def _look(process: int) -> _Look:
+    found = threads(process)
+    vcpus = [thread for thread in found if thread.is_vcpu]
+    memory_mib, swapped_mib = memory_of(process)
+    return _Look(
+        process=process,
+        at_s=time.monotonic(),
+        cpu_s=cpu_seconds(process),
+        waited_s=sum(thread.waited_s for thread in found),
+        vcpu_waited_s=sum(thread.waited_s for thread in vcpus),
+        vcpus=len(vcpus),
+        memory_mib=memory_mib,
+        swapped_mib=swapped_mib,
+    )
+
+
+def _between(before: _Look, now: _Look) -> Use:
+    """Return the use between two looks at one process; a helper thread that ended takes nothing."""
+    passed_s = now.at_s - before.at_s
+    cpus = max(0.0, (now.cpu_s - before.cpu_s) / passed_s)
+    waiting = max(0.0, (now.waited_s - before.waited_s) / passed_s)
+    wait_s = now.vcpu_waited_s - before.vcpu_waited_s
+    known = now.vcpus > 0 and now.vcpus == before.vcpus
+    return Use(
+        cpu_milli=1000 * cpus,
+        memory_mib=now.memory_mib,
+        cpu_wait=min(1.0, max(0.0, wait_s / passed_s / now.vcpus)) if known else math.nan,
+        runnable=cpus + waiting,
+        swap_mib_s=abs(now.swapped_mib - before.swapped_mib) / passed_s,
+    )
+
+
+def _any_seen(values: list[float]) -> bool:
+    """Return whether there is nothing to see, or something of it was seen."""
+    return not values or not all(map(math.isnan, values))
+
+
+def _sum(values: Iterable[float]) -> float:
+    return math.fsum(value for value in values if not math.isnan(value))
