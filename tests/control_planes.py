@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,10 +49,12 @@ def environment(state: Path) -> dict[str, str]:
 
 
 @contextmanager
-def control_plane(state: Path, *options: str) -> Iterator[ControlPlane]:
+def control_plane(
+    state: Path, *options: str, program: Sequence[str] = BILLOW
+) -> Iterator[ControlPlane]:
     """Run `billow up --engine sim` and end it as an operator would."""
     state.mkdir(exist_ok=True)
-    command = [*BILLOW, "up", "--engine", "sim", "--state", str(state), "--port", "0", *options]
+    command = [*program, "up", "--engine", "sim", "--state", str(state), "--port", "0", *options]
     with (state / "log").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, cwd=state, env=environment(state)

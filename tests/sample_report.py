@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A capability that reports everything a report can hold, and a control plane that has it."""
+"""A capability whose report holds all that a report can hold, and a program that has it."""
 
 import sys
 
@@ -21,7 +21,8 @@ from billow.model.report import (
     Series,
 )
 
-COMMAND = (sys.executable, "-m", __name__)
+PROGRAM = (sys.executable, __file__)
+"""The command line with the sample among its capabilities."""
 
 
 class SamplePolicy(Policy):

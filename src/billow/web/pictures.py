@@ -89,7 +89,9 @@ def _bars(picture: Picture) -> Drawing:
         for turn, series in enumerate(picture.series):
             value, y = series.values[place], top + turn * tall
             text = amount(value, picture.unit)
-            wide = 0.0 if math.isnan(value) else min(abs(value) * scale, WIDTH - LEFT - RIGHT)
+            wide = (
+                0.0 if not math.isfinite(value) else min(abs(value) * scale, WIDTH - LEFT - RIGHT)
+            )
             title = f"{name}, {series.name}: {text}"
             boxes.append(Box(LEFT, y + 1, round(wide, 1), tall - 2, turn % COLOURS, title))
             if tall >= LEAST_FOR_TEXT:
@@ -109,7 +111,7 @@ def _stripes(picture: Picture) -> Drawing:
         words += _label(name, y, tall)
         for turn, series in enumerate(picture.series):
             share = series.values[place]
-            wide = 0.0 if math.isnan(share) else max(min(share, 1.0), 0.0) * scale
+            wide = 0.0 if not math.isfinite(share) else max(min(share, 1.0), 0.0) * scale
             wide = min(wide, LEFT + scale - x)
             title = f"{name}, {series.name}: {amount(share, 'share')}"
             boxes.append(Box(round(x, 1), y, round(wide, 1), tall - gap, turn % COLOURS, title))
@@ -147,7 +149,7 @@ def _pieces(points: Sequence[tuple[float, float]]) -> Iterator[str]:
     """Yield each piece of a line that is interrupted where nothing was seen."""
     piece: list[str] = []
     for x, y in [*points, (0.0, math.nan)]:
-        if not math.isnan(y):
+        if math.isfinite(y):
             piece.append(f"{x:.1f},{y:.1f}")
         elif piece:
             yield " ".join(piece if len(piece) > 1 else piece * 2)
@@ -167,7 +169,7 @@ def _label(name: str, top: float, tall: float) -> list[Word]:
 
 def _seen(picture: Picture) -> list[float]:
     values = (each for series in picture.series for each in series.values)
-    return [each for each in values if not math.isnan(each)]
+    return [each for each in values if math.isfinite(each)]
 
 
 def _left_out(picture: Picture) -> int:
