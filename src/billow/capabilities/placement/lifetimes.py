@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long instances live, learned from those that lived: survival by group, with back-off.
+
+Deaths and time at risk are counted by group and age (a piecewise exponential model, the smooth
+relative of Kaplan and Meier's estimator): an instance that still runs counts for the ages that it
+has reached, so that long lives are not underrated while they last. A group that has seen little
+leans on its parent. Nothing here knows hosts; `outlook.py` does.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from billow.model.resources import FloatArray, IntArray
+
+EDGES: Final[FloatArray] = np.concatenate([[0.0], 300.0 * 2.0 ** (np.arange(22) / 2.0)])
+"""Where one class of ages ends and the next begins, seconds: 5 minutes to 5 days, by root two."""
+WIDTHS: Final[FloatArray] = np.diff(EDGES)
+AHEAD: Final[FloatArray] = EDGES[1:]
+"""How far ahead survival is told, seconds."""
+_LEAN: Final = 4.0
+"""A group's rates lean on its parent's as if that had seen so many deaths."""
+_NONE: Final = -1
+
+Traits = tuple[int, ...]
+"""What tells instances apart, most telling first: prefixes of it are its coarser groups."""
+
+
+class Lifetimes:
+    """Learns how long instances live, group by group."""
+
+    def __init__(self) -> None:
+        self._row: dict[Traits, int] = {(): 0}
+        self._parent: list[int] = [_NONE]
+        self._depth: list[int] = [0]
+        self._deaths: FloatArray = np.zeros((64, len(WIDTHS)))
+        self._exposure: FloatArray = np.zeros((64, len(WIDTHS)))
+        self._hazard: FloatArray | None = None
+
+    def group(self, traits: Traits) -> int:
+        """Return the number of the group with these traits; a new one knows what its parent knows.
+
+        Constant; the coarser groups are made with it.
+        """
+        found = self._row.get(traits)
+        if found is not None:
+            return found
+        parent = self.group(traits[:-1])
+        row = self._row[traits] = len(self._parent)
+        self._parent.append(parent)
+        self._depth.append(len(traits))
+        if row == len(self._deaths):
+            self._deaths = np.concatenate([self._deaths, np.zeros_like(self._deaths)])
+            self._exposure = np.concatenate([self._exposure, np.zeros_like(self._exposure)])
+        self._hazard = None
+        return row
+
+    def learn(
+        self, groups: IntArray, since_s: FloatArray, until_s: FloatArray, *, ended: bool
+    ) -> None:
+        """Count instances that were alive from one age to another, and whether they then ended.
+
+        Args:
+            groups: By instance, `(lives,) int64`.
+            since_s, until_s: Ages, seconds, `(lives,) float64`; what is counted is not given again.
+        """
+        if not len(groups):
+            return
+        risk = _within(until_s) - _within(since_s)
+        last = np.minimum(np.searchsorted(EDGES, until_s, side="left") - 1, len(WIDTHS) - 1)
+        last = np.maximum(last, 0)
+        parents, rows = np.array(self._parent), groups
+        while len(rows):
+            np.add.at(self._exposure, rows, risk)
+            if ended:
+                np.add.at(self._deaths, (rows, last), 1.0)
+            rows = parents[rows]
+            kept = rows != _NONE
+            rows, risk, last = rows[kept], risk[kept], last[kept]
+        self._hazard = None
+
+    def survival(self, groups: IntArray, age_s: FloatArray) -> FloatArray:
+        """Return the chance that instances of an age live `AHEAD` longer, `(lives, ahead)`.
+
+        Args:
+            groups: By instance, `(lives,) int64`.
+            age_s: How old it is, seconds, `(lives,) float64`.
+        """
+        table, rate = self._tables()
+        then = age_s[:, None] + np.concatenate([[0.0], AHEAD])
+        place = np.minimum(np.searchsorted(EDGES, then, side="right") - 1, len(WIDTHS) - 1)
+        rows = groups[:, None]
+        gone = table[rows, place] + rate[rows, place] * (then - EDGES[place])
+        chance: FloatArray = np.exp(gone[:, :1] - gone[:, 1:])
+        return chance
+
+    def seen(self, group: int) -> float:
+        """Return how many ends of this group were seen."""
+        return float(self._deaths[group].sum())
+
+    def _tables(self) -> tuple[FloatArray, FloatArray]:
+        """Return the hazard up to each edge and the rate after it, by group and age."""
+        if self._hazard is None:
+            self._hazard = self._rates()
+            steps = self._hazard * WIDTHS
+            self._total = np.cumsum(steps, axis=1) - steps
+        return self._total, self._hazard
+
+    def _rates(self) -> FloatArray:
+        """Return deaths per second by group and age: `(groups, ages) float64`."""
+        count = len(self._parent)
+        rate = np.empty((count, len(WIDTHS)))
+        first = 1.0 / (EDGES[1:] + EDGES[:-1])  # who is twice as old lives twice as long
+        rate[0] = (self._deaths[0] + 1.0) / (self._exposure[0] + 1.0 / first)
+        depth, parent = np.array(self._depth), np.array(self._parent)
+        for level in range(1, int(depth.max()) + 1):
+            rows = np.flatnonzero(depth == level)
+            above = rate[parent[rows]]
+            rate[rows] = (self._deaths[rows] + _LEAN) / (self._exposure[rows] + _LEAN / above)
+        return rate
+
+
+def _within(age_s: FloatArray) -> FloatArray:
+    """Return how much of each class of ages was lived through by an age, seconds."""
+    lived = np.clip(age_s[:, None] - EDGES[:-1], 0.0, None)
+    lived[:, :-1] = np.minimum(lived[:, :-1], WIDTHS[:-1])
+    return lived
+
+
+def expected_s(survival: FloatArray) -> FloatArray:
+    """Return the expected time left of rows of survival, seconds, as far as is told."""
+    before = np.concatenate([np.ones((len(survival), 1)), survival[:, :-1]], axis=1)
+    left: FloatArray = ((before + survival) / 2 * np.diff(np.concatenate([[0.0], AHEAD]))).sum(1)
+    return left
+
+
+def batch_class(size: int) -> int:
+    """Return the class of a batch's size: by root two."""
+    return int(np.floor(2.0 * np.log2(max(size, 1))))
+
+
+def traits_of(shape: Sequence[int], batch_size: int, hour: int) -> Traits:
+    """Return the traits of an instance: its shape, how many came with it, the hour of the day."""
+    return (*shape, batch_class(batch_size), hour // 3)
