@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from billow.capabilities.hotspot import Hotspot, HotspotPolicy
 from billow.testing.capability_contract import CapabilityContract
-from tests.capabilities.hotspot.worlds import used_pools
+from tests.capabilities.used_pools import used_pools
 
 POLICIES = (
     HotspotPolicy(),
