@@ -18,7 +18,7 @@ import numpy as np
 
 from billow.capabilities.capacity.policy import CapacityPolicy
 from billow.model.history import Levels
-from billow.model.resources import RESOURCES, FloatArray
+from billow.model.resources import FloatArray, IntArray
 
 DAY_S: Final = 86_400.0
 MOST_POINTS: Final = 200
@@ -67,8 +67,15 @@ class Forecast:
     history_days: float
 
 
-def forecasts(levels: Levels | None, policy: CapacityPolicy) -> tuple[tuple[Forecast, ...], str]:
+def forecasts(
+    levels: Levels | None, asleep: IntArray, policy: CapacityPolicy
+) -> tuple[tuple[Forecast, ...], str]:
     """Return a forecast per resource that the pool sells, the first to run out first.
+
+    Args:
+        levels: How full the hosts that are on were.
+        asleep: What hosts without power could sell once woken, `(RESOURCES,) int64`.
+        policy: What counts as full, and how much history it takes.
 
     Returns:
         The forecasts, and why there is none (empty when there are).
@@ -81,10 +88,14 @@ def forecasts(levels: Levels | None, policy: CapacityPolicy) -> tuple[tuple[Fore
     at, reserved = _points(levels)
     if len(at) < LEAST_POINTS:
         return (), f"only {len(at)} points of history are known; it takes {LEAST_POINTS}"
+    now, sellable = levels.reserved[-1], levels.sellable[-1] + asleep
+    trends = {
+        resource: trend_of(at, reserved[:, resource], policy.confidence)
+        for resource in np.flatnonzero(sellable > 0).tolist()
+    }
     found = [
-        _forecast(resource, levels, trend_of(at, reserved[:, resource], policy.confidence), policy)
-        for resource in range(len(RESOURCES))
-        if levels.sellable[-1, resource] > 0
+        _forecast(resource, (float(now[resource]), float(sellable[resource])), trend, days, policy)
+        for resource, trend in trends.items()
     ]
     return tuple(sorted(found, key=lambda each: (_order(each.days), _order(each.earliest)))), ""
 
@@ -149,21 +160,19 @@ def _points(levels: Levels) -> tuple[FloatArray, FloatArray]:
     return np.array(at, dtype=np.float64), np.array(reserved, dtype=np.float64)
 
 
-def _forecast(resource: int, levels: Levels, trend: Trend, policy: CapacityPolicy) -> Forecast:
-    now = float(levels.reserved[-1, resource])
-    sellable = float(levels.sellable[-1, resource])
+def _forecast(
+    resource: int,
+    level: tuple[float, float],
+    trend: Trend,
+    history_days: float,
+    policy: CapacityPolicy,
+) -> Forecast:
+    """Return when what is reserved reaches what is sellable (`level` has both)."""
+    now, sellable = level
     full = sellable * policy.full_share
-    return Forecast(
-        resource,
-        now,
-        full,
-        sellable,
-        trend,
-        _until(full - now, trend.slope),
-        _until(full - now, trend.high),
-        _until(full - now, trend.low),
-        float(levels.at[-1] - levels.at[0]) / DAY_S,
-    )
+    left = full - now
+    days, earliest, latest = (_until(left, slope) for slope in (trend.slope, trend.high, trend.low))
+    return Forecast(resource, now, full, sellable, trend, days, earliest, latest, history_days)
 
 
 def _until(left: float, slope: float) -> float | None:

@@ -216,7 +216,7 @@ def _forecasts(found: Survey) -> Grid:
         Column("days", "days left", "days"),
         Column("earliest", "at the earliest", "days"),
         Column("latest", "at the latest", "days"),
-        Column("date", "date"),
+        Column("date", "date", "time"),
     )
     rows = tuple(
         (
@@ -226,7 +226,7 @@ def _forecasts(found: Survey) -> Grid:
             each.days,
             each.earliest,
             each.latest,
-            day(found.pool.taken_at, each.days).strip(" ()"),
+            None if each.days is None else found.pool.taken_at + each.days * DAY_S,
         )
         for each in found.forecasts
     )

@@ -13,6 +13,7 @@ from billow.capabilities.capacity.forecast import Forecast, forecasts
 from billow.capabilities.capacity.policy import CapacityPolicy
 from billow.capabilities.capacity.solve import Loss, losses
 from billow.model.column import Categorical
+from billow.model.kinds import Health, Power, code_of
 from billow.model.pool import Pool
 from billow.model.resources import CPU, GPU, MEMORY, RESOURCES, BoolArray, FloatArray, IntArray
 from billow.model.shape import Shape
@@ -90,7 +91,8 @@ def survey(pool: Pool, policy: CapacityPolicy) -> Survey:
     wanted = considered(pool, policy.shapes)
     counts = dict(zip((s.name for s in pool.shapes), frequencies(pool), strict=True))
     main = wanted[0].shape if wanted else None
-    found, why = forecasts(pool.history.levels if pool.history else None, policy)
+    levels = pool.history.levels if pool.history else None
+    found, why = forecasts(levels, _asleep(pool), policy)
     return Survey(
         pool,
         tuple(of_shape(pool, room, each) for each in wanted),
@@ -103,6 +105,14 @@ def survey(pool: Pool, policy: CapacityPolicy) -> Survey:
         found,
         why,
     )
+
+
+def _asleep(pool: Pool) -> IntArray:
+    """Return what sound hosts without power could sell, `(RESOURCES,) int64`."""
+    hosts = pool.hosts
+    asleep = (hosts.power == code_of(Power.OFF)) & (hosts.health == code_of(Health.OK))
+    total: IntArray = hosts.sellable[asleep & hosts.cordon.where("")].sum(axis=(0, 1))
+    return total
 
 
 def _racks(pool: Pool) -> Categorical[str]:
