@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How likely each host is to be asked for more CPU than it has, kept up to date move by move.
+
+A host's use is the sum of its instances': means add up, and the spread of the sum is taken half
+from what its instances did together lately and half from their own spreads as if they knew nothing
+of each other. What is many times smaller than a host adds mean and hardly any spread, so hosts
+are filled by their risk and not by their mean.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from billow.capabilities.power.forecast import Forecast
+from billow.model.instances import NOWHERE
+from billow.model.resources import FloatArray, RowArray
+
+TOGETHER_SHARE = 0.5
+"""How much the common history of a host's instances counts against their own spreads."""
+FULL_HISTORY = 72
+"""Samples after which it counts that much."""
+
+Rows = npt.NDArray[np.intp]
+_SLOPE = 0.4
+"""How fast the tail of a normal value falls at its mean, per standard deviation."""
+
+
+class Board:
+    """Expected use of hosts; instances that use nothing anywhere are not on it.
+
+    Attributes:
+        forecast: Of each instance.
+        limit: What each host may be asked for, `(hosts,) float64`.
+        host: Host row of each instance or NOWHERE, `(instances,)`.
+        mean, variance: Of each host, `(hosts,) float64`.
+        count: How many instances are on each host, `(hosts,) int64`.
+    """
+
+    def __init__(self, forecast: Forecast, limit: FloatArray, host: RowArray) -> None:
+        self.forecast = forecast
+        self.limit = np.maximum(limit, 1e-6)
+        self.host = host.astype(np.int64)
+        rows, placed = len(limit), np.flatnonzero(self.host != NOWHERE)
+        where = self.host[placed]
+        self.mean = np.bincount(where, forecast.mean[placed], rows)
+        self.variance = np.bincount(where, forecast.variance[placed], rows)
+        self.count = np.bincount(where, minlength=rows)
+        samples = forecast.errors.shape[1]
+        self._share = TOGETHER_SHARE * min(1.0, samples / FULL_HISTORY)
+        self._per_sample = self._share / max(samples, 1)
+        self._errors = np.zeros((rows, samples), dtype=np.float32)
+        np.add.at(self._errors, where, forecast.errors[placed])
+        self._own = np.einsum("ij,ij->i", forecast.errors, forecast.errors).astype(np.float64)
+        self._sum = np.einsum("ij,ij->i", self._errors, self._errors).astype(np.float64)
+
+    def risk(self) -> FloatArray:
+        """Return how likely each host is over its limit, `(hosts,)`; 0 for an empty one."""
+        risk = self._tail(self.mean, self._spread(self.variance, self._sum), self.limit)
+        return np.where(self.count > 0, risk, 0.0)
+
+    def risk_without(self, host: int, instances: Rows) -> FloatArray:
+        """Return the risk of a host without each one of some of its instances."""
+        ahead = self.forecast
+        mean = self.mean[host] - ahead.mean[instances]
+        variance = self.variance[host] - ahead.variance[instances]
+        cross = ahead.errors[instances] @ self._errors[host]
+        total = self._sum[host] + self._own[instances] - 2 * cross
+        return self._tail(mean, self._spread(variance, total), self.limit[host])
+
+    def risk_with(self, instances: Rows, hosts: Rows) -> FloatArray:
+        """Return the risk of hosts with each one of some more instances, `(instances, hosts)`."""
+        ahead = self.forecast
+        mean = self.mean[hosts] + ahead.mean[instances, None]
+        variance = self.variance[hosts] + ahead.variance[instances, None]
+        cross = ahead.errors[instances] @ self._errors[hosts].T
+        total = self._sum[hosts] + self._own[instances, None] + 2 * cross
+        return self._tail(mean, self._spread(variance, total), self.limit[hosts])
+
+    def move(self, instance: int, host: int) -> None:
+        """Put an instance on a host, or on none."""
+        was = int(self.host[instance])
+        self.host[instance] = host
+        for row, sign in ((was, -1), (host, 1)):
+            if row != NOWHERE:
+                self._add(row, instance, sign)
+
+    def on(self, host: int) -> Rows:
+        """Return the instances on a host."""
+        return np.flatnonzero(self.host == host)
+
+    def _add(self, row: int, instance: int, sign: int) -> None:
+        ahead = self.forecast
+        self.mean[row] += sign * ahead.mean[instance]
+        self.variance[row] += sign * ahead.variance[instance]
+        self.count[row] += sign
+        self._errors[row] += np.float32(sign) * ahead.errors[instance]
+        self._sum[row] = float(self._errors[row] @ self._errors[row])
+
+    def _spread(self, variance: FloatArray, squares: FloatArray) -> FloatArray:
+        mixed = (1 - self._share) * variance + self._per_sample * squares
+        return np.sqrt(np.maximum(mixed, 1e-12))
+
+    @staticmethod
+    def _tail(mean: FloatArray, spread: FloatArray, limit: FloatArray) -> FloatArray:
+        """Return how likely a normal value is above a limit (to 0.0002, Page 1977).
+
+        Above one half it goes on as a straight line, so that a host that is certainly over its
+        limit is better off by every instance that leaves it.
+        """
+        depth = np.clip((limit - mean) / spread, -100.0, 8.0)
+        above = np.maximum(depth, 0.0)
+        tail: FloatArray = 1.0 / (1.0 + np.exp(above * (1.5976 + 0.07056 * above * above)))
+        return tail - _SLOPE * np.minimum(depth, 0.0)

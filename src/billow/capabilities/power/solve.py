@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which instances move so that fewer hosts run and none is asked for more than it has.
+
+Two steps that take turns. *Relieve* moves single instances from the hosts that are most at risk to
+where they add least. *Empty* frees a whole host where the hosts that stay on can carry its
+instances within the risk that is allowed on average. Greedy, deterministic, no clock, no dice; the
+sum of risks is what both look at, so neither undoes what the other did.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from billow.capabilities.power.board import Rows
+from billow.capabilities.power.ground import Ground
+from billow.model.resources import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Aims:
+    """What is allowed.
+
+    Attributes:
+        risk: Share of time that a host may be over its limit, on average over the hosts in use.
+        least_gain: What a single move must take off the sum of risks.
+        slack: Share of the risk that is left unused when a host is emptied, so that it is not
+            needed again at once.
+    """
+
+    risk: float = 0.01
+    least_gain: float = 0.004
+    slack: float = 0.1
+
+
+def relieve(ground: Ground, aims: Aims, most: int) -> int:
+    """Move instances, one by one, where a move takes much risk off; return how many moved."""
+    done = 0
+    tired = np.zeros(len(ground.pool.hosts), dtype=np.bool_)
+    while done < most:
+        risk = ground.board.risk()
+        host = int(np.argmax(np.where(tired, 0.0, risk)))
+        if tired[host] or risk[host] <= aims.least_gain:
+            break
+        if _relieve_one(ground, aims, host, risk):
+            done += 1
+        else:
+            tired[host] = True
+    return done
+
+
+def _relieve_one(ground: Ground, aims: Aims, host: int, risk: FloatArray) -> bool:
+    """Make the move off a host that takes most risk away, if it is worth it."""
+    instances = ground.movable_on(host)
+    hosts = _in_reach(ground, host)
+    if not len(instances) or not len(hosts):
+        return False
+    drop = risk[host] - ground.board.risk_without(host, instances)
+    gain = drop[:, None] - (ground.board.risk_with(instances, hosts) - risk[hosts])
+    tries = 0
+    for place in np.argsort(-gain, axis=None, kind="stable"):
+        row, column = divmod(int(place), len(hosts))
+        if gain[row, column] < aims.least_gain or tries >= 200:
+            return False
+        tries += 1
+        instance, target = int(instances[row]), int(hosts[column])
+        if ground.targets(instance)[target] and ground.take(instance, target):
+            return True
+    return False
+
+
+def empty(ground: Ground, host: int, allowed: float) -> bool:
+    """Move everything off a host; False, with nothing changed, where that is not possible.
+
+    Args:
+        allowed: What the sum of all hosts' risks may be afterwards.
+    """
+    instances = ground.board.on(host)
+    if not ground.movable[instances].all():
+        return False
+    mark, was_open = ground.mark(), bool(ground.open[host])
+    ground.open[host] = False
+    order = instances[np.argsort(-ground.board.forecast.mean[instances], kind="stable")]
+    left = allowed - float(ground.board.risk().sum())
+    left += float(ground.board.risk()[host])
+    for instance in order.tolist():
+        rise = _settle(ground, instance, _in_reach(ground, host), left)
+        if rise is None:
+            ground.back(mark)
+            ground.open[host] = was_open
+            return False
+        left -= rise
+    return True
+
+
+def _settle(ground: Ground, instance: int, hosts: Rows, left: float) -> float | None:
+    """Put an instance where it adds least risk; return how much, None where it cannot go."""
+    hosts = hosts[ground.targets(instance)[hosts]]
+    if not len(hosts):
+        return None
+    here = ground.board.risk()[hosts]
+    rise = ground.board.risk_with(np.array([instance]), hosts)[0] - here
+    for place in np.argsort(rise, kind="stable").tolist():
+        if rise[place] > left:
+            return None
+        if ground.take(instance, int(hosts[place])):
+            return float(rise[place])
+    return None
+
+
+def consolidate(
+    ground: Ground,
+    aims: Aims,
+    candidates: Iterable[int],
+    agrees: Callable[[int], bool],
+    most: int,
+) -> list[int]:
+    """Empty hosts, one after the other, while the rest can carry it; return those emptied.
+
+    Args:
+        candidates: Hosts, the most worthwhile first.
+        agrees: Whether a host that has just been emptied may go; else it is filled again.
+        most: How many instances may move.
+    """
+    emptied: list[int] = []
+    for host in candidates:
+        count = int(ground.board.count[host])
+        if count > most:
+            continue
+        mark, was_open = ground.mark(), bool(ground.open[host])
+        used = int((ground.board.count > 0).sum()) - (count > 0)
+        if not empty(ground, host, aims.risk * (1 - aims.slack) * used):
+            continue
+        if not agrees(host):
+            ground.back(mark)
+            ground.open[host] = was_open
+            continue
+        most -= count
+        emptied.append(host)
+    return emptied
+
+
+def short_of(ground: Ground, aims: Aims) -> bool:
+    """Return whether the hosts that are on carry more risk than is allowed."""
+    risk = ground.board.risk()
+    return float(risk.sum()) > aims.risk * (1 + aims.slack) * max(int((risk > 0).sum()), 1)
+
+
+def _in_reach(ground: Ground, host: int) -> Rows:
+    reach: BoolArray = ground.open.copy()
+    reach[host] = False
+    return np.flatnonzero(reach)
