@@ -63,7 +63,7 @@ class Columns:
             return False
         owner = int(states.wides.owner[way])
         entry: dict[int, float] = {self.row(("host", owner, 0)): 1.0}
-        offset = self._offset(way, arrivals)
+        offset = self.offset(way, arrivals)
         for node in states.problem.types.nodes[owner].tolist():
             if node >= 0:
                 _add(entry, self.row(("place", node, offset)), -1.0)
@@ -127,7 +127,8 @@ class Columns:
         value = [each for _, values in self.entries for each in values]
         return starts, np.array(index, dtype=np.int64), np.array(value, dtype=np.float64)
 
-    def _offset(self, way: int, arrivals: tuple[int, ...]) -> int:
+    def offset(self, way: int, arrivals: tuple[int, ...]) -> int:
+        """Return the offset that a way with arrivals brings the nodes to."""
         size = self.states.problem.items.size
         total = (int(size[list(arrivals), 0].sum()), int(size[list(arrivals), 1].sum()))
         return int(self.states.offset_of[way, self.states.sum_at[total]])

@@ -14,8 +14,9 @@ import numpy as np
 from billow.capabilities.defrag.sizes import Items, items_of
 from billow.capabilities.defrag.target import Target
 from billow.model.instances import NOWHERE
+from billow.model.kinds import Kind, State, code_of
 from billow.model.pool import Pool
-from billow.model.resources import CPU, BoolArray, IntArray
+from billow.model.resources import BoolArray, IntArray
 
 NO_CLASS = -1
 
@@ -95,30 +96,53 @@ class Problem:
         return np.argsort(hidden, axis=1, kind="stable").astype(np.int64)
 
 
-def problem_of(pool: Pool, targets: tuple[Target, ...], movable: BoolArray) -> Problem:
+@dataclass(frozen=True)
+class Allowed:
+    """What a plan may touch.
+
+    Attributes:
+        instances: Which may move, `(instances,) bool`.
+        hosts: Which may send and take, `(hosts,) bool`.
+    """
+
+    instances: BoolArray
+    hosts: BoolArray
+
+
+def allowed(pool: Pool, protected: frozenset[str]) -> Allowed:
+    """Return what may be touched: running, movable virtual machines on hosts in service.
+
+    A host that is oversold, or given to bare metal as a whole, is left as it is.
+    """
+    ours, hosts = pool.instances, pool.hosts
+    may = (ours.state == code_of(State.RUNNING)) & (ours.kind == code_of(Kind.VM))
+    may &= ours.immovable.where("") & (ours.host != NOWHERE)
+    good = hosts.schedulable & (pool.free >= 0).all(axis=1) & (pool.free_nodes >= 0).all(axis=(1, 2))
+    bare = (ours.kind == code_of(Kind.BARE_METAL)) & (ours.host != NOWHERE)
+    good[ours.host[bare]] = False
+    for name in protected:
+        if name in ours.row:
+            may[ours.row[name]] = False
+        if name in hosts.row:
+            good[hosts.row[name]] = False
+    return Allowed(may, good)
+
+
+def problem_of(pool: Pool, targets: tuple[Target, ...], allow: Allowed) -> Problem:
     """Return the problem of a pool.
 
     Args:
         targets: What should fit more often; all bound to NUMA nodes, or all floating.
-        movable: Which instances a plan may touch, `(instances,) bool`.
+        allow: What a plan may touch.
     """
     by_node = any(target.shape.numa_nodes for target in targets)
-    hosts = _hosts(pool, by_node=by_node)
-    taking = np.zeros(len(pool.hosts), dtype=np.bool_)
-    taking[hosts] = True
+    hosts = np.flatnonzero(allow.hosts).astype(np.int64)
     ours = pool.instances
-    may = movable & (ours.host != NOWHERE)
-    may &= taking[np.where(ours.host == NOWHERE, 0, ours.host)] if len(hosts) else False
+    placed = ours.host != NOWHERE
+    may = allow.instances & placed
+    may[placed] &= allow.hosts[ours.host[placed]]
     items, klass = items_of(pool, targets, may, hosts, by_node=by_node)
     return _assembled(pool, targets, items, hosts, klass)
-
-
-def _hosts(pool: Pool, *, by_node: bool) -> IntArray:
-    """Return hosts that take instances and are nowhere oversold."""
-    good = pool.hosts.schedulable & (pool.free >= 0).all(axis=1)
-    if by_node:
-        good &= (pool.free_nodes >= 0).all(axis=(1, 2))
-    return np.flatnonzero(good).astype(np.int64)
 
 
 def _assembled(
@@ -170,7 +194,3 @@ def _residents(
     np.add.at(single, (here[~wide], node[~wide], what[~wide]), 1)
     return single, spanning
 
-
-def cpu_of(problem: Problem) -> IntArray:
-    """Return the units of CPU that each class takes of a place."""
-    return problem.items.size[: problem.items.classes, CPU]

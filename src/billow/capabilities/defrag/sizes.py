@@ -11,9 +11,9 @@ from math import gcd
 
 import numpy as np
 
+from billow.capabilities.defrag.slots import hosts_for
 from billow.capabilities.defrag.target import Target
 from billow.model.instances import NOWHERE
-from billow.model.kinds import code_of
 from billow.model.pool import Pool
 from billow.model.resources import CPU, GPU, HUGE, MEMORY, BoolArray, IntArray
 from billow.model.shape import Shape
@@ -133,15 +133,9 @@ def _suits(pool: Pool, shapes: list[Shape], zones: list[str], *, by_node: bool) 
     good = np.ones((len(hosts), len(shapes)), dtype=np.bool_)
     for number, (shape, zone) in enumerate(zip(shapes, zones, strict=True)):
         column = good[:, number]
-        if shape.arch is not None:
-            column &= hosts.arch == code_of(shape.arch)
-        if shape.traits:
-            able = [shape.traits <= traits for traits in hosts.traits.categories]
-            column &= np.array(able, dtype=np.bool_)[hosts.traits.codes]
+        column &= hosts_for(pool, shape)
         if zone:
             column &= hosts.zone.where(zone)
-        if shape.dedicated:
-            column &= hosts.cpu_ratio <= 1.0
         if by_node and shape.numa_nodes > 1:
             column &= hosts.node_count == shape.numa_nodes
     return good

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""More instances of a wanted shape fit, with at most so many migrations: the capability's face.
+
+What is best is decided in `solve.py`. Pure: no I/O, no clock, no dice; the seconds of a policy are
+told by a stopwatch that is given to it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from billow.capabilities.defrag.policy import DefragPolicy
+from billow.capabilities.defrag.slots import fragmentation, left_in, slots_by_host
+from billow.capabilities.defrag.solve import Answer, Stopwatch, solve
+from billow.capabilities.defrag.target import Target, targets_of
+from billow.model.action import Migrate
+from billow.model.plan import Finding, Proposal, Severity
+from billow.model.policy import Policy
+from billow.model.pool import Pool
+
+NAME: Final = "defrag"
+
+
+def standing_still() -> float:
+    """Return no time at all: limits then count rounds only, and every run is the same."""
+    return 0.0
+
+
+class Defrag:
+    """The capability: makes more instances of a wanted shape fit."""
+
+    name = NAME
+    policy: type[Policy] = DefragPolicy
+
+    def __init__(self, stopwatch: Stopwatch = standing_still) -> None:
+        self._stopwatch = stopwatch
+
+    def propose(self, pool: Pool, policy: DefragPolicy, /) -> Proposal:
+        """Return the moves, in an order that works, and what is proven of them.
+
+        An empty proposal says why nothing can be gained. Gains are counted in instances of the one
+        wanted shape, or in the weighted worth of several.
+
+        Raises:
+            Invalid: a wanted shape that the pool does not know.
+        """
+        targets = targets_of(pool, policy)
+        if not targets:
+            return Proposal(NAME, findings=(_nothing_wanted(),))
+        answer = solve(pool, targets, policy, self._stopwatch)
+        actions = tuple(_explained(pool, answer, targets, policy))
+        findings = tuple(_findings(answer, targets, policy))
+        return Proposal(NAME, actions, findings, gain=_gain(pool, answer, targets))
+
+
+def _explained(
+    pool: Pool, answer: Answer, targets: tuple[Target, ...], policy: DefragPolicy
+) -> Iterator[Migrate]:
+    """Yield the moves, each with what it is good for."""
+    shape, memory = targets[0].shape, policy.count_memory
+    before = slots_by_host(pool, left_in(pool), shape, count_memory=memory)
+    after = slots_by_host(answer.pool, left_in(answer.pool), shape, count_memory=memory)
+    for move in answer.moves:
+        row = pool.host_row(move.source)
+        gain = int(after[row] - before[row])
+        reason = f"into room on {move.target} that was of little use"
+        if gain > 0:
+            reason = f"room for {gain} more of {shape.name} on {move.source}"
+        yield replace(move, id="", reason=reason)
+
+
+def _gain(pool: Pool, answer: Answer, targets: tuple[Target, ...]) -> dict[str, float]:
+    shape = targets[0].shape
+    gain = {
+        "slots_before": answer.before,
+        "slots_after": answer.after,
+        "slots_bound": answer.bound,
+        "proven": float(answer.proven),
+        "moves": float(len(answer.moves)),
+    }
+    if len(targets) == 1 and shape.cpu_milli:
+        old, new = left_in(pool), left_in(answer.pool)
+        gain["fragmentation_before"] = fragmentation(pool, old, shape, int(answer.before))
+        gain["fragmentation_after"] = fragmentation(pool, new, shape, int(answer.after))
+    return {name: value for name, value in gain.items() if value != float("inf")}
+
+
+def _findings(
+    answer: Answer, targets: tuple[Target, ...], policy: DefragPolicy
+) -> Iterator[Finding]:
+    subject = f"shape/{targets[0].shape.name}" if len(targets) == 1 else "shapes"
+    yield Finding(subject, Severity.INFO, _words(answer, policy))
+    wanted = policy.slots_wanted
+    if wanted and answer.after < wanted:
+        text = f"{wanted} slots are wanted; {_number(answer.after)} are reached"
+        if answer.bound < wanted:
+            text += f", and no plan of at most {policy.moves} moves reaches more than "
+            text += _number(answer.bound)
+        yield Finding(subject, Severity.WARNING, text)
+    if answer.failure:
+        text = f"the solver gave no answer ({answer.failure}); this is the heuristic's"
+        yield Finding(subject, Severity.WARNING, text)
+
+
+def _words(answer: Answer, policy: DefragPolicy) -> str:
+    after, count = _number(answer.after), len(answer.moves)
+    if answer.bound == float("inf"):
+        return f"{after} slots with {count} moves, without a bound"
+    if answer.proven:
+        return (
+            f"{after} slots with {count} moves, proven: "
+            f"no plan of at most {policy.moves} moves gives more"
+        )
+    if policy.slots_wanted and answer.after >= policy.slots_wanted:
+        return f"{after} slots with {count} moves, as wanted"
+    return f"{after} slots with {count} moves, at most {_number(answer.bound)} are possible"
+
+
+def _nothing_wanted() -> Finding:
+    text = "no shape is named, and no instance is there to take one from"
+    return Finding("shapes", Severity.INFO, text)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.10g}" if value == int(value) else f"{value:,.2f}"

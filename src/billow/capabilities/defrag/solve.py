@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way to an answer: a greedy one at once, the exact one behind it, and a bound for both.
+
+An answer is looked for on the pool, carried out in memory, and looked for again on what came of it,
+until nothing is gained any more: so what a group's rule or the order spoiled is made good, and a
+second plan is empty.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from billow.capabilities.defrag.greedy import emptied
+from billow.capabilities.defrag.highs import SolverFailed
+from billow.capabilities.defrag.integral import Search, Whole, whole
+from billow.capabilities.defrag.layout import Layout, layout_of
+from billow.capabilities.defrag.master import Question, relaxed
+from billow.capabilities.defrag.moving import Moving
+from billow.capabilities.defrag.policy import DefragPolicy
+from billow.capabilities.defrag.pricing import Prices, priced
+from billow.capabilities.defrag.problem import Allowed, allowed, problem_of
+from billow.capabilities.defrag.sequence import Ordering, sequence
+from billow.capabilities.defrag.slots import left_in, slots, slots_by_host
+from billow.capabilities.defrag.states import States, states_of
+from billow.capabilities.defrag.target import Target
+from billow.model.action import Migrate
+from billow.model.pool import Pool
+
+Stopwatch = Callable[[], float]
+"""Seconds since some moment; never goes back."""
+
+NEAR = 1e-6
+FOR_THE_ORDER = 0.15
+"""Share of the time that is kept for the order of the moves."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Moves in order, and what is known of them.
+
+    Attributes:
+        before, after: What fits: instances of the one target, or the weighted worth of several.
+        bound: The most that any plan with so many moves can reach.
+        failure: What kept the solver from its part; empty when nothing did.
+    """
+
+    moves: tuple[Migrate, ...]
+    pool: Pool
+    before: float
+    after: float
+    bound: float
+    failure: str = ""
+
+    @property
+    def proven(self) -> bool:
+        """Whether nothing better is possible."""
+        return self.after >= self.bound - NEAR
+
+
+def solve(
+    pool: Pool, targets: tuple[Target, ...], policy: DefragPolicy, stopwatch: Stopwatch
+) -> Answer:
+    """Return the best answer that is found in the policy's time."""
+    return _Solving(pool, targets, policy, stopwatch).run()
+
+
+def worth(pool: Pool, targets: tuple[Target, ...], policy: DefragPolicy) -> float:
+    """Return what fits into a pool: instances of the one target, or the worth of the best mix."""
+    if len(targets) == 1:
+        left = left_in(pool)
+        return float(slots(pool, left, targets[0].shape, count_memory=policy.count_memory))
+    everything = np.zeros(len(pool.instances), dtype=np.bool_)
+    frame = states_of(problem_of(pool, targets, Allowed(everything, pool.hosts.schedulable)))
+    return priced(frame, Prices(0.0, 1.0, np.zeros(0))).total
+
+
+class _Solving:
+    def __init__(
+        self,
+        pool: Pool,
+        targets: tuple[Target, ...],
+        policy: DefragPolicy,
+        stopwatch: Stopwatch,
+    ) -> None:
+        self._pool = pool
+        self._policy = policy
+        self._targets = _countable(targets, policy)
+        self._stopwatch = stopwatch
+        self._started = stopwatch()
+        self._failure = ""
+
+    def run(self) -> Answer:
+        pool, moves = self._pool, list[Migrate]()
+        before = worth(pool, self._targets, self._policy)
+        after, bound = before, np.inf
+        while len(moves) < self._policy.moves or not moves:
+            ordering, limit = self._once(pool, after, self._policy.moves - len(moves))
+            bound = min(bound, limit) if not moves else bound
+            gained = worth(ordering.after, self._targets, self._policy)
+            if gained <= after + NEAR:
+                break
+            pool, after = ordering.after, gained
+            moves += ordering.moves
+            if self._enough(after, bound) or self._left_s() <= 0:
+                break
+        return Answer(tuple(moves), pool, before, after, max(bound, after), self._failure)
+
+    def _enough(self, after: float, bound: float) -> bool:
+        wanted = self._policy.slots_wanted
+        return after >= bound - NEAR or bool(wanted and after >= wanted)
+
+    def _once(self, pool: Pool, before: float, budget: int) -> tuple[Ordering, float]:
+        """Return the best of the greedy and the exact answer for one state of the pool."""
+        problem = problem_of(pool, self._targets, allowed(pool, self._policy.protected))
+        states = states_of(problem)
+        fixed = self._fixed(pool, states)
+        first = self._ordered(states, emptied(states, budget), budget)
+        best, bound = first, np.inf
+        try:
+            search = self._exact(states, Question(budget), before - fixed)
+            bound = search.top + fixed
+            if search.whole is not None:
+                exact = self._ordered(states, layout_of(problem, search.whole), budget)
+                best = max(first, exact, key=self._rank)
+        except SolverFailed as failed:
+            self._failure = str(failed)
+        if self._rank(best)[0] <= before + NEAR:
+            best = Ordering((), pool)
+        return best, bound
+
+    def _exact(self, states: States, question: Question, floor: float) -> Search:
+        """Return the best whole answer, then one of that value with fewer moves. May fail."""
+        ground = relaxed(states, question, self._left_s, self._policy.rounds)
+        search = whole(states, question, ground, floor, self._left_s)
+        found = search.whole
+        if found is None or found.worth <= floor + NEAR:
+            return replace(search, whole=None)
+        wanted = float(self._policy.slots_wanted)
+        goal = min(wanted, found.worth) if wanted else found.worth
+        if goal == found.worth and not _wasteful(ground.prices.move, ground.bound, question, found):
+            return search
+        lean = Question(found.moves, goal)
+        try:
+            fewer = relaxed(states, lean, self._left_s, self._policy.rounds)
+            better = whole(states, lean, fewer, -float(found.moves), self._left_s)
+        except SolverFailed:
+            return search
+        return replace(search, whole=better.whole or found)
+
+    def _ordered(self, states: States, layout: Layout, budget: int) -> Ordering:
+        moving = Moving(states.problem)
+        moving.realise(layout)
+        return sequence(states.problem.pool, moving.draft, budget, "makes room")
+
+    def _rank(self, ordering: Ordering) -> tuple[float, int]:
+        return worth(ordering.after, self._targets, self._policy), -len(ordering.moves)
+
+    def _fixed(self, pool: Pool, states: States) -> float:
+        """Return what fits on hosts that take no part."""
+        if len(self._targets) > 1:
+            return 0.0
+        policy, shape = self._policy, self._targets[0].shape
+        by_host = slots_by_host(pool, left_in(pool), shape, count_memory=policy.count_memory)
+        by_host = by_host.copy()
+        by_host[states.problem.hosts] = 0
+        return float(by_host.sum())
+
+    def _left_s(self) -> float:
+        most = self._policy.time_limit_s * (1.0 - FOR_THE_ORDER)
+        return most - (self._stopwatch() - self._started)
+
+
+def _wasteful(price: float, bound: float, question: Question, found: Whole) -> bool:
+    """Return whether fewer moves could do: where a move has a price, that price says how many."""
+
+    if price <= NEAR:
+        return True
+    fewest = question.moves - (bound - found.worth) / price
+    return found.moves > np.ceil(fewest - NEAR)
+
+
+def _countable(targets: tuple[Target, ...], policy: DefragPolicy) -> tuple[Target, ...]:
+    """Return targets as they are counted: one target weighs one, and memory may not count."""
+    if not policy.count_memory:
+        targets = tuple(replace(each, shape=replace(each.shape, memory_mib=0)) for each in targets)
+    return (replace(targets[0], weight=1.0),) if len(targets) == 1 else targets
