@@ -11,16 +11,16 @@ from benchmarks.whitepaper_pools import (
 )
 
 from billow.model.resources import CPU, MEMORY
-from billow.plan.fragmentation import of_shape, sale
+from billow.plan.fragmentation import of_shapes, sale
 from billow.plan.mix import Wanted
-from billow.plan.slots import Room, empty_slots
+from billow.plan.slots import Room
 
 
 def test_pool_s6() -> None:
     pool = pool_s6()
     assert len(pool.hosts) == 87
     assert pool.free.sum(axis=0)[[CPU, MEMORY]].tolist() == [10_234_000, 28_327 * 1024]
-    found = of_shape(pool, Room.of(pool), Wanted(S6_WANTED, 1.0))
+    (found,) = of_shapes(pool, [Wanted(S6_WANTED, 1.0)])
     assert (found.fit, found.theoretical) == (406, 442)
     assert f"{found.share:.2%}" == "8.14%"
     sold = sale(Room.of(pool), [S6_WANTED])
@@ -42,7 +42,7 @@ def test_pool_hot() -> None:
     assert len(pool.hosts) == 12
     cores = pool.hosts.capacity[..., CPU].sum() / 1000
     assert (cores, pool.hosts.capacity[..., MEMORY].sum() / 1024) == (984, 9_200)
-    assert len(pool.instances) == 1_476 == empty_slots(pool, HOT_WANTED).sum()
+    assert len(pool.instances) == 1_476 == Room.emptied(pool).fit(HOT_WANTED)
     assert Room.of(pool).fit(HOT_WANTED) == 0
     assert Room.of(pool_hot(servers=0)).fit(HOT_WANTED) == 1_476
     assert pool.reserved[:, CPU].sum() / 1000 / cores == pytest.approx(3.0)

@@ -15,7 +15,7 @@ from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.plan.draft import Draft
 from billow.plan.mix import mix, unknown, weights
-from billow.plan.slots import Room, _spread, best_possible, empty_slots, fragmentation
+from billow.plan.slots import Room, _spread, best_possible, fragmentation
 from billow.testing.pools import pool
 from billow.testing.strategies import pools, shapes
 
@@ -61,8 +61,10 @@ def test_slots_are_what_a_draft_lets_in(world: Pool, shape: Shape) -> None:
 @given(pools(requests=False), shapes("wanted"))
 def test_fit_never_exceeds_theory(world: Pool, shape: Shape) -> None:
     room = Room.of(world)
-    assert 0 <= room.fit(shape) <= best_possible(world, shape) <= room.theoretical(shape)
-    assert (room.per_host(shape) <= empty_slots(world, shape)).all()
+    emptied = Room.emptied(world)
+    best = best_possible(room, emptied, shape)
+    assert 0 <= room.fit(shape) <= best <= room.theoretical(shape)
+    assert (room.per_host(shape) <= emptied.per_host(shape)).all()
     assert 0.0 <= fragmentation(room.fit(shape), room.theoretical(shape)) <= 1.0
 
 
@@ -99,6 +101,16 @@ def test_counts_by_hand() -> None:
     assert room.fit(Shape("three", 4000, 1024, 3)) == 0
     assert room.theoretical(Shape("one", 4000, 1024, 1)) == 3
     assert room.per_node(Shape("one", 4000, 1024, 1)).tolist() == [[1, 2]]
+
+
+def test_what_cannot_move_limits_what_is_possible() -> None:
+    # 6 + 6 CPUs are free on two hosts of 8; if both VMs stay, 4 CPUs fit once on each
+    world = pool("2 hosts x 64GiB 8c; a: 2 vms x 4GiB 2c spread immovable")
+    shape = Shape("s", 4000, 1024)
+    assert Room.of(world).theoretical(shape) == 3
+    assert best_possible(Room.of(world), Room.emptied(world), shape) == 2
+    moving = pool("2 hosts x 64GiB 8c; a: 2 vms x 4GiB 2c spread")
+    assert best_possible(Room.of(moving), Room.emptied(moving), shape) == 3
 
 
 @pytest.mark.parametrize("word", ["off", "failed", "cordoned"])

@@ -146,13 +146,17 @@ class Sale:
         return left
 
 
-def of_shape(pool: Pool, room: Room, wanted: Wanted) -> OfShape:
-    """Return how scattered the room for one shape is."""
-    return OfShape(
-        wanted,
-        room.fit(wanted.shape),
-        best_possible(pool, wanted.shape),
-        room.theoretical(wanted.shape),
+def of_shapes(pool: Pool, wanted: Sequence[Wanted]) -> tuple[OfShape, ...]:
+    """Return how scattered the room for each shape is."""
+    room, emptied = Room.of(pool), Room.emptied(pool)
+    return tuple(
+        OfShape(
+            each,
+            room.fit(each.shape),
+            best_possible(room, emptied, each.shape),
+            room.theoretical(each.shape),
+        )
+        for each in wanted
     )
 
 

@@ -12,6 +12,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from billow.model.column import frozen
 from billow.model.hosts import Hosts
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Kind, code_of
@@ -42,6 +43,16 @@ class Room:
     def of(cls, pool: Pool) -> Self:
         """Return the room of a pool: schedulable hosts that no bare metal has whole."""
         return cls(pool.hosts, pool.free, pool.free_nodes, open_hosts(pool))
+
+    @classmethod
+    def emptied(cls, pool: Pool) -> Self:
+        """Return the room if all were gone that may ever move: no defragmentation leaves more."""
+        ours = pool.instances
+        fixed = np.array([bool(why) for why in ours.immovable.categories], dtype=np.bool_)
+        stays = fixed[ours.immovable.codes] if len(fixed) else np.zeros(len(ours), np.bool_)
+        host = frozen(np.where(stays, ours.host, np.int32(NOWHERE)))
+        left = replace(pool, instances=replace(ours, host=host))
+        return cls(pool.hosts, left.free, left.free_nodes, open_hosts(pool))
 
     def only(self, hosts: BoolArray) -> Self:
         """Return the room on some of the hosts, `(hosts,) bool`."""
@@ -122,20 +133,13 @@ def fragmentation(fit: int, theoretical: int) -> float:
     return 1.0 - fit / theoretical if theoretical else 0.0
 
 
-def empty_slots(pool: Pool, shape: Shape) -> IntArray:
-    """Return how many instances of a shape each host would hold when empty, `(hosts,) int64`.
+def best_possible(room: Room, emptied: Room, shape: Shape) -> int:
+    """Return a number of slots that no defragmentation can exceed.
 
-    No defragmentation gives a host more than that.
+    All that is free as one host would hold no more, and no host holds more than when all that may
+    move has left it (`Room.emptied`).
     """
-    sellable = pool.hosts.sellable
-    whole = Room(pool.hosts, sellable.sum(axis=1), sellable, open_hosts(pool))
-    return whole.per_host(shape)
-
-
-def best_possible(pool: Pool, shape: Shape) -> int:
-    """Return a number of slots that no defragmentation can exceed."""
-    room = Room.of(pool)
-    return min(room.theoretical(shape), int(empty_slots(pool, shape).sum()))
+    return min(room.theoretical(shape), emptied.fit(shape))
 
 
 def _times(free: IntArray, amounts: tuple[int, ...]) -> IntArray:

@@ -5,6 +5,7 @@ from benchmarks.whitepaper_pools import S6_WANTED, pool_s6
 
 from billow.capabilities.capacity import Capacity, CapacityPolicy
 from billow.model.plan import Severity
+from billow.model.pool import Pool
 from billow.model.report import Report
 from billow.testing.pools import pool
 
@@ -94,3 +95,8 @@ def test_unknown_shapes_are_told_of() -> None:
     assert [each.text for each in found if each.subject == "shape/huge"] == [
         "the pool has no shape of this name"
     ]
+
+
+def test_a_pool_of_nothing_is_told_of() -> None:
+    told = Capacity().report(Pool.build([]), CapacityPolicy())
+    assert told.summary == "No shape is in use or named, so there is nothing to count."

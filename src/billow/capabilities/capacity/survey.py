@@ -17,7 +17,7 @@ from billow.model.kinds import Health, Power, code_of
 from billow.model.pool import Pool
 from billow.model.resources import CPU, GPU, MEMORY, RESOURCES, BoolArray, FloatArray, IntArray
 from billow.model.shape import Shape
-from billow.plan.fragmentation import OfShape, Sale, of_shape, sale
+from billow.plan.fragmentation import OfShape, Sale, of_shapes, sale
 from billow.plan.mix import considered, frequencies, unknown
 from billow.plan.slots import Room
 
@@ -95,7 +95,7 @@ def survey(pool: Pool, policy: CapacityPolicy) -> Survey:
     found, why = forecasts(levels, _asleep(pool), policy)
     return Survey(
         pool,
-        tuple(of_shape(pool, room, each) for each in wanted),
+        of_shapes(pool, wanted),
         tuple(counts[each.shape.name] for each in wanted),
         unknown(pool, policy.shapes),
         sale(room, [each.shape for each in wanted]),

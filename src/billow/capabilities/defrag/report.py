@@ -27,7 +27,7 @@ from billow.model.report import (
     Series,
 )
 from billow.model.resources import CPU, GPU, HUGE, MEMORY, FloatArray, IntArray
-from billow.plan.fragmentation import OfShape, Sale, of_shape, resource_label, sale
+from billow.plan.fragmentation import OfShape, Sale, of_shapes, resource_label, sale
 from billow.plan.mix import Wanted, considered
 from billow.plan.slots import Room, fragmentation
 
@@ -72,7 +72,7 @@ class _View:
         names = {each.shape.name for each in wanted}
         others = [replace(each, weight=0.0) for each in considered(self.pool)]
         wanted += [each for each in others if each.shape.name not in names]
-        return tuple(of_shape(self.pool, self.room, self._counted(each)) for each in wanted)
+        return of_shapes(self.pool, [self._counted(each) for each in wanted])
 
     @cached_property
     def wanted(self) -> tuple[OfShape, ...]:
