@@ -256,3 +256,28 @@ def test_the_console_is_served_beside_the_api(admin: httpx2.Client) -> None:
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/login")
     assert "html" in admin.get("/login").headers["content-type"]
+
+
+def test_limits_and_ratios_are_plans(admin: httpx2.Client) -> None:
+    """What two classes of instances need to share hosts can be asked for by hand."""
+    wanted = {"instances": [{"id": "noisy", "shape": {"cpu_milli": 2000, "memory_mib": 512}}]}
+    started = admin.post("/v1/instances", json=wanted, params={"apply": "true"}).json()
+    ended(admin, started["id"])
+    limit = admin.post("/v1/instances/noisy/throttle", json={"cpus": 0.5})
+    assert limit.status_code == 201
+    assert [step["action"]["verb"] for step in limit.json()["steps"]] == ["throttle"]
+    held = admin.post("/v1/instances/noisy/suspend").json()
+    assert [step["action"]["verb"] for step in held["steps"]] == ["suspend"]
+    host = admin.get("/v1/hosts", params={"limit": 1}).json()["items"][0]["id"]
+    sold = admin.post(f"/v1/hosts/{host}/allot", json={"cpu_ratio": 2.0}).json()
+    assert [step["action"]["verb"] for step in sold["steps"]] == ["allot"]
+    asks = [{"verb": "throttle", "subject": "noisy", "cpus": 1.0},
+            {"verb": "allot", "subject": host, "memory_ratio": 1.5}]  # fmt: skip
+    both = admin.post("/v1/changes", json={"asks": asks}).json()
+    assert {step["action"]["verb"] for step in both["steps"]} == {"throttle", "allot"}
+    for wrong in (
+        {"verb": "throttle", "subject": "noisy"},
+        {"verb": "start", "subject": "noisy", "cpus": 1.0},
+        {"verb": "start", "subject": "noisy", "cpu_ratio": 1.0},
+    ):
+        assert admin.post("/v1/changes", json={"asks": [wrong]}).status_code == 400

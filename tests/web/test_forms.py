@@ -115,10 +115,15 @@ def lines() -> list[str]:
     """Return a command line of every kind that the console shows."""
     wish = wish_from(form(name="web", count="2", group="g", rule="affinity", strategy="pack"))
     shape = Shape("s", 1500, 2048)
-    shown = [commands.ask(Ask(verb, "a")) for verb in AskVerb if verb is not AskVerb.RESIZE]
+    figures = (AskVerb.RESIZE, AskVerb.THROTTLE, AskVerb.ALLOT)
+    shown = [commands.ask(Ask(verb, "a")) for verb in AskVerb if verb not in figures]
     return [
         *shown,
         commands.ask(Ask(AskVerb.RESIZE, "a", shape=shape)),
+        commands.throttle("a", 1.5),
+        commands.allot("h", 3, 1.5),
+        commands.report("sample", {"rows": "2"}, "p"),
+        commands.plan("placement", {"strategy": "pack"}),
         commands.ask(Ask(AskVerb.MIGRATE, "a", "h2", why="it's hot")),
         commands.create(wish.requests, wish.groups, wish.strategy, wish.name),
         commands.create(wish.requests[:1], (), "spread", "web"),

@@ -18,6 +18,8 @@ from billow.api.requests import (
     Destination,
     NewAsks,
     NewInstances,
+    NewLimit,
+    NewRatios,
     NewSize,
     Reason,
     asks_of,
@@ -118,6 +120,31 @@ async def resize_instance(call: Change, instance: str, body: NewSize) -> Respons
     return await call.settle(Ask(AskVerb.RESIZE, instance, shape=shape, why=body.why))
 
 
+@router.post(
+    "/instances/{instance:path}/throttle",
+    summary="Limit an instance's CPU",
+    status_code=201,
+    responses=OFFERED,
+)
+async def throttle_instance(call: Change, instance: str, body: NewLimit) -> Response:
+    """Let an instance use so many CPUs and no more; 0 lifts the limit."""
+    return await call.settle(Ask(AskVerb.THROTTLE, instance, why=body.why, cpus=body.cpus))
+
+
+@router.post(
+    "/hosts/{host:path}/allot",
+    summary="Set what a host sells per CPU and MiB",
+    status_code=201,
+    responses=OFFERED,
+)
+async def allot_host(call: Change, host: str, body: NewRatios) -> Response:
+    """Let a host sell more or less than it has; a ratio that is not given stays."""
+    cpu, memory = body.cpu_ratio, body.memory_ratio
+    return await call.settle(
+        Ask(AskVerb.ALLOT, host, why=body.why, cpu_ratio=cpu, memory_ratio=memory)
+    )
+
+
 def _add_plain(verb: AskVerb, words: str) -> None:
     """Add the route of a verb that needs no more than a name and a reason."""
     noun = verb.noun
@@ -140,6 +167,8 @@ def _add_plain(verb: AskVerb, words: str) -> None:
 
 _add_plain(AskVerb.START, "Start a stopped instance")
 _add_plain(AskVerb.STOP, "Stop an instance; it keeps its place")
+_add_plain(AskVerb.SUSPEND, "Let a running instance stand still in memory")
+_add_plain(AskVerb.RESUME, "Let a suspended instance go on")
 _add_plain(AskVerb.CORDON, "Let nothing new come to a host")
 _add_plain(AskVerb.UNCORDON, "Let instances come to a host again")
 _add_plain(AskVerb.POWER_ON, "Give a host power")

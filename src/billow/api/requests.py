@@ -36,6 +36,7 @@ from billow.model.shape import Shape
 MOST_REQUESTS = 20_000
 Text = Annotated[str, Field(max_length=253)]
 Amount = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
+Ratio = Annotated[StrictFloat, Field(gt=0, le=1000)] | None
 IMAGE = r"[A-Za-z0-9][A-Za-z0-9_:-]*([./][A-Za-z0-9_:-]+)*"
 """No `..`, no leading slash or dot."""
 
@@ -195,16 +196,36 @@ class NewSize(Reason):
     shape: AnyShape
 
 
+class NewLimit(Reason):
+    """What an instance may use of CPUs from now on."""
+
+    cpus: Annotated[StrictFloat, Field(ge=0, le=2_000_000)] = Field(
+        description="CPUs, at least 0.001; 0 lifts the limit.", examples=[1.5]
+    )
+
+
+class NewRatios(Reason):
+    """What a host sells from now on for each CPU and MiB that it has; null keeps a ratio."""
+
+    cpu_ratio: Ratio = Field(None, description="CPUs sold per CPU.", examples=[3.0])
+    memory_ratio: Ratio = Field(None, description="MiB sold per MiB.", examples=[1.5])
+
+
 class NewAsk(Destination):
     """One thing to do with one thing that exists."""
 
     verb: AskVerb
     subject: Annotated[str, Field(min_length=1, max_length=253)] = Field(
-        description="The name of an instance, or of a host for cordon, uncordon and power-*.",
+        description="The name of an instance; of a host for cordon, uncordon, power-*, allot.",
         examples=["web-1"],
     )
     target: Text = Field("", description="For migrate: a host; empty lets placement choose.")
     shape: AnyShape | None = Field(None, description="For resize: the shape to have from now on.")
+    cpus: Annotated[StrictFloat, Field(ge=0, le=2_000_000)] | None = Field(
+        None, description="For throttle: the CPUs that it may use; 0 lifts the limit."
+    )
+    cpu_ratio: Ratio = Field(None, description="For allot: CPUs sold per CPU.")
+    memory_ratio: Ratio = Field(None, description="For allot: MiB sold per MiB.")
 
     def ask(self, pool: Pool) -> Ask:
         """Return the model's request. Raises Invalid: a name, a shape, or what the verb lacks."""
@@ -212,8 +233,13 @@ class NewAsk(Destination):
             raise Invalid(f"{self.verb} takes no target", fix="leave it out")
         if (self.shape is None) is (self.verb is AskVerb.RESIZE):
             raise Invalid("a resize takes a shape, and nothing else does", fix="see the schema")
+        if (self.cpus is None) is (self.verb is AskVerb.THROTTLE):
+            raise Invalid("a throttle takes CPUs, and nothing else does", fix="see the schema")
+        ratios = (self.cpu_ratio, self.memory_ratio)
+        if ratios != (None, None) and self.verb is not AskVerb.ALLOT:
+            raise Invalid(f"{self.verb} takes no ratio", fix="leave it out")
         shape = None if self.shape is None else shape_of(self.shape, pool)
-        return Ask(self.verb, self.subject, self.target, shape, self.why)
+        return Ask(self.verb, self.subject, self.target, shape, self.why, self.cpus, *ratios)
 
 
 class NewAsks(Sent):

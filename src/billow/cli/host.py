@@ -21,6 +21,7 @@ from billow.cli.lists import (
 from billow.cli.output import Column
 from billow.cli.session import Session
 from billow.cli.words import cpus, memory
+from billow.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="See hosts, and ask for changes of them.")
 Name = Annotated[str, typer.Argument(metavar="HOST", help="The host's name.")]
@@ -76,6 +77,25 @@ def show_host(session: Session, host: Name) -> None:
         session.output.document(document)
     else:
         session.output.record(SHOWN, document)
+
+
+@command(app, "allot", PLANS)
+def allot(
+    session: Session,
+    hosts: Names,
+    cpu_ratio: Annotated[
+        float | None, typer.Option(help="CPUs to sell per CPU that a host has.")
+    ] = None,
+    memory_ratio: Annotated[
+        float | None, typer.Option(help="MiB to sell per MiB that a host has.")
+    ] = None,
+    why: Why = "",
+) -> None:
+    """Set how much hosts sell of what they have; a ratio that is not given stays."""
+    given = {"cpu_ratio": cpu_ratio, "memory_ratio": memory_ratio}
+    if cpu_ratio is None and memory_ratio is None:
+        raise Invalid("no ratio is given", fix="give --cpu-ratio 3 or --memory-ratio 1.5")
+    ask(session, "allot", hosts, why=why, **given)
 
 
 def _add(verb: str, words: str) -> None:

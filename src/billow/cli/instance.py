@@ -147,6 +147,19 @@ def resize(
     ask(session, "resize", [instance], shape=_completed(session, instance, request), why=why)
 
 
+@command(app, "throttle", PLANS)
+def throttle(
+    session: Session,
+    instances: Names,
+    cpus: Annotated[
+        float, typer.Option("--cpus", min=0, help="CPUs that each may use; 0 lifts the limit.")
+    ],
+    why: Why = "",
+) -> None:
+    """Limit the CPU of running instances."""
+    ask(session, "throttle", instances, cpus=cpus, why=why)
+
+
 def names(name: str, count: int) -> list[str]:
     """Return the names of so many instances."""
     return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
@@ -173,4 +186,6 @@ def _add(verb: str, words: str) -> None:
 
 _add("start", "Start stopped instances where they are.")
 _add("stop", "Stop instances; they keep their places.")
+_add("suspend", "Let running instances stand still in memory.")
+_add("resume", "Let suspended instances go on.")
 _add("delete", "Delete instances and what they stored. There is no way back.")

@@ -59,7 +59,7 @@ def host_actions(host: Host, instances: int) -> list[Offer]:
 
 
 def instance_actions(instance: Instance) -> list[Offer]:
-    """Return what can be asked of an instance, apart from migrating and resizing."""
+    """Return what can be asked of an instance, apart from what needs a figure."""
     up, placed = instance.state is State.RUNNING, bool(instance.host)
     nowhere = "" if placed else "it is on no host"
     return [
@@ -69,6 +69,18 @@ def instance_actions(instance: Instance) -> list[Offer]:
             instance.id,
             "it keeps its place",
             nowhere or f"it is {instance.state}" * (instance.state is State.STOPPED),
+        ),
+        _offer(
+            AskVerb.SUSPEND,
+            instance.id,
+            "it stands still and keeps its memory",
+            nowhere or f"it is {instance.state}" * (not up),
+        ),
+        _offer(
+            AskVerb.RESUME,
+            instance.id,
+            "it goes on where it stood still",
+            nowhere or "it is not suspended" * (instance.state is not State.PAUSED),
         ),
         _offer(AskVerb.DELETE, instance.id, "destroy it and its disk", nowhere, grave=True),
     ]

@@ -14,7 +14,7 @@ from billow.model.instance import Instance
 from billow.model.kinds import Kind
 from billow.model.shape import Shape
 
-ON_HOSTS = (AskVerb.CORDON, AskVerb.UNCORDON, AskVerb.POWER_ON, AskVerb.POWER_OFF)
+ON_HOSTS = tuple(verb for verb in AskVerb if verb.noun == "host")
 
 
 def line(*words: str) -> str:
@@ -55,10 +55,15 @@ def stop(run_id: str) -> str:
 
 def ask(wanted: Ask) -> str:
     """Return the command of a direct request."""
-    noun = "host" if wanted.verb in ON_HOSTS else "instance"
-    words = [noun, wanted.verb.value, wanted.subject]
+    words = [wanted.verb.noun, wanted.verb.value, wanted.subject]
     words += [f"--to={wanted.target}"] if wanted.target else []
     words += size(wanted.shape) if wanted.shape else []
+    for option, value in (
+        ("--cpus", wanted.cpus),
+        ("--cpu-ratio", wanted.cpu_ratio),
+        ("--memory-ratio", wanted.memory_ratio),
+    ):
+        words += [] if value is None else [f"{option}={value:g}"]
     words += [f"--why={wanted.why}"] if wanted.why else []
     return line(*words)
 
@@ -66,6 +71,16 @@ def ask(wanted: Ask) -> str:
 def verb(name: str, subject: str, target: str = "") -> str:
     """Return the command of a direct request, from words."""
     return ask(Ask(AskVerb(name), subject, target))
+
+
+def throttle(name: str, cpus: float) -> str:
+    """Return the command that limits an instance's CPU."""
+    return ask(Ask(AskVerb.THROTTLE, name, cpus=cpus))
+
+
+def allot(name: str, cpu_ratio: float, memory_ratio: float) -> str:
+    """Return the command that says what a host sells."""
+    return ask(Ask(AskVerb.ALLOT, name, cpu_ratio=cpu_ratio, memory_ratio=memory_ratio))
 
 
 def resize(instance: Instance) -> str:

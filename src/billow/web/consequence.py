@@ -3,7 +3,19 @@
 
 from collections import Counter
 
-from billow.model.action import Delete, Fence, Migrate, Place, PowerOff, Stop
+from billow.model.action import (
+    Allot,
+    Delete,
+    Fence,
+    Migrate,
+    Place,
+    PowerOff,
+    PowerOn,
+    Resume,
+    Stop,
+    Suspend,
+    Throttle,
+)
 from billow.model.plan import Plan
 from billow.plan.explain import duration_text, size_text
 from billow.plan.inverse import inverse
@@ -12,8 +24,15 @@ from billow.web.words import count
 _VERBS = (
     (Place, "is created and started", "are created and started"),
     (Migrate, "moves while it runs", "move while they run"),
+    (Throttle, "gets another CPU limit", "get another CPU limit"),
+    (Suspend, "stands still until it is resumed", "stand still until they are resumed"),
+    (Resume, "goes on", "go on"),
     (Stop, "is stopped", "are stopped"),
     (Delete, "is destroyed with its disk", "are destroyed with their disks"),
+)
+_OF_HOSTS = (
+    (PowerOn, "is given power", "are given power"),
+    (Allot, "sells another share of what it has", "sell another share of what they have"),
 )
 
 
@@ -27,6 +46,9 @@ def consequences(plan: Plan) -> list[str]:
         for kind, one, many in _VERBS
         if kinds[kind]
     ]
+    for kind, one, many in _OF_HOSTS:
+        if kinds[kind]:
+            told.append(f"{count(kinds[kind], 'host')} {one if kinds[kind] == 1 else many}")
     dark = kinds[PowerOff] + kinds[Fence]
     told += [f"{count(dark, 'host')} {'loses' if dark == 1 else 'lose'} power"] * bool(dark)
     told += _cost(plan)

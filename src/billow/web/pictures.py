@@ -126,13 +126,12 @@ def _lines(picture: Picture) -> Drawing:
     if not seen or not at:
         return Drawing(LEAST_FOR_TEXT)
     low, high = min(0.0, *seen), max(seen)
-    high = high if high > low else low + 1.0
     left, bottom = LEFT / 2, LINE_HEIGHT - 22
-    wide, span = WIDTH - left - 12, (at[-1] - at[0]) or 1.0
+    wide, span, reach = WIDTH - left - 12, (at[-1] - at[0]) or 1.0, (high - low) or 1.0
     courses = []
     for turn, series in enumerate(picture.series):
         points = [
-            (left + (x - at[0]) / span * wide, bottom - (y - low) / (high - low) * (bottom - 8))
+            (left + (x - at[0]) / span * wide, bottom - (y - low) / reach * (bottom - 8))
             for x, y in zip(at, series.values, strict=True)
         ]
         courses += [Course(part, turn % COLOURS) for part in _pieces(points)]

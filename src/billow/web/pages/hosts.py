@@ -9,11 +9,13 @@ from billow.model.resources import RESOURCES
 from billow.web import host_table, instance_table
 from billow.web.actions import host_actions, verb_named
 from billow.web.commands import ON_HOSTS
+from billow.web.forms import Form
 from billow.web.history import history_of
 from billow.web.listing import SIZES, address
 from billow.web.scene import Scene
 from billow.web.visit import Visit, go, under
 
+MOST_RATIO = 1000.0
 ON_PAGE = 200
 """Instances that a host's page shows itself; the table has the rest."""
 
@@ -63,9 +65,20 @@ async def ask(visit: Visit) -> Response:
     """Make the plan of one request on a host, and go there to read it."""
     form, name = await visit.form(), visit.path("name")
     verb = verb_named(visit.path("verb"), ON_HOSTS)
-    wanted = Ask(verb, name, why=form.text("why")[:200])
+    wanted = Ask(
+        verb,
+        name,
+        why=form.text("why")[:200],
+        cpu_ratio=_ratio(form, "cpu_ratio"),
+        memory_ratio=_ratio(form, "memory_ratio"),
+    )
     plan = await visit.billow.ask([wanted], actor=visit.person.name)
     return go(under("plans", plan.id))
+
+
+def _ratio(form: Form, name: str) -> float | None:
+    """Return a ratio for an allot; what is left empty stays."""
+    return form.measure(name, 0, most=MOST_RATIO) if form.text(name) else None
 
 
 def _named(categories: tuple[str, ...]) -> list[str]:

@@ -12,12 +12,12 @@ from billow.web.actions import instance_actions, verb_named
 from billow.web.forms import Form
 from billow.web.history import history_of
 from billow.web.listing import SIZES, address
-from billow.web.requested import shape_from
+from billow.web.requested import MOST_CPUS, shape_from
 from billow.web.visit import Visit, go, under
 
 MOST_NAMES = 10_000
-ON_ONE = (AskVerb.START, AskVerb.STOP, AskVerb.DELETE, AskVerb.MIGRATE, AskVerb.RESIZE)
-MANY = {verb.value: verb for verb in (AskVerb.START, AskVerb.STOP, AskVerb.DELETE, AskVerb.MIGRATE)}
+ON_ONE = tuple(verb for verb in AskVerb if verb.noun == "instance")
+MANY = {verb.value: verb for verb in ON_ONE if verb not in (AskVerb.RESIZE, AskVerb.THROTTLE)}
 """What can be asked of many instances at once."""
 
 
@@ -88,5 +88,7 @@ async def _wanted(visit: Visit, form: Form, verb: AskVerb, name: str) -> Ask:
     if verb is AskVerb.RESIZE:
         old: Instance = (await visit.scene()).pool.instance(name)
         return Ask(verb, name, shape=shape_from(form, old.shape), why=why)
+    if verb is AskVerb.THROTTLE:
+        return Ask(verb, name, why=why, cpus=form.measure("cpus", 0, most=MOST_CPUS))
     target = form.text("target") if verb is AskVerb.MIGRATE else ""
     return Ask(verb, name, target, why=why)
