@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import import_module
+from time import monotonic
 from typing import Any
 
 from billow import telemetry
@@ -21,8 +22,14 @@ from billow.act.lease import Writer
 from billow.act.pairing import Pairing
 from billow.act.turns import guarded, keep
 from billow.act.undo import way_back
+from billow.capabilities.capacity.plan import Capacity
+from billow.capabilities.defrag.plan import Defrag
+from billow.capabilities.hotspot.plan import Hotspot
+from billow.capabilities.mixed.plan import Mixed
+from billow.capabilities.overcommit.plan import Overcommit
 from billow.capabilities.placement.plan import Placement, choose, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
+from billow.capabilities.power.plan import Power
 from billow.errors import BillowError, Blocked, Conflict, Invalid, Leased
 from billow.identity.keeper import Keeper
 from billow.loop import Loop, Wish
@@ -51,7 +58,15 @@ SAVED_EVERY_S = 600.0
 """How often it is; a crash loses so much of it."""
 ANSWERS_KEPT_S = 86_400.0
 """How long an Idempotency-Key is remembered."""
-CAPABILITIES: tuple[Capability[Any], ...] = (Placement(),)
+CAPABILITIES: tuple[Capability[Any], ...] = (
+    Placement(),
+    Capacity(),
+    Defrag(monotonic),
+    Hotspot(),
+    Overcommit(),
+    Mixed(),
+    Power(),
+)
 """Every capability. A new one is a folder and its name here."""
 
 ENGINES: Mapping[str, str] = {

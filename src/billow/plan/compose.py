@@ -20,9 +20,11 @@ PRECEDENCE = (
     "evacuate",
     "cve",
     "upgrade",
+    "mixed",
     "hotspot",
     "gpu",
     "placement",
+    "overcommit",
     "defrag",
     "power",
 )
