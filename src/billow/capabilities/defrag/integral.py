@@ -6,14 +6,14 @@ the bound is above the wanted value can be left out without losing any such answ
 answer is left, there is none, and the next lower value is asked for.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from billow.capabilities.defrag.columns import Columns
 from billow.capabilities.defrag.highs import Outcome, integer
-from billow.capabilities.defrag.master import Question, Relaxed, limits
+from billow.capabilities.defrag.master import Pace, Question, Relaxed, limits
 from billow.capabilities.defrag.pricing import host_values, row_values
 from billow.capabilities.defrag.states import States
 from billow.model.resources import FloatArray
@@ -68,20 +68,20 @@ def whole(
     question: Question,
     ground: Relaxed,
     floor: float,
-    left_s: Callable[[], float],
+    pace: Pace,
 ) -> Search:
     """Return the best whole answer that is found in the time. Raises SolverFailed.
 
     Args:
         floor: The value of an answer that is known already.
     """
-    search = Search(ground.bound, _step(states, question))
+    search = Search(ground.bound, step_of(states, question))
     target = search.top
-    _easily(search, states, question, ground, left_s)
-    while target > max(floor, _value(search, question)) + NEAR and left_s() > 0.05:
+    _easily(search, states, question, ground, pace)
+    while target > max(floor, _value(search, question)) + NEAR and pace.left_s() > 0.05:
         slack = ground.bound - target + 10 * NEAR
         columns, complete = columns_within(states, ground, slack)
-        outcome = integer(columns, limits(columns, question), NEAR - target, left_s())
+        outcome = integer(columns, limits(columns, question), NEAR - target, pace.left_s())
         _keep(search, columns, outcome, question)
         if not (outcome.proven and search.step and complete):
             break
@@ -95,7 +95,7 @@ def _easily(
     states: States,
     question: Question,
     ground: Relaxed,
-    left_s: Callable[[], float],
+    pace: Pace,
 ) -> None:
     """Look for an answer with so few moves that the bound leaves nearly no room for choice."""
     move, target = ground.prices.move, search.top
@@ -105,7 +105,7 @@ def _easily(
     lean = Question(max(question.moves - fewer, 0))
     slack = ground.bound - move * (question.moves - lean.moves) - target + 10 * NEAR
     columns, _ = columns_within(states, ground, slack)
-    outcome = integer(columns, limits(columns, lean), NEAR - target, left_s() / 3)
+    outcome = integer(columns, limits(columns, lean), NEAR - target, pace.left_s() / 3)
     _keep(search, columns, outcome, question)
 
 
@@ -125,7 +125,7 @@ def _keep(search: Search, columns: Columns, outcome: Outcome, question: Question
         search.whole = found
 
 
-def _step(states: States, question: Question) -> float:
+def step_of(states: States, question: Question) -> float:
     """Return by how much values differ at least."""
     if question.wanted:
         return 1.0

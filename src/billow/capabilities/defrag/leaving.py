@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every way in which residents can leave a place: few per place, so all of them are written down.
 
-What is written down can be priced with one matrix product. A place with more residents than
-`MOST_LEAVING` also gets one row that promises too much: everything leaves for the price of one
-more. It serves the bound alone, and is never part of a plan.
+What is written down can be priced with one matrix product. Where that
+would be too many, a place with many residents gets one row that promises too much instead:
+everything leaves for the price of one more. It serves the bound alone, and is never part of a plan.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ import numpy as np
 
 from billow.model.resources import BoolArray, IntArray
 
-MOST_LEAVING = 8
-MOST_ROWS = 600_000
+MOST_ROWS = 300_000
+"""Most rows that are written down; where there would be more, fewer may leave a place at once."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def leavings(residents: IntArray, size: IntArray) -> Leavings:
         residents: Instances by class, `(types, classes)`.
         size: Units that each class takes, `(classes, 2)`.
     """
-    most = MOST_LEAVING
+    most = int(residents.sum(axis=1).max(initial=1))
     while most > 1 and _rows(residents, most) > MOST_ROWS:
-        most -= 1
+        most = min(most - 1, 3 * most // 4 + 1) if most > 4 else most - 1
     known: dict[bytes, tuple[IntArray, IntArray]] = {}
     blocks: list[tuple[IntArray, IntArray]] = []
     for line in residents:

@@ -34,6 +34,14 @@ class Question:
     wanted: float = 0.0
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How long may be searched: seconds that are left, and rounds."""
+
+    left_s: Callable[[], float]
+    most_rounds: int = 200
+
+
 @dataclass
 class Relaxed:
     """The best prices so far, and what they prove.
@@ -47,81 +55,111 @@ class Relaxed:
     found: Priced
     bound: float
     value: float
-    rounds: int
-    agreed: bool
+    columns: Columns
+    rounds: int = 0
+    agreed: bool = False
 
 
 def relaxed(
-    states: States, question: Question, left_s: Callable[[], float], most_rounds: int
+    states: States, question: Question, pace: Pace, known: Columns | None = None
 ) -> Relaxed:
-    """Return the best prices that are found in the time. Raises SolverFailed."""
-    return _Pricing(states, question, left_s).run(most_rounds)
+    """Return the best prices that are found in the time. Raises SolverFailed.
+
+    Args:
+        known: Columns of an earlier question on the same states, to begin with.
+    """
+    return _Pricing(states, question, pace, known).run()
 
 
 class _Pricing:
     def __init__(
-        self, states: States, question: Question, left_s: Callable[[], float]
+        self, states: States, question: Question, pace: Pace, known: Columns | None
     ) -> None:
         self._states = states
         self._question = question
-        self._left_s = left_s
-        self._columns = Columns(states)
-        self._program = Relaxation(max(left_s(), 0.1))
+        self._pace = pace
+        self._columns = known or _first(states)
+        self._program = Relaxation(max(pace.left_s(), 0.1))
         self._best: Relaxed | None = None
 
-    def run(self, most_rounds: int) -> Relaxed:
-        self._first()
-        for number in range(1, most_rounds + 1):
+    def run(self) -> Relaxed:
+        """Price, widen, solve, until the bound and the program agree or nothing is left to try.
+
+        Prices of a program with few columns jump about. So columns are named at two points: at its
+        own prices, and half way to the prices that gave the best bound so far.
+        """
+        best = self._note(self._by_size(), 0)
+        for number in range(1, self._pace.most_rounds + 1):
             outcome = self._program.solve(self._columns, limits(self._columns, self._question))
-            prices = prices_of(self._columns, self._question, outcome.duals)
-            found = priced(self._states, prices)
-            self._note(prices, found, -outcome.objective, number)
-            assert self._best is not None
-            if self._best.agreed or self._left_s() < 0:
+            best.value = max(best.value, -outcome.objective)
+            own = prices_of(self._columns, self._question, outcome.duals)
+            before = len(self._columns.names)
+            for prices in (_between(own, best.prices), own):
+                best = self._note(prices, number)
+                best.agreed = best.bound - best.value <= NEAR * max(1.0, abs(best.value))
+                if best.agreed or self._pace.left_s() < 0:
+                    return best
+            if len(self._columns.names) == before:
                 break
-            if not self._widen(prices, found):
-                break
-        assert self._best is not None
-        return self._best
+        return best
 
-    def _first(self) -> None:
-        """Begin with hosts as they are, and every leaving of few."""
-        states = self._states
-        for way in states.wides.start[:-1].tolist():
-            self._columns.add_way(way, ())
-        for row in np.flatnonzero(states.singles.moves <= 1).tolist():
-            if states.singles.real[row]:
-                self._columns.add_leave(row, 0)
-        self._open()
+    def _by_size(self) -> Prices:
+        """Return prices to begin with: an instance is worth the slots that its CPU would make."""
+        items, slot = self._states.problem.items, 1.0
+        if self._question.wanted:
+            slot = 0.0
+        size = items.size[:, 0] * np.where(items.span, 2.0, 1.0)
+        rate = (items.worth / np.maximum(size, 1.0)).max(initial=0.0) * slot
+        return Prices(1.0 - slot, slot, rate * size[: items.classes])
 
-    def _note(self, prices: Prices, found: Priced, value: float, number: int) -> None:
-        bound = bound_of(self._question, prices, found)
-        best = self._best
+    def _note(self, prices: Prices, number: int) -> Relaxed:
+        """Price everything, take new columns in, and return the best prices so far."""
+        found = priced(self._states, prices)
+        bound, best = bound_of(self._question, prices, found), self._best
         if best is None or bound < best.bound:
-            best = Relaxed(prices, found, bound, value, number, agreed=False)
-        best.value, best.rounds = max(best.value, value), number
-        best.agreed = best.bound - value <= NEAR * max(1.0, abs(value))
+            value = best.value if best else -np.inf
+            best = Relaxed(prices, found, bound, value, self._columns)
+        best.rounds = number
         self._best = best
+        self._widen(prices, found)
+        return best
 
-    def _widen(self, prices: Prices, found: Priced) -> bool:
+    def _widen(self, prices: Prices, found: Priced) -> None:
         states, columns = self._states, self._columns
-        before = len(columns.names)
         for way in _best_ways(states, found):
             columns.add_way(way, _arrivals(states, prices, found, way))
         places = [(node, offset) for kind, node, offset in columns.rows if kind == "place"]
         for row, offset in best_leavings(states, found, places):
             columns.add_leave(row, offset)
-        self._open(found, prices)
-        return len(columns.names) > before
+        _open(columns)
 
-    def _open(self, found: Priced | None = None, prices: Prices | None = None) -> None:
-        """Let every room be filled with whatever fits; where there are many, with the best."""
-        columns = self._columns
-        items = np.flatnonzero(~self._states.problem.items.span).tolist()
-        while columns.opened:
-            room = columns.opened.pop()
-            for item in items:
-                columns.add_fill(room, item)
+
+def _first(states: States) -> Columns:
+    """Return hosts as they are, and every leaving of one."""
+    columns = Columns(states)
+    for way in states.wides.start[:-1].tolist():
+        columns.add_way(way, ())
+    for row in np.flatnonzero((states.singles.moves <= 1) & states.singles.real).tolist():
+        columns.add_leave(row, 0)
+    _open(columns)
+    return columns
+
+
+def _open(columns: Columns) -> None:
+    """Let every room be filled with whatever fits."""
+    items = np.flatnonzero(~columns.states.problem.items.span).tolist()
+    while columns.opened:
+        room = columns.opened.pop()
+        for item in items:
+            columns.add_fill(room, item)
+
+
+def _between(first: Prices, second: Prices) -> Prices:
+    return Prices(
+        (first.move + second.move) / 2,
+        (first.slot + second.slot) / 2,
+        (first.instance + second.instance) / 2,
+    )
 
 
 def limits(columns: Columns, question: Question) -> Model:
@@ -212,5 +250,3 @@ def best_leavings(
     _, pick = np.unique(which[hit], return_index=True)
     return [(int(row[k]), int(offset[k])) for k in hit[pick].tolist()]
 
-
-__all__ = ["Question", "Relaxed", "best_leavings", "bound_of", "host_values", "limits", "relaxed"]

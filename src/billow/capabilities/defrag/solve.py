@@ -13,9 +13,9 @@ import numpy as np
 
 from billow.capabilities.defrag.greedy import emptied
 from billow.capabilities.defrag.highs import SolverFailed
-from billow.capabilities.defrag.integral import Search, Whole, whole
+from billow.capabilities.defrag.integral import Search, Whole, step_of, whole
 from billow.capabilities.defrag.layout import Layout, layout_of
-from billow.capabilities.defrag.master import Question, relaxed
+from billow.capabilities.defrag.master import Pace, Question, Relaxed, relaxed
 from billow.capabilities.defrag.moving import Moving
 from billow.capabilities.defrag.policy import DefragPolicy
 from billow.capabilities.defrag.pricing import Prices, priced
@@ -31,6 +31,8 @@ Stopwatch = Callable[[], float]
 """Seconds since some moment; never goes back."""
 
 NEAR = 1e-6
+MOST_GOALS = 4
+"""How many goals are tried with the fewest moves, from the highest possible down."""
 FOR_THE_ORDER = 0.15
 """Share of the time that is kept for the order of the moves."""
 
@@ -89,6 +91,7 @@ class _Solving:
         self._stopwatch = stopwatch
         self._started = stopwatch()
         self._failure = ""
+        self._pace = Pace(self._left_s, policy.rounds)
 
     def run(self) -> Answer:
         pool, moves = self._pool, list[Migrate]()
@@ -130,23 +133,39 @@ class _Solving:
         return best, bound
 
     def _exact(self, states: States, question: Question, floor: float) -> Search:
-        """Return the best whole answer, then one of that value with fewer moves. May fail."""
-        ground = relaxed(states, question, self._left_s, self._policy.rounds)
-        search = whole(states, question, ground, floor, self._left_s)
-        found = search.whole
-        if found is None or found.worth <= floor + NEAR:
-            return replace(search, whole=None)
+        """Return the best whole answer; where moves are no limit, with the fewest. May fail."""
+        ground = relaxed(states, question, self._pace)
+        search = Search(ground.bound, step_of(states, question))
         wanted = float(self._policy.slots_wanted)
-        goal = min(wanted, found.worth) if wanted else found.worth
-        if goal == found.worth and not _wasteful(ground.prices.move, ground.bound, question, found):
+        goal = min(wanted, search.top) if wanted else search.top
+        if goal <= floor + NEAR:
             return search
-        lean = Question(found.moves, goal)
-        try:
-            fewer = relaxed(states, lean, self._left_s, self._policy.rounds)
-            better = whole(states, lean, fewer, -float(found.moves), self._left_s)
-        except SolverFailed:
-            return search
-        return replace(search, whole=better.whole or found)
+        if goal < search.top or ground.prices.move <= NEAR:
+            lean = self._fewest(states, Question(question.moves, goal), ground, max(floor, 0.0))
+            if lean is not None:
+                return replace(search, whole=lean)
+        found = whole(states, question, ground, floor, self._pace)
+        if found.whole is None or found.whole.worth <= floor + NEAR:
+            return replace(found, whole=None)
+        return found
+
+    def _fewest(
+        self, states: States, question: Question, ground: Relaxed, floor: float
+    ) -> Whole | None:
+        """Return an answer that reaches the goal, or a little less, with the fewest moves."""
+        step = step_of(states, Question(question.moves))
+        for _ in range(MOST_GOALS):
+            if question.wanted <= floor + NEAR or self._left_s() < 0.1:
+                break
+            try:
+                lean = relaxed(states, question, self._pace, ground.columns)
+                found = whole(states, question, lean, -np.inf, self._pace).whole
+            except SolverFailed:
+                found = None
+            if found is not None or not step:
+                return found
+            question = replace(question, wanted=question.wanted - step)
+        return None
 
     def _ordered(self, states: States, layout: Layout, budget: int) -> Ordering:
         moving = Moving(states.problem)
@@ -169,15 +188,6 @@ class _Solving:
     def _left_s(self) -> float:
         most = self._policy.time_limit_s * (1.0 - FOR_THE_ORDER)
         return most - (self._stopwatch() - self._started)
-
-
-def _wasteful(price: float, bound: float, question: Question, found: Whole) -> bool:
-    """Return whether fewer moves could do: where a move has a price, that price says how many."""
-
-    if price <= NEAR:
-        return True
-    fewest = question.moves - (bound - found.worth) / price
-    return found.moves > np.ceil(fewest - NEAR)
 
 
 def _countable(targets: tuple[Target, ...], policy: DefragPolicy) -> tuple[Target, ...]:
