@@ -76,7 +76,8 @@ def _measures(found: Survey, policy: CapacityPolicy) -> Iterator[Measure]:
     memory = float(free[MEMORY:GPU].sum())
     yield Measure("free_mib", "free memory on open hosts", memory, "mib", Better.UP)
     if policy.failures:
-        text = f"if the {counted(policy.failures, 'largest host')} of a class died, all classes"
+        which = "largest host" if policy.failures == 1 else f"{policy.failures} largest hosts"
+        text = f"if the {which} of a class died, one class at a time"
         yield Measure(
             "homeless", "without room", float(found.homeless), "instances", Better.DOWN, 0.0, text
         )
