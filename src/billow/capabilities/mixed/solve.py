@@ -24,7 +24,9 @@ from billow.plan.suit import node_mask, roomy, suits
 
 EVEN = 0.001
 """Part of a host's CPUs that counts as nothing."""
-LEAST_LIFT = 0.02
+AHEAD = 0.5
+"""Part of the room between less and more that is taken beforehand, so that steps are fewer."""
+LEAST_LIFT = 0.05
 """Part of its CPUs below which a limit is not worth changing upwards."""
 TARGETS = 12
 CALM = 0.5
@@ -136,18 +138,22 @@ class Sharing:
         return np.where(self.hot, np.minimum(most, (1 - self.policy.cut_share) * total), most)
 
     def _give_way(self, host: int) -> None:
-        even = EVEN * float(self.demand.capacity[host])
+        capacity = float(self.demand.capacity[host])
+        even = EVEN * capacity
         excess = self.in_use(host) - float(self._allowed[host])
         if excess <= even:
             return
         why = self._why(host)
         running = [each for each in self._on_host[host] if not each.paused]
+        ahead = 0.0 if self.hot[host] else AHEAD * self.policy.room_share * capacity
+        excess += ahead
         for each in sorted(running, key=lambda b: (b.priority, b.least - b.may, b.row)):
             relief = min(excess, each.may - each.least)
-            if relief >= 1 and excess > even:
+            if relief >= 1:
                 before = each.may
                 self._limit(each, max(int(before - relief), each.least), why)
                 excess -= before - each.may
+        excess -= ahead
         for each in sorted(running, key=lambda b: (b.priority, -b.may, b.row)):
             if excess > even and each.may > 0:
                 excess -= each.may
