@@ -62,6 +62,11 @@ def reports_here() -> list[Document]:
     return [{"name": name, "about": about(each)} for name, each in reports.items()]
 
 
+def capability_here(name: str) -> Document:
+    """Return a capability with its knobs, without a control plane. Raises NotFound."""
+    return capability_document(known_here(), name)
+
+
 def capabilities_here() -> list[Document]:
     """Return every capability with its knobs, without a control plane."""
     policies = known_here()

@@ -17,6 +17,7 @@ from billow.cli.output import Column, when
 from billow.cli.session import Session
 from billow.cli.wanted import group_of, knobs_of, request_of, requests_in
 
+HELP = frozenset({"-h", "--help"})
 CHANGES_PENDING = 3
 BLOCKED = 5
 
@@ -25,10 +26,24 @@ class PlanGroup(TyperGroup):
     """The commands of `billow plan`, among which every capability counts as one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (Typer's own)
-        """Take a word that is no command for the name of a capability."""
+        """Take a word that is no command for the name of a capability; its help has its knobs."""
         if args and not args[0].startswith("-") and args[0] not in self.commands:
+            if HELP & set(args[1:]):
+                _tell_knobs(args[0])
             args = ["make", *args]
         return super().parse_args(ctx, args)
+
+
+def _tell_knobs(capability: str) -> None:
+    """Print what a capability is for and its knobs. Raises NotFound."""
+    from billow.cli.offline import capability_here
+    from billow.cli.output import standard
+    from billow.cli.policy import print_knobs
+
+    known = capability_here(capability)
+    output = standard()
+    output.text(f"{capability}: {known['about']}. Its knobs, for --set KNOB=VALUE:")
+    print_knobs(output, known)
 
 
 app = typer.Typer(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from billow.cli.command import command
-from billow.cli.output import Column, Document
+from billow.cli.output import Column, Document, Output
 from billow.cli.session import Session
 from billow.errors import NotFound
 
@@ -57,19 +57,19 @@ def add_to(root: typer.Typer) -> None:
         if session.output.as_json:
             session.output.document(known[name])
         else:
-            show_knobs(session, known[name])
+            print_knobs(session.output, known[name])
 
 
-def show_knobs(session: Session, capability: Document) -> None:
+def print_knobs(output: Output, capability: Document) -> None:
     """Print every knob of a capability."""
-    if not session.output.for_people:
+    if not output.for_people:
         rows = [
             {**each, "now": _plain(each["now"]), "default": _plain(each["default"])}
             for each in capability["knobs"]
         ]
-        session.output.table(KNOBS, rows)
+        output.table(KNOBS, rows)
         return
-    session.output.table(KNOBS, capability["knobs"])
+    output.table(KNOBS, capability["knobs"])
 
 
 def _known(session: Session, *, here: bool) -> dict[str, Document]:
