@@ -22,11 +22,12 @@ from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan, Resident, Role, Stage
 from billow.engines.qemu.translate import record_of
+from billow.model.action import Place
 from billow.model.host import Node
 from billow.model.instance import Instance
-from billow.model.kinds import State
+from billow.model.kinds import Service, State
 from billow.model.shape import Shape
-from billow.testing.stand import EngineStand, place
+from billow.testing.stand import EngineStand
 
 
 class QemuStand(EngineStand):
@@ -95,14 +96,22 @@ async def until(true: Callable[[], bool], timeout_s: float = 60.0) -> None:
             await asyncio.sleep(0.02)
 
 
-async def boot_with(stand: QemuStand, engine: QemuEngine, orders: Sequence[Orders]) -> None:
-    """Boot `x` on the first host with one vCPU for each order."""
+async def boot_with(
+    stand: QemuStand,
+    engine: QemuEngine,
+    orders: Sequence[Orders],
+    name: str = "x",
+    service: Service = Service.LATENCY,
+) -> None:
+    """Boot an instance on the first host with one vCPU for each order."""
     ledger, cache = engine.ground.ledger, stand.folder.cache
-    record = record_of(place(stand, "x"), stand.findings, None, unpack(cache), [])
+    wanted = replace(stand.instance(name), service=service)
+    action = Place(id=f"boot-{name}", instance=wanted, host=stand.first)
+    record = record_of(action, stand.findings, None, unpack(cache), [])
     boot_from = Firmware(image=unpack(cache), orders=True)
     machine = replace(record.machine, cpus=len(orders), boot=boot_from)
     ledger.save_instance(replace(record, machine=machine, stage=Stage.READY))
-    stand.folder.volume("x").orders.write_bytes(encode(orders, machine.memory_mib))
+    stand.folder.volume(name).orders.write_bytes(encode(orders, machine.memory_mib))
     resident = Resident(role=Role.HOME, wanted=State.RUNNING)
-    ledger.save_resident(stand.first, "x", resident)
+    ledger.save_resident(stand.first, name, resident)
     await boot(engine.ground, machine, stand.first)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from billow.engines.qemu.process import cpu_seconds, memory_of, threads
+from billow.engines.qemu.process import Thread, cpu_seconds, memory_of, threads
 
 _SHORTEST_S: Final = 0.5
 """CPU use over less than that says nothing."""
@@ -60,9 +60,7 @@ class _Look:
     process: int
     at_s: float
     cpu_s: float
-    waited_s: float
-    vcpu_waited_s: float
-    vcpus: int
+    threads: dict[int, Thread]
     memory_mib: float
     swapped_mib: float
 
@@ -122,35 +120,41 @@ class Gauge:
 
 
 def _look(process: int) -> _Look:
-    found = threads(process)
-    vcpus = [thread for thread in found if thread.is_vcpu]
     memory_mib, swapped_mib = memory_of(process)
     return _Look(
         process=process,
         at_s=time.monotonic(),
         cpu_s=cpu_seconds(process),
-        waited_s=sum(thread.waited_s for thread in found),
-        vcpu_waited_s=sum(thread.waited_s for thread in vcpus),
-        vcpus=len(vcpus),
+        threads={thread.number: thread for thread in threads(process)},
         memory_mib=memory_mib,
         swapped_mib=swapped_mib,
     )
 
 
 def _between(before: _Look, now: _Look) -> Use:
-    """Return the use between two looks at one process; a helper thread that ended takes nothing."""
+    """Return the use between two looks at one process."""
     passed_s = now.at_s - before.at_s
     cpus = max(0.0, (now.cpu_s - before.cpu_s) / passed_s)
-    waiting = max(0.0, (now.waited_s - before.waited_s) / passed_s)
-    wait_s = now.vcpu_waited_s - before.vcpu_waited_s
-    known = now.vcpus > 0 and now.vcpus == before.vcpus
+    waits = {
+        number: min(1.0, max(0.0, _waited_s(before.threads[number], thread, passed_s) / passed_s))
+        for number, thread in now.threads.items()
+        if number in before.threads
+    }
+    vcpus = [wait for number, wait in waits.items() if now.threads[number].is_vcpu]
     return Use(
         cpu_milli=1000 * cpus,
         memory_mib=now.memory_mib,
-        cpu_wait=min(1.0, max(0.0, wait_s / passed_s / now.vcpus)) if known else math.nan,
-        runnable=cpus + waiting,
+        cpu_wait=math.fsum(vcpus) / len(vcpus) if vcpus else math.nan,
+        runnable=cpus + math.fsum(waits.values()),
         swap_mib_s=abs(now.swapped_mib - before.swapped_mib) / passed_s,
     )
+
+
+def _waited_s(before: Thread, now: Thread, passed_s: float) -> float:
+    """Return how long a thread waited; one that never slept waited whenever it did not run."""
+    if now.sleeps == before.sleeps and now.ready and before.ready:
+        return passed_s - (now.ran_s - before.ran_s)
+    return now.waited_s - before.waited_s
 
 
 def _any_seen(values: list[float]) -> bool:

@@ -2,7 +2,9 @@
 """Control groups: what CPU a host's instances share, and how it is shared between them.
 
 A host has a group that gets the host's CPUs and no more; an instance has one within it. A batch
-instance's group runs only when nothing else of its host wants to. Everything here can be made again
+instance's group runs only when nothing else of its host wants to. Hosts of whole CPUs that this
+machine has get these CPUs to themselves; others share all of them and are held to their amount by a
+quota, which a batch instance may use up before another one wakes. Everything here can be made again
 from the records, so nothing of it is remembered. Version 2 is used where it has the CPU controller,
 else version 1; pressure is told by version 2 only, which many machines have beside version 1.
 """
@@ -11,7 +13,7 @@ import asyncio
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -129,6 +131,7 @@ class Groups:
         self._hierarchy = hierarchy
         self._tag = f"billow-{tag}"
         self._capacity = capacity
+        self._own = own_cpus(capacity, sorted(os.sched_getaffinity(0)))
 
     @property
     def limits(self) -> bool:
@@ -145,7 +148,8 @@ class Groups:
             Refused: the groups cannot be made.
         """
         paths = self.regulate(host, name, Share(cpus=cpus), None)
-        return ("sh", "-c", _ENTER, "sh", *map(str, paths), "--") if paths else ()
+        pin = ("taskset", "--cpu-list", self._own[host]) if host in self._own else ()
+        return (*pin, "sh", "-c", _ENTER, "sh", *map(str, paths), "--") if paths else pin
 
     def regulate(self, host: str, name: str, share: Share, number: int | None) -> tuple[Path, ...]:
         """Give an instance its weight and limit, with its process `number`; return its groups.
@@ -207,7 +211,7 @@ class Groups:
             raise _refused(folder, error) from error
         if str(root) == self._hierarchy.cpu:
             self._weigh(folder.parent, self._capacity[host], batch=False)
-            self._limit(folder.parent, self._capacity[host])
+            self._limit(folder.parent, 0 if host in self._own else self._capacity[host])
         return folder
 
     def _weigh(self, folder: Path, cpu_milli: int, *, batch: bool) -> None:
@@ -249,6 +253,20 @@ class Groups:
             return  # a process that has just ended needs no group
         except OSError as error:
             raise _refused(path, error) from error
+
+
+def own_cpus(capacity: Mapping[str, int], cpus: Sequence[int]) -> dict[str, str]:
+    """Return which CPUs each host has to itself, as lists for `taskset`; none if not all can."""
+    if any(milli % 1000 for milli in capacity.values()):
+        return {}
+    if not 0 < sum(capacity.values()) <= len(cpus) * 1000:
+        return {}
+    left = iter(cpus)
+    return {
+        host: ",".join(str(next(left)) for _ in range(milli // 1000))
+        for host, milli in capacity.items()
+        if milli
+    }
 
 
 def _period_us(limit_milli: int) -> int:

@@ -77,6 +77,14 @@ def regulate(ground: Ground, name: str, host: str) -> None:
     ground.groups.regulate(host, name, share, process_id(residence))
 
 
+def hasten(ground: Ground, machine: Machine, host: str) -> None:
+    """Lift what slows a process that must answer, or send its memory, until `regulate`."""
+    residence = ground.ledger.folder.residence(host, machine.instance)
+    if alive(residence):
+        share = Share(cpus=machine.cpus)
+        ground.groups.regulate(host, machine.instance, share, process_id(residence))
+
+
 async def cont(ground: Ground, machine: Machine, host: str) -> None:
     """Let the guest of a started process run; end the process when that fails. Raises Refused."""
     residence = ground.ledger.folder.residence(host, machine.instance)
@@ -96,6 +104,7 @@ async def cont(ground: Ground, machine: Machine, host: str) -> None:
 async def stop(ground: Ground, machine: Machine, host: str, grace_s: float) -> bool:
     """Press the power button; cut the power when time is up. Return whether it went by itself."""
     residence = ground.ledger.folder.residence(host, machine.instance)
+    hasten(ground, machine, host)
     orderly = await _press(residence, grace_s) if alive(residence) else True
     await clear(ground, machine, host)
     return orderly

@@ -17,11 +17,10 @@ from typing import Final
 from qemu.qmp import EventListener
 
 from billow.engines.qemu.ground import Ground
-from billow.engines.qemu.groups import Share
-from billow.engines.qemu.lifecycle import leave, regulate, spawn
+from billow.engines.qemu.lifecycle import hasten, leave, regulate, spawn
 from billow.engines.qemu.machine import Accelerator, Firmware, Machine
 from billow.engines.qemu.monitor import Monitor, talk
-from billow.engines.qemu.process import alive, process_id
+from billow.engines.qemu.process import alive
 from billow.engines.qemu.record import Resident, Role
 from billow.errors import Lost, Refused
 from billow.model.kinds import State
@@ -78,7 +77,7 @@ async def move(ground: Ground, order: Move) -> AsyncIterator[Progress]:
 async def _live(ground: Ground, order: Move, arrived: Resident) -> AsyncIterator[Progress]:
     folder, name = ground.ledger.folder, order.machine.instance
     yield Progress(0.0, "preparing")
-    _hurry(ground, order)
+    hasten(ground, order.machine, order.source)
     async with ground.starts:
         await spawn(ground, order.machine, order.target, incoming=True)
     async with (
@@ -95,13 +94,6 @@ async def _live(ground: Ground, order: Move, arrived: Resident) -> AsyncIterator
         if arrived.wanted is State.RUNNING:
             await target.execute("cont")
     yield replace(last, fraction=1.0, phase="switching", left_s=0.0)
-
-
-def _hurry(ground: Ground, order: Move) -> None:
-    """Lift what slows the source: it needs CPU to send its memory, and is soon gone."""
-    name = order.machine.instance
-    number = process_id(ground.ledger.folder.residence(order.source, name))
-    ground.groups.regulate(order.source, name, Share(cpus=order.machine.cpus), number)
 
 
 def sleeps(machine: Machine, version: str) -> bool:

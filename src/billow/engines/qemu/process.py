@@ -186,13 +186,18 @@ class Thread:
 
     Attributes:
         ran_s: CPU seconds that it had since it began.
-        waited_s: Seconds in which it could have run and was given no CPU.
+        waited_s: Seconds in which it could have run and was given no CPU; those since it was last
+            given one are added only when it is given the next.
+        sleeps: How often it gave its CPU away to wait for something else than a CPU.
+        ready: Whether it runs, or could.
     """
 
     number: int
     is_vcpu: bool
     ran_s: float
     waited_s: float
+    sleeps: int
+    ready: bool
 
 
 def threads(number: int) -> tuple[Thread, ...]:
@@ -206,9 +211,22 @@ def threads(number: int) -> tuple[Thread, ...]:
 
 
 def _thread(folder: Path) -> Thread:
-    name = (folder / "comm").read_text()
-    ran, waited, _ = (folder / "schedstat").read_text().split()
-    return Thread(int(folder.name), name.startswith("CPU "), int(ran) / 1e9, int(waited) / 1e9)
+    said = _fields(folder / "status")
+    ran, waited, _ = map(int, (folder / "schedstat").read_text().split())
+    return Thread(
+        number=int(folder.name),
+        is_vcpu=said["Name"].startswith("CPU "),
+        ran_s=ran / 1e9,
+        waited_s=waited / 1e9,
+        sleeps=int(said["voluntary_ctxt_switches"]),
+        ready=said["State"].startswith("R"),
+    )
+
+
+def _fields(file: Path) -> dict[str, str]:
+    """Return what a status file of /proc says, by name. Raises OSError."""
+    rows = (line.partition(":") for line in file.read_text(errors="replace").splitlines())
+    return {name: value.strip() for name, _, value in rows}
 
 
 def cpu_seconds(number: int) -> float:
@@ -222,10 +240,12 @@ def cpu_seconds(number: int) -> float:
 
 def memory_of(number: int) -> tuple[float, float]:
     """Return what a process has in memory and what of it is swapped out, MiB; NaN when gone."""
-    found = {"VmRSS": float("nan"), "VmSwap": float("nan")}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for line in Path(f"/proc/{number}/status").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name in found:
-                found[name] = int(value.split()[0]) / 1024
-    return found["VmRSS"], found["VmSwap"]
+        said = _fields(Path(f"/proc/{number}/status"))
+        if "VmRSS" in said:
+            return _mib(said["VmRSS"]), _mib(said["VmSwap"])
+    return float("nan"), float("nan")
+
+
+def _mib(text: str) -> float:
+    return int(text.removesuffix(" kB")) / 1024

@@ -13,7 +13,7 @@ from typing import Final
 
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.ledger import Ledger
-from billow.engines.qemu.lifecycle import clear, destroy, leave, regulate
+from billow.engines.qemu.lifecycle import clear, destroy, hasten, leave, regulate
 from billow.engines.qemu.machine import Machine
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive, kill
@@ -141,6 +141,7 @@ async def _wake(ground: Ground, machine: Machine, host: str, resident: Resident)
     if resident.wanted is State.STOPPED:
         await clear(ground, machine, host)
     elif alive(residence):
+        hasten(ground, machine, host)
         async with talk(residence.socket) as monitor:
             await _follow(monitor, resident.wanted)
         regulate(ground, machine.instance, host)
