@@ -57,14 +57,16 @@ class Board:
         risk = self._tail(self.mean, self._spread(self.variance, self._sum), self.limit)
         return np.where(self.count > 0, risk, 0.0)
 
-    def risk_without(self, host: int, instances: Rows) -> FloatArray:
-        """Return the risk of a host without each one of some of its instances."""
-        ahead = self.forecast
+    def drop(self, instances: Rows) -> FloatArray:
+        """Return how much risk each placed instance takes away when it leaves its host."""
+        ahead, host = self.forecast, self.host[instances]
         mean = self.mean[host] - ahead.mean[instances]
         variance = self.variance[host] - ahead.variance[instances]
-        cross = ahead.errors[instances] @ self._errors[host]
+        cross = np.einsum("ij,ij->i", ahead.errors[instances], self._errors[host])
         total = self._sum[host] + self._own[instances] - 2 * cross
-        return self._tail(mean, self._spread(variance, total), self.limit[host])
+        left = self._tail(mean, self._spread(variance, total), self.limit[host])
+        dropped: FloatArray = self.risk()[host] - left
+        return dropped
 
     def risk_with(self, instances: Rows, hosts: Rows) -> FloatArray:
         """Return the risk of hosts with each one of some more instances, `(instances, hosts)`."""

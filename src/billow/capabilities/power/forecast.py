@@ -50,7 +50,7 @@ def forecast(samples: Samples, size: FloatArray, unseen_share: float = 0.5) -> F
     """
     seen = ~np.isnan(samples.T)
     filled = np.where(seen, samples.T, np.float32(0.0))
-    averages = [_averages(filled, seen, half_life) for half_life in HALF_LIVES]
+    averages = _averages(filled, seen)
     corrections = [average - averages[0] for average in averages[1:]]
     weights = _weights(filled, seen, averages[0], corrections)
     expected = averages[0]
@@ -64,16 +64,18 @@ def forecast(samples: Samples, size: FloatArray, unseen_share: float = 0.5) -> F
     return Forecast(mean, variance, np.ascontiguousarray(errors[-TOGETHER:].T))
 
 
-def _averages(filled: Samples, seen: BoolArray, half_life: float) -> Samples:
-    """Return the moving average at each sample, itself included: `(samples, rows)`."""
-    keep = np.float32(0.5 ** (1 / half_life))
-    total = np.zeros(filled.shape[1], dtype=np.float32)
-    weight = np.zeros(filled.shape[1], dtype=np.float32)
-    averages = np.empty_like(filled)
+def _averages(filled: Samples, seen: BoolArray) -> Samples:
+    """Return the moving averages at each sample, itself included: `(half lives, samples, rows)`."""
+    keep = (0.5 ** (1 / np.array(HALF_LIVES, dtype=np.float32)))[:, None]
+    averages = np.empty((len(keep), *filled.shape), dtype=np.float32)
+    total = np.zeros((len(keep), filled.shape[1]), dtype=np.float32)
+    weight = np.full_like(total, 1e-6)
     for place, (values, there) in enumerate(zip(filled, seen, strict=True)):
-        total = keep * total + values
-        weight = keep * weight + there
-        np.divide(total, np.maximum(weight, np.float32(1e-6)), out=averages[place])
+        total *= keep
+        total += values
+        weight *= keep
+        weight += there
+        np.divide(total, weight, out=averages[:, place])
     return averages
 
 

@@ -21,7 +21,10 @@ class PowerPolicy(Policy):
         "average over the hosts in use; less keeps more hosts on.",
     )
     ceiling_share: float = Field(
-        0.9, gt=0.0, le=1.0, description="Share of a host's CPUs above which it counts as overloaded."
+        0.9,
+        gt=0.0,
+        le=1.0,
+        description="Share of a host's CPUs above which it counts as overloaded.",
     )
     unseen_share: float = Field(
         0.5,
@@ -84,9 +87,7 @@ class PowerPolicy(Policy):
     always_on_hours: frozenset[Hour] = Field(
         frozenset(), description="Hours of the day (UTC, 0 to 23) in which nothing is switched off."
     )
-    all_on: bool = Field(
-        False, description="Emergency: switch everything on, and nothing off."
-    )
+    all_on: bool = Field(False, description="Emergency: switch everything on, and nothing off.")
     unknown_idle_watts: float = Field(
         120.0,
         ge=0.0,

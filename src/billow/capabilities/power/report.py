@@ -68,7 +68,9 @@ class _Page:
             pool.instances.host[pool.instances.host >= 0], minlength=len(pool.hosts)
         )
         off = pool.hosts.power == _OFF
-        self._watts: FloatArray = np.where(off, policy.asleep_watts, watts(scene.curves, self._load))
+        self._watts: FloatArray = np.where(
+            off, policy.asleep_watts, watts(scene.curves, self._load)
+        )
         self._round = Round(scene)
         if not policy.all_on:
             self._round.run()
@@ -107,7 +109,9 @@ class _Page:
         found = [
             *self._money(),
             Measure("hosts_on", "Hosts on", float(on.sum()), "hosts", Better.DOWN),
-            Measure("hosts_could_sleep", "Hosts that could sleep", len(self._round.emptied), "hosts"),
+            Measure(
+                "hosts_could_sleep", "Hosts that could sleep", len(self._round.emptied), "hosts"
+            ),
             Measure("hosts_to_wake", "Hosts to be woken", len(self._round.woken), "hosts"),
             Measure("moves", "Moves that it takes", moves, "moves"),
             Measure(
@@ -187,7 +191,9 @@ class _Page:
             on = np.interp(at, levels.at, levels.sellable[:, CPU] / 1000)
             lines.append(Series("CPUs of hosts that are on", tuple(on[every].tolist())))
         labels = tuple(at[every].tolist())
-        return Picture("past", "Load and hosts on", Form.LINES, labels, tuple(lines), "cpus", "time")
+        return Picture(
+            "past", "Load and hosts on", Form.LINES, labels, tuple(lines), "cpus", "time"
+        )
 
     def _findings(self) -> tuple[Finding, ...]:
         worst = np.flatnonzero((self._risk > 10 * self._policy.overload_share) & (self._count > 0))

@@ -17,6 +17,10 @@ from billow.capabilities.power.ground import Ground
 from billow.model.resources import BoolArray, FloatArray
 
 
+_AT_ONCE = 64
+"""Instances whose moves are compared at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Aims:
     """What is allowed.
@@ -34,39 +38,46 @@ class Aims:
 
 
 def relieve(ground: Ground, aims: Aims, most: int) -> int:
-    """Move instances, one by one, where a move takes much risk off; return how many moved."""
-    done = 0
-    tired = np.zeros(len(ground.pool.hosts), dtype=np.bool_)
+    """Make the move that takes most risk off, while there is one worth it; return how many."""
+    movable = np.flatnonzero(ground.movable)
+    done, drop = 0, ground.board.drop(movable)
     while done < most:
-        risk = ground.board.risk()
-        host = int(np.argmax(np.where(tired, 0.0, risk)))
-        if tired[host] or risk[host] <= aims.least_gain:
+        order = np.argsort(-drop, kind="stable")
+        hopeful = order[: int((drop > aims.least_gain).sum())]
+        hosts = _best_of(ground, movable[hopeful], drop[hopeful], aims.least_gain)
+        if hosts is None:
             break
-        if _relieve_one(ground, aims, host, risk):
-            done += 1
-        else:
-            tired[host] = True
+        touched = np.isin(ground.board.host[movable], hosts)
+        drop[touched] = ground.board.drop(movable[touched])
+        done += 1
     return done
 
 
-def _relieve_one(ground: Ground, aims: Aims, host: int, risk: FloatArray) -> bool:
-    """Make the move off a host that takes most risk away, if it is worth it."""
-    instances = ground.movable_on(host)
-    hosts = _in_reach(ground, host)
-    if not len(instances) or not len(hosts):
-        return False
-    drop = risk[host] - ground.board.risk_without(host, instances)
-    gain = drop[:, None] - (ground.board.risk_with(instances, hosts) - risk[hosts])
-    tries = 0
-    for place in np.argsort(-gain, axis=None, kind="stable"):
-        row, column = divmod(int(place), len(hosts))
-        if gain[row, column] < aims.least_gain or tries >= 200:
-            return False
-        tries += 1
-        instance, target = int(instances[row]), int(hosts[column])
+def _best_of(
+    ground: Ground, instances: Rows, drop: FloatArray, least: float
+) -> tuple[int, int] | None:
+    """Make the best move of instances, those with the largest drop first; return its two hosts."""
+    for first in range(0, len(instances), _AT_ONCE):
+        some, theirs = instances[first : first + _AT_ONCE], drop[first : first + _AT_ONCE]
+        moved = _best_move(ground, some, theirs, least)
+        if moved is not None:
+            return moved
+    return None
+
+
+def _best_move(
+    ground: Ground, instances: Rows, drop: FloatArray, least: float
+) -> tuple[int, int] | None:
+    board, hosts = ground.board, np.flatnonzero(ground.open)
+    gain = drop[:, None] - (board.risk_with(instances, hosts) - board.risk()[hosts])
+    gain[board.host[instances][:, None] == hosts] = 0.0
+    rows, columns = np.nonzero(gain >= least)
+    for place in np.argsort(-gain[rows, columns], kind="stable").tolist():
+        instance, target = int(instances[rows[place]]), int(hosts[columns[place]])
+        source = int(board.host[instance])
         if ground.targets(instance)[target] and ground.take(instance, target):
-            return True
-    return False
+            return source, target
+    return None
 
 
 def empty(ground: Ground, host: int, allowed: float) -> bool:
