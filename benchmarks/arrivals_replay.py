@@ -14,14 +14,16 @@ from typing import Protocol
 import numpy as np
 
 from benchmarks.arrivals_trace import Trace
-from billow.capabilities.placement.lifetimes import Lifetimes, traits_of
-from billow.capabilities.placement.outlook import Outlook
+from billow.capabilities.placement.company import Company, Guest
+from billow.capabilities.placement.lifetimes import Lifetimes, expected_s, traits_of
 from billow.model.resources import BoolArray, FloatArray, IntArray
 
 CORES, MEMORY_GB = 64, 256
 """What a host has."""
 MORE = 512
 """Hosts that are added when all are in use."""
+LOOK_S = 300
+"""How often is learned from what happened, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Chooser(Protocol):
     def placed(self, arrival: int, host: int) -> None:
         """Learn where it went."""
 
-    def ended(self, arrival: int, at: float, host: int, hosts: Hosts) -> None:
+    def ended(self, arrival: int, host: int) -> None:
         """Learn that it is gone."""
 
 
@@ -84,7 +86,7 @@ class FirstFit:
     def placed(self, arrival: int, host: int) -> None:
         """Learn nothing."""
 
-    def ended(self, arrival: int, at: float, host: int, hosts: Hosts) -> None:
+    def ended(self, arrival: int, host: int) -> None:
         """Learn nothing."""
 
 
@@ -99,113 +101,122 @@ class BestFit(FirstFit):
 
 
 class Together:
-    """Placement's lifetimes and outlook: the host that is kept in use the least by it."""
+    """The host of the best company, by the placement capability's own learner and costs."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._size = np.bincount(trace.batch)[trace.batch]
-        self._cores = np.bincount(trace.batch, trace.cores)[trace.batch]
-        self._learner = Lifetimes()
-        self._outlook = Outlook(MORE)
+        self._batch_size: list[int] = np.bincount(trace.batch)[trace.batch].tolist()
+        cores = np.bincount(trace.batch, trace.cores)[trace.batch]
+        self._batch_cores: list[float] = np.log2(cores).tolist()
+        self._batch: list[int] = trace.batch.tolist()
+        self._shapes = list(zip(trace.cores.tolist(), trace.memory_gb.tolist(), strict=True))
+        self._lifetimes = Lifetimes()
+        self._company = Company(MORE)
         self._group = np.zeros(len(trace), dtype=np.int64)
         self._told: FloatArray = trace.arrival_s.copy()
-        self._host = np.full(len(trace), -1, dtype=np.int64)
-        self._now = -math.inf
+        self._here = np.zeros(len(trace), dtype=np.bool_)
+        self._guests: dict[int, Guest] = {}
+        self._lives: dict[int, float] = {}
         self._ends: list[int] = []
-        self._batch_now = -1
-        self._last: tuple[int, FloatArray] = (-1, np.zeros(0))
+        self._told_at = -math.inf
 
     def choose(self, arrival: int, now: float, hosts: Hosts, fits: BoolArray) -> int | None:
-        """Return the host of the best score."""
-        if now > self._now:
-            self._renew(arrival, now, len(hosts.count))
-        trace = self._trace
-        if trace.batch[arrival] != self._batch_now:
-            self._batch_now = int(trace.batch[arrival])
-            self._need = float(self._cores[arrival])
-        shape = int(trace.cores[arrival]), int(trace.memory_gb[arrival] * 1024)
-        traits = traits_of(shape, int(self._size[arrival]), int(now // 3600 % 24))
-        group = self._group[arrival] = self._learner.group(traits)
-        if self._last[0] != group:
-            survival = self._learner.survival(np.array([group]), np.zeros(1))[0]
-            self._last = (group, survival)
-        self._survival = self._last[1]
-        if not fits.any():
+        """Return the host that suits best."""
+        if now - self._told_at >= LOOK_S:
+            self._look(arrival, now)
+        if len(fits) > len(self._company):
+            self._company.grow(len(fits))
+        guest = self._guests[arrival] = self._guest(arrival, now)
+        candidates = np.flatnonzero(fits)
+        if not len(candidates):
             return None
-        if len(fits) > len(self._outlook):
-            self._outlook.grow(len(fits))
-        wish = self._outlook.extension_h(self._survival, self._batch_now)[: len(fits)]
-        same = self._outlook.batch[: len(fits)] == self._batch_now
-        need = min(self._need, CORES)
-        covered = np.minimum(hosts.cores, need) / need
-        cost = wish - same - covered + np.arange(len(fits)) * 1e-4
-        cost[~fits] = np.inf
-        return int(cost.argmin())
+        return int(candidates[self._company.misfit(guest, candidates).argmin()])
 
     def placed(self, arrival: int, host: int) -> None:
         """Count it in."""
-        self._host[arrival] = host
-        self._need -= float(self._trace.cores[arrival])
-        if host >= len(self._outlook):
-            self._outlook.grow(host + MORE)
-        self._outlook.enter(host, self._batch_now, self._survival)
+        self._here[arrival] = True
+        if host >= len(self._company):
+            self._company.grow(host + MORE)
+        self._company.enter(host, self._guests[arrival])
 
-    def ended(self, arrival: int, at: float, host: int, hosts: Hosts) -> None:
-        """Remember it for the next look."""
-        self._host[arrival] = -1
+    def ended(self, arrival: int, host: int) -> None:
+        """Count it out, and learn of it at the next look."""
+        self._here[arrival] = False
         self._ends.append(arrival)
-        if not hosts.count[host]:
-            self._outlook.clear(host)
+        self._company.leave(host, self._guests.pop(arrival))
 
-    def _renew(self, arrival: int, now: float, hosts: int) -> None:
-        """Learn what happened since the last look, and tell anew when hosts will be empty."""
-        self._now = now
-        born, leaves = self._trace.arrival_s, self._trace.leaves_s
-        gone = np.array(self._ends, dtype=np.int64)
+    def _guest(self, arrival: int, now: float) -> Guest:
+        size, (cores, memory_gb) = self._batch_size[arrival], self._shapes[arrival]
+        traits = traits_of((cores, int(memory_gb * 1024)), size, int(now // 3600 % 24))
+        group = self._lifetimes.group(traits)
+        self._group[arrival] = group
+        life = self._lives.get(group)
+        if life is None:
+            survival = self._lifetimes.survival(np.array([group]), np.zeros(1))
+            life = self._lives[group] = math.log2(expected_s(survival)[0] / 3600)
+        return Guest(cores, life, self._batch_cores[arrival], now / 3600, self._batch[arrival])
+
+    def _look(self, arrival: int, now: float) -> None:
+        """Learn of those that ended since the last look, and of the ages of those that run."""
+        self._told_at = now
+        self._lives = {}
+        gone, here = np.array(self._ends, dtype=np.int64), np.flatnonzero(self._here[:arrival])
         self._ends = []
-        self._learner.learn(
-            self._group[gone], self._told[gone] - born[gone], leaves[gone] - born[gone], ended=True
-        )
-        here = np.flatnonzero(self._host[:arrival] >= 0)
-        age = now - born[here]
-        self._learner.learn(self._group[here], self._told[here] - born[here], age, ended=False)
-        self._told[here] = now
-        self._last = (-1, np.zeros(0))
-        survival = self._learner.survival(self._group[here], age)
-        self._outlook.renew(self._host[here], self._trace.batch[here], survival)
+        self._learn(gone, self._trace.leaves_s[gone], ended=True)
+        self._learn(here, np.full(len(here), now), ended=False)
+
+    def _learn(self, rows: IntArray, until: FloatArray, *, ended: bool) -> None:
+        born = self._trace.arrival_s[rows]
+        since, until_age = self._told[rows] - born, until - born
+        self._lifetimes.learn(self._group[rows], since, until_age, ended=ended)
+        self._told[rows] = until
+
+
+class Meter:
+    """Counts host-hours, and the least that perfect packing at each instant would need."""
+
+    def __init__(self, begin: float) -> None:
+        self.hosts_s = self.floor_s = 0.0
+        self.peak = 0
+        self._last = begin
+        self._cores, self._memory_gb = 0, 0.0
+
+    def until(self, now: float, used: int) -> None:
+        """Count the time up to now with so many hosts in use."""
+        if now > self._last:
+            least = max(self._cores / CORES, self._memory_gb / MEMORY_GB)
+            self.hosts_s += used * (now - self._last)
+            self.floor_s += math.ceil(least) * (now - self._last)
+            self._last = now
+
+    def change(self, cores: int, memory_gb: float, used: int) -> None:
+        """Note that so much came (or left, when negative), and how many hosts are in use then."""
+        self._cores += cores
+        self._memory_gb += memory_gb
+        self.peak = max(self.peak, used)
 
 
 def replay(trace: Trace, chooser: Chooser) -> Result:
     """Place every arrival in turn; ends at or before an arrival come first."""
     started = time.process_time()
-    hosts = Hosts()
-    queue: list[tuple[float, int, int]] = []
-    area = floor = 0.0
-    cores, memory, peak = 0, 0.0, 0
-    last = float(trace.arrival_s[0]) if len(trace) else 0.0
-    columns = (trace.arrival_s, trace.cores, trace.memory_gb, trace.leaves_s)
-    for arrival, (now, take, take_gb, leaves) in enumerate(
-        zip(*(c.tolist() for c in columns), strict=True)
-    ):
+    hosts, queue = Hosts(), list[tuple[float, int, int]]()
+    meter = Meter(float(trace.arrival_s[0]) if len(trace) else 0.0)
+    for arrival, (now, cores, memory_gb, leaves) in enumerate(trace.rows()):
         while queue and queue[0][0] <= now:
             at, gone, host = heapq.heappop(queue)
-            area += hosts.used * (at - last)
-            floor += math.ceil(max(cores / CORES, memory / MEMORY_GB)) * (at - last)
-            last = at
-            lost, lost_gb = int(trace.cores[gone]), float(trace.memory_gb[gone])
-            cores, memory = cores - lost, memory - lost_gb
-            hosts.change(host, lost, lost_gb, -1)
-            chooser.ended(gone, at, host, hosts)
-        area += hosts.used * (now - last)
-        floor += math.ceil(max(cores / CORES, memory / MEMORY_GB)) * (now - last)
-        last = now
-        fits = (hosts.cores >= take) & (hosts.memory_gb >= take_gb) & (hosts.count > 0)
+            meter.until(at, hosts.used)
+            lost = int(trace.cores[gone]), float(trace.memory_gb[gone])
+            hosts.change(host, *lost, -1)
+            meter.change(-lost[0], -lost[1], hosts.used)
+            chooser.ended(gone, host)
+        meter.until(now, hosts.used)
+        fits = (hosts.cores >= cores) & (hosts.memory_gb >= memory_gb) & (hosts.count > 0)
         chosen = chooser.choose(arrival, now, hosts, fits)
         host = hosts.empty() if chosen is None else chosen
-        hosts.change(host, take, take_gb, 1)
-        cores, memory = cores + take, memory + take_gb
-        peak = max(peak, hosts.used)
+        hosts.change(host, cores, memory_gb, 1)
+        meter.change(cores, memory_gb, hosts.used)
         if leaves < math.inf:
             heapq.heappush(queue, (leaves, arrival, host))
         chooser.placed(arrival, host)
-    return Result(area / 3600, floor / 3600, peak, time.process_time() - started)
+    spent = time.process_time() - started
+    return Result(meter.hosts_s / 3600, meter.floor_s / 3600, meter.peak, spent)

@@ -23,8 +23,8 @@ _LEAN: Final = 4.0
 """A group's rates lean on its parent's as if that had seen so many deaths."""
 _NONE: Final = -1
 
-Traits = tuple[int, ...]
-"""What tells instances apart, most telling first: prefixes of it are its coarser groups."""
+Traits = tuple[int | str, ...]
+"""What tells instances apart: prefixes of it are its coarser groups."""
 
 
 class Lifetimes:
@@ -37,6 +37,7 @@ class Lifetimes:
         self._deaths: FloatArray = np.zeros((64, len(WIDTHS)))
         self._exposure: FloatArray = np.zeros((64, len(WIDTHS)))
         self._hazard: FloatArray | None = None
+        self._total: FloatArray = np.zeros((0, len(WIDTHS)))
 
     def group(self, traits: Traits) -> int:
         """Return the number of the group with these traits; a new one knows what its parent knows.
@@ -63,7 +64,9 @@ class Lifetimes:
 
         Args:
             groups: By instance, `(lives,) int64`.
-            since_s, until_s: Ages, seconds, `(lives,) float64`; what is counted is not given again.
+            since_s: From which age, seconds, `(lives,) float64`; what was counted before ends here.
+            until_s: To which age, likewise.
+            ended: Whether that was their end.
         """
         if not len(groups):
             return
@@ -140,6 +143,14 @@ def batch_class(size: int) -> int:
     return int(np.floor(2.0 * np.log2(max(size, 1))))
 
 
-def traits_of(shape: Sequence[int], batch_size: int, hour: int) -> Traits:
-    """Return the traits of an instance: its shape, how many came with it, the hour of the day."""
-    return (*shape, batch_class(batch_size), hour // 3)
+def traits_of(shape: Sequence[int], batch_size: int, hour: int, tenant: str = "") -> Traits:
+    """Return the traits of an instance.
+
+    Args:
+        shape: What it takes, by resource.
+        batch_size: How many came with it, itself included.
+        hour: Of the day, 0 to 23.
+        tenant: Whose it is; empty when unknown, and then it says nothing.
+    """
+    known = (tenant,) if tenant else ()
+    return (*shape, *known, batch_class(batch_size), hour // 3)
