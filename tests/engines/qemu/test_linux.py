@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The built-in Linux guest: what is in its RAM disk, and that it boots, moves and shuts down."""
 
+import asyncio
 import gzip
+import math
 from dataclasses import replace
 
 import pytest
 from tests.engines.qemu.world import QemuStand, said, until
 
+from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.initramfs import File, archive
+from billow.engines.qemu.monitor import talk
 from billow.model.action import Place, Stop
 from billow.model.kinds import State
 from billow.testing.stand import do, migrate, place
@@ -44,6 +48,24 @@ def test_the_same_files_are_the_same_archive() -> None:
     assert archive(files) == archive(reversed(files))
 
 
+async def check_memory_told(engine: QemuEngine) -> None:
+    """Check that the guest's own words about its memory arrive, and that it gave nothing back."""
+    async with asyncio.timeout(30):
+        while math.isnan((await engine.sense()).instance("x").ballooned_mib):
+            await asyncio.sleep(0.5)
+    pool = await engine.sense()
+    assert pool.instance("x").ballooned_mib == 0
+    told = {fact.key: fact.value for fact in pool.facts if fact.subject == "instance/x"}
+    assert 80 < float(told["guest_memory_mib"]) <= 160
+    assert 10 < float(told["guest_available_mib"]) < float(told["guest_memory_mib"])
+    residence = engine.ground.ledger.folder.residence("h1", "x")
+    async with talk(residence.socket) as monitor:
+        await monitor.execute("balloon", {"value": 130 * 2**20})
+    async with asyncio.timeout(30):
+        while (await engine.sense()).instance("x").ballooned_mib != 30:  # noqa: ASYNC110  # the guest's pace
+            await asyncio.sleep(0.5)
+
+
 @pytest.mark.qemu
 @pytest.mark.slow
 @pytest.mark.anyio
@@ -56,6 +78,7 @@ async def test_linux_boots_moves_and_shuts_down(stand: QemuStand) -> None:
     serial = stand.folder.volume("x").serial
     await until(lambda: "beat=1" in said(serial), timeout_s=180)
     assert "billow-linux x up" in said(serial)
+    await check_memory_told(engine)
     await do(engine, migrate(stand, "x"))
     beats = said(serial).count("beat=")
     await until(lambda: said(serial).count("beat=") > beats)

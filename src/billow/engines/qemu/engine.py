@@ -270,7 +270,7 @@ class QemuEngine:
             what = "instance" if isinstance(action, Migrate) else _image_of(action)
             why = f"the {what} cannot run here: {missing[0].what} is missing"
             found.append(Blocker(why, missing[0].fix))
-        if isinstance(action, Throttle) and not self.ground.groups.limits:
+        if _limits(action) and not self.ground.groups.limits:
             why = f"no cgroup CPU controller: {NO_GROUPS.effect}"
             found.append(Blocker(why, NO_GROUPS.fix))
         return found
@@ -315,6 +315,13 @@ class QemuEngine:
             why = "; ".join((error.brief, *error.details))
             return [Blocker(f"the {_image_of(action)} cannot be used: {why}", error.fix)]
         return []
+
+
+def _limits(action: Action) -> bool:
+    """Return whether an action wants an instance to be held to a limit."""
+    if isinstance(action, Throttle):
+        return True
+    return isinstance(action, Place) and action.instance.cpu_limit_milli > 0
 
 
 def _name(action: Action) -> str:

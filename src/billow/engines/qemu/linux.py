@@ -14,7 +14,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -37,10 +37,15 @@ _TARGET = re.compile(r"Depends: (linux-image-\S+-cloud-amd64)")
 
 @dataclass(frozen=True, slots=True)
 class LinuxGuest:
-    """File names of the guest in the cache folder."""
+    """File names of the guest in the cache folder.
+
+    Attributes:
+        recipe: Names how it was made; another recipe makes another guest.
+    """
 
     kernel: str
     initrd: str
+    recipe: str = ""
 
 
 async def prepare(cache: Path, environment: Mapping[str, str]) -> LinuxGuest:
@@ -50,7 +55,12 @@ async def prepare(cache: Path, environment: Mapping[str, str]) -> LinuxGuest:
         Unavailable: there is no kernel or no busybox, and Debian's packages are out of reach.
     """
     known = recall(LinuxGuest, cache / "linux.json")
-    if known and all((cache / name).exists() for name in (known.kernel, known.initrd)):
+    recipe = _recipe()
+    if (
+        known
+        and known.recipe == recipe
+        and all((cache / name).exists() for name in (known.kernel, known.initrd))
+    ):
         return known
     make_folder(cache)
     with tempfile.TemporaryDirectory(prefix="linux-", dir=cache) as scratch:
@@ -58,8 +68,17 @@ async def prepare(cache: Path, environment: Mapping[str, str]) -> LinuxGuest:
         busybox = await _busybox(Path(scratch), environment)
         files = await asyncio.to_thread(lambda: list(_files(busybox, modules)))
         guest = await asyncio.to_thread(_keep, cache, kernel.read_bytes(), archive(files))
+    guest = replace(guest, recipe=recipe)
     save(cache / "linux.json", guest)
     return guest
+
+
+def _recipe() -> str:
+    return hashlib.sha256(_init() + " ".join(MODULES).encode()).hexdigest()[:12]
+
+
+def _init() -> bytes:
+    return resources.files(__package__).joinpath("linux-init.sh").read_bytes()
 
 
 def _keep(cache: Path, kernel: bytes, initrd: bytes) -> LinuxGuest:
@@ -170,8 +189,7 @@ def _no_packages(command: tuple[str, ...], why: str) -> Unavailable:
 def _files(busybox: bytes, modules: Path) -> Iterator[File]:
     yield File("bin/busybox", busybox, executable=True)
     yield File("bin/sh", link="busybox")
-    script = resources.files(__package__).joinpath("linux-init.sh").read_bytes()
-    yield File("init", script, executable=True)
+    yield File("init", _init(), executable=True)
     names = []
     for name, data in _wanted(modules):
         names.append(name)
