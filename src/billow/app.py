@@ -30,7 +30,7 @@ from billow.capabilities.overcommit.plan import Overcommit
 from billow.capabilities.placement.plan import Placement, choose, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
 from billow.capabilities.power.plan import Power
-from billow.errors import BillowError, Blocked, Conflict, Invalid, Leased
+from billow.errors import BillowError, Blocked, Conflict, Leased
 from billow.identity.keeper import Keeper
 from billow.loop import Loop, Wish
 from billow.model.ask import Ask
@@ -49,6 +49,7 @@ from billow.sense.collect import Collector
 from billow.sense.history_file import contents, load, write
 from billow.sense.recorder import Recorder
 from billow.settings import Settings
+from billow.store.claim import claim
 from billow.store.plans import PlanRow
 from billow.store.store import Store
 
@@ -325,7 +326,7 @@ async def open_billow(settings: Settings, *, clock: Clock | None = None) -> Bill
         Invalid: a setting that cannot work.
         Unavailable: the database or the engine does not answer.
     """
-    _claim(settings)
+    claim(settings.state_dir, settings.engine)
     time_source = clock or SystemClock()
     async with AsyncExitStack() as opened:
         store = await Store.open(settings.database_url)
@@ -344,26 +345,6 @@ async def open_billow(settings: Settings, *, clock: Clock | None = None) -> Bill
     return billow
 
 
-def _claim(settings: Settings) -> None:
-    """Make the state folder, or see that it belongs to this engine. Raises Invalid."""
-    mark = settings.state_dir / "engine"
-    try:
-        settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not mark.exists():
-            mark.write_text(settings.engine, encoding="ascii")
-        owner = mark.read_text(encoding="ascii", errors="replace").strip()
-    except OSError as error:
-        raise Invalid(
-            f"the state folder {settings.state_dir} cannot be used: {error.strerror}",
-            fix="name another with --state or BILLOW_STATE_DIR",
-        ) from error
-    if owner != settings.engine:
-        raise Invalid(
-            f"the state folder {settings.state_dir} belongs to a pool of the engine {owner}",
-            fix=f"use --engine {owner}, or another folder with --state",
-        )
-
-
 async def remove_pool(settings: Settings) -> None:
     """Remove the pool of this machine and all that runs in it; the history stays. No way back.
 
@@ -371,7 +352,7 @@ async def remove_pool(settings: Settings) -> None:
         Leased: a controller still serves it.
     """
     if settings.state_dir.is_dir():
-        _claim(settings)
+        claim(settings.state_dir, settings.engine)
         store = await Store.open(settings.database_url)
         lease = await store.lease()
         await store.aclose()

@@ -54,6 +54,28 @@ def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - 
                 old_nodes=action.nodes,
                 reason=why,
             )
+        case Throttle() | Suspend() | Resume() | Allot():
+            return _inverse_of_sharing(action, why)
+        case Start():
+            return Stop(instance=action.instance, host=action.host, reason=why)
+        case Stop():
+            return Start(instance=action.instance, host=action.host, reason=why)
+        case Cordon():
+            return Uncordon(host=action.host, was=action.why, reason=why)
+        case Uncordon():
+            return Cordon(host=action.host, why=action.was, reason=why)
+        case PowerOn():
+            return PowerOff(host=action.host, reason=why)
+        case PowerOff() | Fence():
+            return PowerOn(host=action.host, reason=why)
+        case Delete() | Patch() | Upgrade() | Snapshot() | Restore() | Copy() | Cutover():
+            return None
+        case _:
+            assert_never(action)
+
+
+def _inverse_of_sharing(action: Throttle | Suspend | Resume | Allot, why: str) -> Action:
+    match action:
         case Throttle():
             return Throttle(
                 instance=action.instance,
@@ -75,19 +97,3 @@ def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - 
                 was_memory_ratio=action.memory_ratio,
                 reason=why,
             )
-        case Start():
-            return Stop(instance=action.instance, host=action.host, reason=why)
-        case Stop():
-            return Start(instance=action.instance, host=action.host, reason=why)
-        case Cordon():
-            return Uncordon(host=action.host, was=action.why, reason=why)
-        case Uncordon():
-            return Cordon(host=action.host, why=action.was, reason=why)
-        case PowerOn():
-            return PowerOff(host=action.host, reason=why)
-        case PowerOff() | Fence():
-            return PowerOn(host=action.host, reason=why)
-        case Delete() | Patch() | Upgrade() | Snapshot() | Restore() | Copy() | Cutover():
-            return None
-        case _:
-            assert_never(action)
