@@ -157,7 +157,7 @@ def _ways_within(
     states: States, ground: Relaxed, slack: float
 ) -> Iterator[tuple[int, tuple[int, ...], float]]:
     found = ground.found
-    value = host_values(states, ground.prices, found.wide, found.place)
+    value = host_values(states, ground.prices, found.wide, found.place, slack)
     loss = found.best[states.wides.owner][:, None] - value
     good = (loss <= slack) & states.wides.real[:, None]
     for way, number in np.argwhere(good).tolist():
@@ -202,7 +202,8 @@ def _add_leavings(
     states, (node, offset) = columns.states, place
     rows = np.arange(states.singles.start[node], states.singles.start[node + 1])
     value = row_values(states, ground.found, rows, np.full(len(rows), offset))
-    loss = ground.found.place[node, offset] - value
+    best = ground.found.place.at(np.array([node]), np.array([offset]))
+    loss = best - value
     good = (loss <= left) & states.singles.real[rows]
     for row in rows[good].tolist():
         columns.add_leave(row, offset)

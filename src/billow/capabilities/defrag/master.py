@@ -131,27 +131,44 @@ class _Pricing:
         places = [(node, offset) for kind, node, offset in columns.rows if kind == "place"]
         for row, offset in best_leavings(states, found, places):
             columns.add_leave(row, offset)
-        _open(columns)
+        open_rooms(columns, found, prices)
 
 
 def _first(states: States) -> Columns:
-    """Return hosts as they are, and every leaving of one."""
+    """Return hosts as they are, and every leaving of one; rooms are opened with the first prices."""
     columns = Columns(states)
     for way in states.wides.start[:-1].tolist():
         columns.add_way(way, ())
     for row in np.flatnonzero((states.singles.moves <= 1) & states.singles.real).tolist():
         columns.add_leave(row, 0)
-    _open(columns)
     return columns
 
 
-def _open(columns: Columns) -> None:
-    """Let every room be filled with whatever fits."""
-    items = np.flatnonzero(~columns.states.problem.items.span).tolist()
-    while columns.opened:
-        room = columns.opened.pop()
+def open_rooms(columns: Columns, found: Priced, prices: Prices) -> None:
+    """Let rooms be filled with whatever fits; with the best alone where rooms are many."""
+    states = columns.states
+    items = np.flatnonzero(~states.problem.items.span).tolist()
+    if not states.memories:
+        while columns.opened:
+            room = columns.opened.pop()
+            for item in items:
+                columns.add_fill(room, item)
+        return
+    fill, earned = found.fill.reshape(-1), states.earned(prices)
+    todo = [number for kind, number, _ in columns.rows if kind == "room"]
+    done: set[int] = set()
+    while todo:
+        room = todo.pop()
+        if room in done or fill[room] <= 0.0:
+            continue
+        done.add(room)
         for item in items:
-            columns.add_fill(room, item)
+            after = columns.after(room, item)
+            if after >= 0 and earned[item] > 0 and earned[item] + fill[after] >= fill[room] - 1e-9:
+                columns.add_fill(room, item)
+                todo.append(after)
+                break
+    columns.opened.clear()
 
 
 def _between(first: Prices, second: Prices) -> Prices:
@@ -238,14 +255,10 @@ def best_leavings(
     if not places:
         return []
     table: IntArray = np.array(places, dtype=np.int64)
-    start = states.singles.start
-    length = start[table[:, 0] + 1] - start[table[:, 0]]
-    offset = np.repeat(table[:, 1], length)
-    first = np.concatenate([[0], np.cumsum(length)])
-    row = np.arange(first[-1]) - np.repeat(first[:-1] - start[table[:, 0]], length)
+    row, which, first = states.rows_of(table[:, 0])
+    offset = table[which, 1]
     value = np.where(states.singles.real[row], row_values(states, found, row, offset), -np.inf)
     best = np.maximum.reduceat(value, first[:-1])
-    which = np.repeat(np.arange(len(places)), length)
     hit = np.flatnonzero((value >= best[which]) & (value > -1e17))
     _, pick = np.unique(which[hit], return_index=True)
     return [(int(row[k]), int(offset[k])) for k in hit[pick].tolist()]

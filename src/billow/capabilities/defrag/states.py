@@ -18,7 +18,7 @@ from billow.model.resources import FloatArray, IntArray
 if TYPE_CHECKING:
     from billow.capabilities.defrag.pricing import Prices
 
-MOST_SUMS = 400
+MOST_SUMS = 4_000
 """Most sums of wide arrivals that are told apart."""
 
 
@@ -61,16 +61,47 @@ class States:
             found.setdefault(number, []).append((item, before))
         return found
 
+    @cached_property
+    def base(self) -> IntArray:
+        """Room of each leaving at no offset, CPU and memory, and where its kind begins in `fill`."""
+        owner, nodes = self.singles.owner, self.problem.nodes
+        room = nodes.free[owner] + self.singles.freed
+        kind = nodes.kind[owner] * (self.cpus + 1) * (self.memories + 1)
+        return np.stack([room[:, 0], room[:, 1], kind])
+
+    @cached_property
+    def cpu_offsets(self) -> IntArray:
+        """The CPU part of all offsets, each once."""
+        return np.unique(self.offsets[:, 0])
+
+    @cached_property
+    def cpu_offset_of(self) -> IntArray:
+        """The position in `cpu_offsets` of each offset of `offset_of`, `(ways, sums)`."""
+        position = np.searchsorted(self.cpu_offsets, self.offsets[:, 0])
+        found: IntArray = position[self.offset_of].astype(np.int64)
+        return found
+
     def room(self, rows: IntArray, offset: IntArray) -> IntArray:
         """Return the flat position of the room that leavings leave in `fill`; -1 for too little."""
-        owner = self.singles.owner[rows]
-        nodes = self.problem.nodes
-        cpu = nodes.free[owner, 0] + self.singles.freed[rows, 0] + self.offsets[offset, 0]
-        memory = nodes.free[owner, 1] + self.singles.freed[rows, 1] + self.offsets[offset, 1]
-        good = (cpu >= 0) & (memory >= 0)
-        cpu, memory = np.minimum(cpu, self.cpus), np.minimum(memory, self.memories)
-        flat = (nodes.kind[owner] * (self.cpus + 1) + cpu) * (self.memories + 1) + memory
-        return np.where(good, flat, -1)
+        cpu = self.base[0, rows] + self.offsets[offset, 0]
+        memory = self.base[1, rows] + self.offsets[offset, 1]
+        flat = np.minimum(cpu, self.cpus) * (self.memories + 1) + np.minimum(memory, self.memories)
+        return np.where((cpu >= 0) & (memory >= 0), flat + self.base[2, rows], -1)
+
+    def roomy(self, cpu_offset: int) -> IntArray:
+        """Return the room of every leaving at a CPU offset, with all the memory that can be."""
+        cpu = self.base[0] + cpu_offset
+        flat = np.minimum(cpu, self.cpus) * (self.memories + 1) + self.memories
+        return np.where(cpu >= 0, flat + self.base[2], -1)
+
+    def rows_of(self, kinds: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Return the leavings of node types: rows, which of the types, and where each begins."""
+        start = self.singles.start
+        length = start[kinds + 1] - start[kinds]
+        first = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+        which = np.repeat(np.arange(len(kinds)), length)
+        row = np.arange(first[-1]) - np.repeat(first[:-1] - start[kinds], length)
+        return row, which, first
 
     def earned(self, prices: "Prices") -> FloatArray:
         """Return what one more of each item is worth at prices, `(items,)`."""
