@@ -65,7 +65,7 @@ class Hosts:
 class Chooser(Protocol):
     """Says where an arrival goes."""
 
-    def choose(self, arrival: int, now: float, hosts: Hosts, fits: BoolArray) -> int | None:
+    def choose(self, arrival: int, now: float, hosts: Hosts, fits: BoolArray, /) -> int | None:
         """Return a used host (row) with room, or None for an empty one."""
 
     def placed(self, arrival: int, host: int) -> None:
@@ -78,7 +78,9 @@ class Chooser(Protocol):
 class FirstFit:
     """The first host in use that has room."""
 
-    def choose(self, arrival: int, now: float, hosts: Hosts, fits: BoolArray) -> int | None:
+    def choose(  # the first and the best fit know nothing but room
+        self, _arrival: int, _now: float, _hosts: Hosts, fits: BoolArray
+    ) -> int | None:
         """Return the first."""
         first = int(fits.argmax())
         return first if fits[first] else None
@@ -93,7 +95,7 @@ class FirstFit:
 class BestFit(FirstFit):
     """The host in use that has room and the least left of both resources together."""
 
-    def choose(self, arrival: int, now: float, hosts: Hosts, fits: BoolArray) -> int | None:
+    def choose(self, _arrival: int, _now: float, hosts: Hosts, fits: BoolArray) -> int | None:
         """Return the fullest."""
         left = np.where(fits, hosts.cores / CORES + hosts.memory_gb / MEMORY_GB, np.inf)
         best = int(left.argmin())
@@ -120,7 +122,7 @@ class Together:
         self._ends: list[int] = []
         self._told_at = -math.inf
 
-    def choose(self, arrival: int, now: float, hosts: Hosts, fits: BoolArray) -> int | None:
+    def choose(self, arrival: int, now: float, _hosts: Hosts, fits: BoolArray) -> int | None:
         """Return the host that suits best."""
         if now - self._told_at >= LOOK_S:
             self._look(arrival, now)

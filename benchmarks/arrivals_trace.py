@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -43,8 +44,8 @@ class Trace:
     def part(self, kept: BoolArray) -> "Trace":
         """Return only these instances, in their order."""
         batch = np.unique(self.batch[kept], return_inverse=True)[1].astype(np.int64)
-        columns = (self.cores, self.memory_gb, self.leaves_s)
-        return Trace(self.arrival_s[kept], batch, *(column[kept] for column in columns))
+        memory_gb, leaves_s = self.memory_gb[kept], self.leaves_s[kept]
+        return Trace(self.arrival_s[kept], batch, self.cores[kept], memory_gb, leaves_s)
 
 
 def read(path: Path) -> Trace:
@@ -66,7 +67,7 @@ def read(path: Path) -> Trace:
     return _trace(table.reshape(-1, len(COLUMNS)))
 
 
-def _open(path: Path) -> Iterator[str]:
+def _open(path: Path) -> TextIO:
     return gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
 
 

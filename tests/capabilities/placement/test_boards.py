@@ -46,7 +46,7 @@ def test_a_kept_board_reads_like_a_new_one(pool: Pool, policy: PlacementPolicy) 
     for instance in ordered(placer.scene.draft, requests(pool)):
         placer.place(instance)
     for key, board in placer._boards.items():
-        shape, kind = key
+        shape, kind, _ = key
         member = next(
             row
             for row in range(len(pool.instances))

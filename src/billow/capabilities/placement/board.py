@@ -6,12 +6,13 @@ or in one pass when they are many. The best host is found by looking at the cell
 so that a pick costs about the square root of the number of hosts.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
 from billow.capabilities.placement.arithmetic import ARRAYS, NUMBERS
-from billow.capabilities.placement.cells import Cells
+from billow.capabilities.placement.cells import Cells, Rows
 from billow.capabilities.placement.fellows import Closed
 from billow.capabilities.placement.judge import NO_ROOM, Judge, Left
 from billow.capabilities.placement.scene import Scene
@@ -20,6 +21,9 @@ from billow.model.resources import BoolArray, FloatArray
 _FEW: Final = 12
 """Up to so many changed hosts are scored one by one, which is quicker than a pass."""
 
+Wish = Callable[[Rows | slice], FloatArray]
+"""What hosts (rows) are worth for who is on them, `(hosts,) float64`."""
+
 
 class Board:
     """What every host is worth to one class of requests now.
@@ -27,14 +31,23 @@ class Board:
     Args:
         standing: What is added to each host's score for what it is, `(hosts,) float64`; `NO_ROOM`
             where the class must never go.
+        wish: What else is added; it changes for hosts that change only.
 
     Attributes:
         scores: By position (see `Cells`), `(hosts,) float64`; `NO_ROOM` where the request must not
             go.
     """
 
-    def __init__(self, scene: Scene, cells: Cells, judge: Judge, standing: FloatArray) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        cells: Cells,
+        judge: Judge,
+        standing: FloatArray,
+        wish: Wish | None = None,
+    ) -> None:
         self._scene = scene
+        self._wish = wish
         self._cells = cells
         self._judge = judge
         self._standing = standing
@@ -42,6 +55,8 @@ class Board:
         self._seen = len(scene.changes)
         self._in_the_way = scene.in_the_way(whole=judge.whole)
         scores = judge.score(scene.left_by_all(judge), ARRAYS) + standing
+        if wish is not None:
+            scores += wish(slice(None))
         scores[self._in_the_way > 0] = NO_ROOM
         self.scores: FloatArray = scores[cells.order]
         self._best: FloatArray = np.maximum.reduceat(self.scores, cells.starts)
@@ -147,6 +162,8 @@ class Board:
 
     def _keep_score(self, host: int, left: Left[float]) -> None:
         score = self._standing[host] + self._judge.score(left, NUMBERS)
+        if self._wish is not None:
+            score += float(self._wish(np.array([host]))[0])
         if self._in_the_way[host]:
             score = NO_ROOM
         cell = int(self._cells.of[host])
@@ -158,6 +175,8 @@ class Board:
     def _score_many(self, hosts: "np.typing.NDArray[np.intp]") -> None:
         scores = self._judge.score(self._scene.left_by(hosts, self._judge), ARRAYS)
         scores += self._standing[hosts]
+        if self._wish is not None:
+            scores += self._wish(hosts)
         scores[self._in_the_way[hosts] > 0] = NO_ROOM
         self.scores[self._cells.position[hosts]] = scores
         self._best = np.maximum.reduceat(self.scores, self._cells.starts)

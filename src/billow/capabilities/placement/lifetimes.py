@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long instances live, learned from those that lived: survival by group, with back-off.
 
-Deaths and time at risk are counted by group and age (a piecewise exponential model, the smooth
-relative of Kaplan and Meier's estimator): an instance that still runs counts for the ages that it
-has reached, so that long lives are not underrated while they last. A group that has seen little
+Who was alive and who ended is counted by group and class of age (Kaplan and Meier's estimator): an
+instance that still runs counts for the ages that it has reached, so that long lives are not
+underrated while they last. A group that has seen little
 leans on its parent. Nothing here knows hosts; `outlook.py` does.
 """
 
@@ -20,7 +20,9 @@ WIDTHS: Final[FloatArray] = np.diff(EDGES)
 AHEAD: Final[FloatArray] = EDGES[1:]
 """How far ahead survival is told, seconds."""
 _LEAN: Final = 4.0
-"""A group's rates lean on its parent's as if that had seen so many deaths."""
+"""A group leans on its parent as if so many more had lived, and ended as they do there."""
+_MOST: Final = 0.999
+"""The largest share of a class of ages that is taken to end in it."""
 _NONE: Final = -1
 
 Traits = tuple[int | str, ...]
@@ -35,7 +37,7 @@ class Lifetimes:
         self._parent: list[int] = [_NONE]
         self._depth: list[int] = [0]
         self._deaths: FloatArray = np.zeros((64, len(WIDTHS)))
-        self._exposure: FloatArray = np.zeros((64, len(WIDTHS)))
+        self._risk: FloatArray = np.zeros((64, len(WIDTHS)))
         self._hazard: FloatArray | None = None
         self._total: FloatArray = np.zeros((0, len(WIDTHS)))
 
@@ -53,7 +55,7 @@ class Lifetimes:
         self._depth.append(len(traits))
         if row == len(self._deaths):
             self._deaths = np.concatenate([self._deaths, np.zeros_like(self._deaths)])
-            self._exposure = np.concatenate([self._exposure, np.zeros_like(self._exposure)])
+            self._risk = np.concatenate([self._risk, np.zeros_like(self._risk)])
         self._hazard = None
         return row
 
@@ -70,12 +72,16 @@ class Lifetimes:
         """
         if not len(groups):
             return
-        risk = _within(until_s) - _within(since_s)
+        risk = (_within(until_s) - _within(since_s)) / WIDTHS
         last = np.minimum(np.searchsorted(EDGES, until_s, side="left") - 1, len(WIDTHS) - 1)
         last = np.maximum(last, 0)
+        if ended:  # whoever ends in a class of ages was at risk in the whole of it
+            each = np.arange(len(last))
+            spent = (until_s - EDGES[last]) / WIDTHS[last]
+            risk[each, last] += np.maximum(1.0 - spent, 0.0)
         parents, rows = np.array(self._parent), groups
         while len(rows):
-            np.add.at(self._exposure, rows, risk)
+            np.add.at(self._risk, rows, risk)
             if ended:
                 np.add.at(self._deaths, (rows, last), 1.0)
             rows = parents[rows]
@@ -113,14 +119,15 @@ class Lifetimes:
     def _rates(self) -> FloatArray:
         """Return deaths per second by group and age: `(groups, ages) float64`."""
         count = len(self._parent)
-        rate = np.empty((count, len(WIDTHS)))
-        first = 1.0 / (EDGES[1:] + EDGES[:-1])  # who is twice as old lives twice as long
-        rate[0] = (self._deaths[0] + 1.0) / (self._exposure[0] + 1.0 / first)
+        share = np.empty((count, len(WIDTHS)))
+        first = -np.expm1(-WIDTHS / (EDGES[1:] + EDGES[:-1]))  # the older, the longer to live
+        share[0] = (self._deaths[0] + first) / (self._risk[0] + 1.0)
         depth, parent = np.array(self._depth), np.array(self._parent)
         for level in range(1, int(depth.max()) + 1):
             rows = np.flatnonzero(depth == level)
-            above = rate[parent[rows]]
-            rate[rows] = (self._deaths[rows] + _LEAN) / (self._exposure[rows] + _LEAN / above)
+            leaning = self._deaths[rows] + _LEAN * share[parent[rows]]
+            share[rows] = leaning / (self._risk[rows] + _LEAN)
+        rate: FloatArray = -np.log1p(-np.minimum(share, _MOST)) / WIDTHS
         return rate
 
 

@@ -67,7 +67,7 @@ def past_of(pool: Pool) -> Past | None:
     shapes, tenants = pool.instances.shape, pool.instances.tenant
     cpu = [pool.shapes[shapes[row]].cpu_milli for row in rows]
     memory = [pool.shapes[shapes[row]].memory_mib for row in rows]
-    crowd = _Crowd(cpu, memory, [tenants[row] for row in rows], born[rows])
+    crowd = _Crowd(cpu, memory, [tenants[row] for row in rows.tolist()], born[rows])
     groups = np.array([lifetimes.group(each) for each in crowd.traits()], dtype=np.int64)
     lives = _doublings(lifetimes, groups)
     guests = dict(zip(rows.tolist(), crowd.guests(lives), strict=True))

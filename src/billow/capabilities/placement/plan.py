@@ -13,6 +13,7 @@ import numpy as np
 
 from billow.capabilities.placement.need import Need, need_of
 from billow.capabilities.placement.policy import PlacementPolicy
+from billow.capabilities.placement.report import placement_report
 from billow.capabilities.placement.solve import Placer, Spot, ordered, requests
 from billow.capabilities.placement.verdict import judged
 from billow.capabilities.placement.why import Words
@@ -21,6 +22,7 @@ from billow.model.instance import Instance, nodes_of
 from billow.model.plan import Proposal, Rejection
 from billow.model.policy import Policy
 from billow.model.pool import Pool
+from billow.model.report import Report
 from billow.model.resources import CPU
 
 NAME: Final = "placement"
@@ -42,6 +44,10 @@ class Placement:
         actions = tuple(batch.actions())
         rejections = tuple(batch.rejections())
         return Proposal(NAME, actions, rejections=rejections, gain=batch.gain())
+
+    def report(self, pool: Pool, policy: PlacementPolicy, /) -> Report:  # noqa: ARG002
+        """Return how full the pool is, and when its hosts are expected to empty."""
+        return placement_report(pool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ class _Batch:
         ids, draft = self._pool.hosts.id, self._placer.scene.draft
         placed = [(row, spot) for row, spot in self._outcomes() if spot is not None]
         instances = self._pool.views(row for row, _ in placed)
-        reasons = self._reasons([spot.host for _, spot in placed])
+        reasons = self._reasons(placed)
         for (row, spot), instance, reason in zip(placed, instances, reasons, strict=True):
             circle = draft.circle(row) if instance.group else None
             yield Place(
@@ -161,9 +167,12 @@ class _Batch:
     def _outcomes(self) -> Iterator[tuple[int, Spot | None]]:
         return zip(self._rows, self._spots, strict=True)
 
-    def _reasons(self, hosts: Sequence[int]) -> Iterator[str]:
-        scene = self._placer.scene
+    def _reasons(self, placed: Sequence[tuple[int, Spot]]) -> Iterator[str]:
+        scene, swayed = self._placer.scene, self._placer.swayed
+        hosts = [spot.host for _, spot in placed]
         free, total = scene.draft.free_hosts[hosts, CPU], scene.sellable[hosts, CPU]
         percent = (100 * free / np.maximum(total, 1)).round().astype(np.int64)
         how = self._policy.strategy.value
-        return (f"{how}: {left} % of the host's CPU stays free" for left in percent.tolist())
+        for (row, _), left in zip(placed, percent.tolist(), strict=True):
+            why = "; with those that are expected to end with it" if row in swayed else ""
+            yield f"{how}: {left} % of the host's CPU stays free{why}"

@@ -72,3 +72,9 @@ class PlacementPolicy(Policy):
         description="spread only: weight of the share that a host's rack has left, "
         "so that racks fill evenly.",
     )
+    lifetime_weight: Weight = Field(
+        0.0,
+        description="Weight against keeping a host in use for longer: instances go to those that "
+        "are expected to end with them, as learned from the pool's history. Off by default, since "
+        "it works against spread; with pack, 0.1 is a good start.",
+    )

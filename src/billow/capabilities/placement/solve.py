@@ -16,6 +16,8 @@ import numpy as np
 from billow.capabilities.placement.balance import Balance
 from billow.capabilities.placement.board import Board
 from billow.capabilities.placement.cells import cells_of
+from billow.capabilities.placement.company import Guest
+from billow.capabilities.placement.ends import Ends
 from billow.capabilities.placement.fellows import NOTHING_CLOSED, Closed, closed_by
 from billow.capabilities.placement.filters import standing
 from billow.capabilities.placement.judge import Judge
@@ -45,14 +47,17 @@ class Placer:
 
     Attributes:
         scene: The pool as placed so far.
+        swayed: Rows of the instances that are elsewhere for the wish that hosts empty together.
     """
 
     def __init__(self, pool: Pool, policy: PlacementPolicy) -> None:
         self.scene = Scene(pool)
+        self.swayed: set[int] = set()
+        self._ends = Ends.of(self.scene.draft, policy.lifetime_weight)
         self._policy = policy
         self._cells = cells_of(pool.hosts)
         self._balance = Balance(self.scene, self._cells, policy)
-        self._boards: dict[tuple[int, int], Board] = {}
+        self._boards: dict[tuple[int, int, Guest | None], Board] = {}
         self._zones: dict[int, Closed] = {}
 
     def place(self, instance: int, exclude: Collection[int] = ()) -> Spot | None:
@@ -90,8 +95,11 @@ class Placer:
         closed = self._closed(instance, circle, exclude)
         while (host := board.pick(self._balance.term, closed)) is not None:
             spot = Spot(host, board.nodes_on(host))
+            otherwise = self._plain(instance, closed) if self._ends is not None else host
             if self._assign(instance, spot):
                 board.settle(host, spot.nodes)
+                if otherwise != host:
+                    self.swayed.add(instance)
                 return spot
             closed = closed.also(Closed(frozenset([host])))
         return None
@@ -150,6 +158,8 @@ class Placer:
         self._balance.enter(self._cell(spot.host), shape)
         if was != NOWHERE:
             self._balance.enter(self._cell(was), shape, -1)
+        if self._ends is not None:
+            self._ends.move(instance, was, spot.host)
         return True
 
     def _take_back(self, instance: int) -> None:
@@ -157,6 +167,8 @@ class Placer:
         self.scene.undo(instance)
         shape = self.scene.pool.shapes[self.scene.pool.instances.shape[instance]]
         self._balance.enter(self._cell(host), shape, -1)
+        if self._ends is not None:
+            self._ends.move(instance, host, self.scene.draft.where(instance)[0])
 
     def _cell(self, host: int) -> int:
         return int(self._cells.of[host])
@@ -179,15 +191,25 @@ class Placer:
         return self._zones[code]
 
     def _board(self, instance: int) -> Board:
-        """Return the board of a shape and kind; zones and groups close cells of it."""
+        """Return the board of a shape and kind, and of a company; zones and groups close cells."""
+        guest = self._ends.guest(instance) if self._ends is not None else None
+        return self._board_for(instance, guest)
+
+    def _plain(self, instance: int, closed: Closed) -> int | None:
+        """Return the host (row) that would be best if nobody cared for ends."""
+        return self._board_for(instance, None).pick(self._balance.term, closed)
+
+    def _board_for(self, instance: int, guest: Guest | None) -> Board:
         ours = self.scene.pool.instances
-        key = int(ours.shape[instance]), int(ours.kind[instance])
+        key = int(ours.shape[instance]), int(ours.kind[instance]), guest
         board = self._boards.get(key)
         if board is None:
             need = replace(need_of(self.scene.pool, instance), zone="")
             judge = Judge(need, self._policy, self.scene.oversold)
             worth = standing(self.scene, need, self._policy)
-            board = self._boards[key] = Board(self.scene, self._cells, judge, worth)
+            wish = self._ends.wish(guest) if self._ends is not None and guest is not None else None
+            board = Board(self.scene, self._cells, judge, worth, wish)
+            self._boards[key] = board
         return board
 
 
