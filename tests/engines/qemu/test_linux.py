@@ -51,7 +51,7 @@ def test_the_same_files_are_the_same_archive() -> None:
 async def check_memory_told(engine: QemuEngine) -> None:
     """Check that the guest's own words about its memory arrive, and that it gave nothing back."""
     async with asyncio.timeout(30):
-        while math.isnan((await engine.sense()).instance("x").ballooned_mib):
+        while math.isnan((await engine.sense()).instance("x").ballooned_mib):  # noqa: ASYNC110
             await asyncio.sleep(0.5)
     pool = await engine.sense()
     assert pool.instance("x").ballooned_mib == 0
@@ -62,7 +62,7 @@ async def check_memory_told(engine: QemuEngine) -> None:
     async with talk(residence.socket) as monitor:
         await monitor.execute("balloon", {"value": 130 * 2**20})
     async with asyncio.timeout(30):
-        while (await engine.sense()).instance("x").ballooned_mib != 30:  # noqa: ASYNC110  # the guest's pace
+        while (await engine.sense()).instance("x").ballooned_mib != 30:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
 
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two classes share real hosts: limits, weights, suspension and what is measured, on real guests.
 
-Every guest runs at full tilt under the best accelerator that this machine has. Where it has no
-CPU controller, what needs one is not claimed and so not tested (`test_groups` says what is then).
+Every guest runs at full tilt under the best accelerator that this machine has. What needs a CPU
+controller is skipped where there is none, unless BILLOW_REQUIRE names qemu; what is done without
+one is tested everywhere.
 """
 
 import asyncio
+import os
 from dataclasses import replace
 from typing import Final
 
@@ -14,11 +16,12 @@ from tests.engines.qemu.world import QemuStand, boot_with
 
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import ADDRESS, WORDS, Orders, Role, decode
-from billow.engines.qemu.groups import find_hierarchy
+from billow.engines.qemu.groups import Hierarchy, find_hierarchy
 from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.open import PoolPlan
+from billow.engines.qemu.process import process_id, threads
 from billow.engines.qemu.record import HostPlan
-from billow.model.action import Allot, Place, Resume, Start, Stop, Suspend, Throttle
+from billow.model.action import Allot, Migrate, Place, Resume, Start, Stop, Suspend, Throttle
 from billow.model.host import Node
 from billow.model.instance import Instance
 from billow.model.kinds import Service, State
@@ -26,8 +29,10 @@ from billow.testing.stand import do, migrate
 
 HOG: Final = [Orders(role=Role.CALCULATOR)]
 """One vCPU that calculates without a pause."""
+REQUIRED: Final = "qemu" in os.environ.get("BILLOW_REQUIRE", "").split(",")
 needs_groups = pytest.mark.skipif(
-    not find_hierarchy().cpu, reason="this machine lets nobody make a group with a CPU controller"
+    not find_hierarchy().cpu and not REQUIRED,
+    reason="this machine lets nobody make a group with a CPU controller",
 )
 pytestmark = [pytest.mark.qemu, pytest.mark.anyio]
 
@@ -128,3 +133,33 @@ async def test_a_batch_hog_leaves_the_host_to_who_must_answer(stand: QemuStand) 
     await do(engine, Suspend(id="z", instance="batch", host="h1"))
     assert (await engine.sense()).instance("batch").state is State.PAUSED
     await engine.aclose()
+
+
+async def test_without_a_controller_batch_vcpus_give_way_and_limits_are_refused(
+    stand: QemuStand,
+) -> None:
+    stand.findings = replace(stand.findings, hierarchy=Hierarchy())
+    engine = await stand.open()
+    assert Throttle not in engine.verbs
+    await boot_with(stand, engine, HOG, "batch", Service.BATCH)
+    await boot_with(stand, engine, HOG, "latency")
+    assert await policies(engine, stand.first, "batch") == {os.SCHED_IDLE}
+    assert await policies(engine, stand.first, "latency") == {os.SCHED_OTHER}
+    limited = replace(stand.instance("y"), cpu_limit_milli=100)
+    for action in (
+        Throttle(id="t", instance="batch", host=stand.first, cpu_limit_milli=100),
+        Place(id="p", instance=limited, host=stand.first),
+    ):
+        (blocker,) = await engine.blockers(action)
+        assert "no cgroup CPU controller" in blocker.reason
+        assert blocker.fix
+    await do(engine, Migrate(id="m", instance="batch", source=stand.first, target=stand.second))
+    assert await policies(engine, stand.second, "batch") == {os.SCHED_IDLE}
+    await engine.aclose()
+
+
+async def policies(engine: QemuEngine, host: str, name: str) -> set[int]:
+    """Return the scheduling classes of a guest's vCPUs."""
+    number = process_id(engine.ground.ledger.folder.residence(host, name))
+    assert number is not None
+    return {os.sched_getscheduler(each.number) for each in threads(number) if each.is_vcpu}
