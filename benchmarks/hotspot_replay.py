@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.hotspot_traces import STEP_S, Trace
 from billow.model.column import frozen
-from billow.model.history import History
+from billow.model.history import History, Samples
 from billow.model.hosts import Hosts
 from billow.model.instances import Instances
 from billow.model.kinds import State, code_of
@@ -95,10 +95,14 @@ def start(trace: Trace, cpus: float, count: int) -> Pool:
     hosts = Hosts.of_columns(
         [f"h{number:04}" for number in range(count)], capacity, cpu_ratio=SLACK * max(sold, 1.0)
     )
-    kinds = sorted({(int(cpu), int(mib)) for cpu, mib in zip(trace.bought, trace.memory_mib)})
+    kinds = sorted(
+        {(int(cpu), int(mib)) for cpu, mib in zip(trace.bought, trace.memory_mib, strict=True)}
+    )
     shapes = [Shape(f"s{cpu}-{mib}", cpu, mib) for cpu, mib in kinds]
     place = {kind: number for number, kind in enumerate(kinds)}
-    shape = [place[int(cpu), int(mib)] for cpu, mib in zip(trace.bought, trace.memory_mib)]
+    shape = [
+        place[int(cpu), int(mib)] for cpu, mib in zip(trace.bought, trace.memory_mib, strict=True)
+    ]
     instances = Instances.of_columns(
         [f"i{number:05}" for number in range(len(shape))],
         np.array(shape),
@@ -108,8 +112,8 @@ def start(trace: Trace, cpus: float, count: int) -> Pool:
     return Pool.of_columns(hosts, instances, shapes=shapes)
 
 
-def sensed(  # noqa: PLR0913 (all that a sample is)
-    pool: Pool, host: RowArray, settled: FloatArray, seen: FloatArray, wait: FloatArray, at: int
+def sensed(
+    pool: Pool, host: RowArray, settled: FloatArray, seen: Samples, wait: FloatArray, at: int
 ) -> Pool:
     """Return the pool as it is seen at a sample."""
     instances = replace(

@@ -77,6 +77,6 @@ def bitbrains(path: Path) -> Trace:
         bought[which] = 1000 * cpus
     stretch = DAYS_APART * 86_400 // STEP_S
     parts = [wanted[:, at : at + stretch] for at in range(0, length - stretch + 1, stretch)]
-    bought = np.tile(bought, len(parts)).astype(np.int64)
-    wanted = np.minimum(np.concatenate(parts), bought[:, None])
-    return Trace("bitbrains", bought, wanted, bought)
+    sizes = np.tile(bought, len(parts)).astype(np.int64)
+    wanted = np.minimum(np.concatenate(parts), sizes[:, None])
+    return Trace("bitbrains", sizes, wanted, sizes)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A peer for hotspot: what OpenStack Watcher's `workload_stabilization` strategy is documented to do.
+"""A peer for hotspot: the rule of OpenStack Watcher's strategy `workload_stabilization`.
 
-Rebuilt from its published description, not from its code: if the standard deviation of the hosts'
+Rebuilt from its published description, with none of its code: if the standard deviation of the hosts'
 load is above a threshold, every instance's move is simulated, the moves are sorted by the
 deviation that they would leave, and done in that order while each lowers it, until it is below the
 threshold. Loads are averages over 10 minutes of a host and 12 of an instance. `retry` tries one
@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.hotspot_replay import Moves
 from billow.model.pool import Pool
-from billow.model.resources import CPU, FloatArray
+from billow.model.resources import CPU, FloatArray, RowArray
 from billow.plan.draft import Draft
 
 HOST_SAMPLES = 2
@@ -69,23 +69,25 @@ class Watcher:
         return moves
 
     def _simulated(
-        self, load: FloatArray, use: FloatArray, capacity: FloatArray, host: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return for each instance the host that is tried, and the deviation that it would leave."""
+        self, load: FloatArray, use: FloatArray, capacity: FloatArray, host: RowArray
+    ) -> tuple[RowArray, FloatArray]:
+        """Return for each instance the host that is tried, and the deviation it would leave."""
         count, rows = len(load), np.arange(len(use))
         away = use / capacity[host]
         squares, mean = float((load**2).sum()), load.mean()
 
-        def left(to: FloatArray) -> FloatArray:
+        def left(to: RowArray) -> FloatArray:
             more = use / capacity[to]
             total = squares - load[host] ** 2 + (load[host] - away) ** 2
             total = total - load[to] ** 2 + (load[to] + more) ** 2
-            return np.sqrt(np.maximum(total / count - (mean + (more - away) / count) ** 2, 0))
+            variance = total / count - (mean + (more - away) / count) ** 2
+            deviation: FloatArray = np.sqrt(np.maximum(variance, 0))
+            return deviation
 
         if self._choice is Choice.RETRY:
-            target = (host + self._dice.integers(1, count, len(use))) % count
+            target = ((host + self._dice.integers(1, count, len(use))) % count).astype(np.int32)
             return target, left(target)
-        every = np.array([left(np.full(len(use), to)) for to in range(count)])
+        every = np.array([left(np.full(len(use), to, dtype=np.int32)) for to in range(count)])
         every[host, rows] = np.inf
-        target = every.argmin(axis=0)
+        target = every.argmin(axis=0).astype(np.int32)
         return target, every[target, rows]

@@ -19,6 +19,9 @@ from billow.plan.forecast import Outlook, leaning, outlook, persistence, sums
 
 Rows = npt.NDArray[np.intp]
 
+Depths = tuple[FloatArray, FloatArray]
+"""How many deviations below full: soon, and in the long run."""
+
 MOST_OVERHEAD = 1.25
 """What hosts use beyond their instances counts up to this; more is a finding, not a rule."""
 
@@ -29,24 +32,27 @@ class Demand:
 
     Attributes:
         capacity: What hosts have for instances, `(hosts,)`.
-        ahead: Expected use of each instance over the horizon, `(instances,)`.
+        ahead, usual: Expected use of each instance over the horizon and in the long run,
+            `(instances,)`.
         last: What it uses now, `(instances,)`.
         seen: Whether that was ever seen, `(instances,)`.
         swing: Its samples less their mean, weighted so that the squares of a row sum to their
             variance; zero where not seen, `(instances, window)`.
         alone: Variance that these samples do not show, `(instances,)`.
-        forecast, now: Sums over a host's instances, `(hosts,)`.
+        forecast, usually, now: Sums over a host's instances, `(hosts,)`.
         sway, apart: Sums of `swing` and `alone`, `(hosts, window)` and `(hosts,)`.
         open: Which part of a variance is still open over the horizon.
     """
 
     capacity: FloatArray
     ahead: FloatArray
+    usual: FloatArray
     last: FloatArray
     seen: BoolArray
     swing: Samples
     alone: FloatArray
     forecast: FloatArray
+    usually: FloatArray
     now: FloatArray
     sway: FloatArray
     apart: FloatArray
@@ -55,44 +61,50 @@ class Demand:
     @property
     def depth(self) -> FloatArray:
         """How many deviations each host's forecast is below full, `(hosts,)`."""
-        return self.depth_of(np.arange(len(self.capacity)))
+        return self.depths_of(np.arange(len(self.capacity)))[0]
 
-    def depth_of(self, hosts: Rows) -> FloatArray:
-        """Return the same for some hosts, `(len,)`."""
+    def depths_of(self, hosts: Rows) -> Depths:
+        """Return the same for some hosts, soon and in the long run, `(len,)` each."""
         variance = self._square[hosts] + self.apart[hosts]
-        return self._depth(self.forecast[hosts], variance, self.capacity[hosts])
+        return self._depths(hosts, self.forecast[hosts], self.usually[hosts], variance)
 
-    def depth_with(self, instance: int, hosts: Rows) -> FloatArray:
-        """Return the same as if each of these hosts had this instance as well, `(len,)`."""
+    def depths_with(self, instance: int, hosts: Rows) -> Depths:
+        """Return the same as if each of these hosts had this instance as well."""
         swing = self.swing[instance].astype(np.float64)
         together = self.sway[hosts] @ swing
         variance = self._square[hosts] + 2 * together + swing @ swing
         variance += self.apart[hosts] + self.alone[instance]
-        forecast = self.forecast[hosts] + self.ahead[instance]
-        return self._depth(forecast, variance, self.capacity[hosts])
+        soon = self.forecast[hosts] + self.ahead[instance]
+        return self._depths(hosts, soon, self.usually[hosts] + self.usual[instance], variance)
 
-    def depth_without(self, instances: Rows, host: int) -> FloatArray:
-        """Return the same for one host as if each of these had left it, `(len,)`."""
+    def depths_without(self, instances: Rows, host: int) -> Depths:
+        """Return the same for one host as if each of these had left it."""
         swing = self.swing[instances].astype(np.float64)
         together = swing @ self.sway[host]
         variance = self._square[host] - 2 * together + (swing**2).sum(axis=1)
         variance += self.apart[host] - self.alone[instances]
-        room = np.full(len(instances), self.capacity[host])
-        return self._depth(self.forecast[host] - self.ahead[instances], variance, room)
+        soon = self.forecast[host] - self.ahead[instances]
+        usually = self.usually[host] - self.usual[instances]
+        return self._depths(np.full(len(instances), host), soon, usually, variance)
 
     def move(self, instance: int, source: int, target: int) -> None:
         """Take an instance from one host's sums to another's."""
         for host, sign in ((source, -1.0), (target, 1.0)):
             self.forecast[host] += sign * self.ahead[instance]
+            self.usually[host] += sign * self.usual[instance]
             self.now[host] += sign * self.last[instance]
             self.sway[host] += sign * self.swing[instance]
             self.apart[host] += sign * self.alone[instance]
             self._square[host] = self.sway[host] @ self.sway[host]
 
-    def _depth(self, forecast: FloatArray, variance: FloatArray, room: FloatArray) -> FloatArray:
+    def _depths(
+        self, hosts: Rows, soon: FloatArray, usually: FloatArray, variance: FloatArray
+    ) -> Depths:
+        room = self.capacity[hosts]
         least = (1e-3 * room) ** 2 + 1e-9  # a thousandth of a host is never known better
-        away: FloatArray = (room - forecast) / np.sqrt(np.maximum(self.open * variance, least))
-        return away
+        near = np.sqrt(np.maximum(self.open * variance, least))
+        far = np.sqrt(np.maximum(variance, least))
+        return (room - soon) / near, (room - usually) / far
 
     def __post_init__(self) -> None:
         self._square: FloatArray = (self.sway**2).sum(axis=1)
@@ -147,11 +159,13 @@ def _demand(pool: Pool, policy: HotspotPolicy, given: _Input) -> Demand:
     return Demand(
         capacity=given.capacity,
         ahead=ahead,
+        usual=lean.mean,
         last=last,
         seen=own.seen > 0,
         swing=swing,
         alone=alone,
         forecast=_by_host(pool, ahead),
+        usually=_by_host(pool, lean.mean),
         now=_by_host(pool, last),
         sway=sums(swing, host, count, np.zeros(len(host))),
         apart=_by_host(pool, alone),

@@ -80,7 +80,8 @@ def acting(
 ) -> BoolArray:
     """Return which hosts must be cooled as things stand, `(hosts,) bool`."""
     cpu_ahead = _part(cpu.forecast, cpu.capacity)
-    acts = (cpu_ahead > policy.cpu_hot_share) | (cpu.depth < depth(policy.risk_act))
+    acts = cpu_ahead > policy.cpu_hot_share
+    acts |= np.minimum(*cpu.depths_of(np.arange(len(cpu_ahead)))) < depth(policy.risk_act)
     acts |= signs.cpu & (cpu_ahead > policy.cpu_target_share)
     memory_ahead = _part(memory.forecast, memory.capacity)
     full = memory_ahead > policy.memory_hot_share

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from billow.capabilities.hotspot.demand import Rows, demands, moves_lately
+from billow.capabilities.hotspot.demand import Depths, Rows, demands, moves_lately
 from billow.capabilities.hotspot.heat import Heat, acting, heat_of
 from billow.capabilities.hotspot.noisy import neighbours
 from billow.capabilities.hotspot.policy import HotspotPolicy
@@ -123,15 +123,16 @@ class Cooler:
     def _excess(self, host: int) -> float:
         cpu, memory = self.cpu, self.memory
         rows = np.array([host])
-        depths = cpu.depth_of(rows)
+        depths = cpu.depths_of(rows)
         return float(self._over(host, depths, cpu.forecast[rows], memory.forecast[rows])[0])
 
     def _over(
-        self, hosts: Rows | int, depths: FloatArray, cpu: FloatArray, memory: FloatArray
+        self, hosts: Rows | int, depths: Depths, cpu: FloatArray, memory: FloatArray
     ) -> FloatArray:
         """Return how far hosts would be above their targets: deviations, and tenths of a host."""
         most_cpu, most_memory = self._most
-        risk = np.maximum(self._need - depths, 0.0)
+        soon, usually = depths
+        risk = np.maximum(self._need - soon, 0.0) + np.maximum(self._need - usually, 0.0)
         used = np.maximum(cpu - most_cpu[hosts], 0.0) / np.maximum(self.cpu.capacity[hosts], 1.0)
         held = np.maximum(memory - most_memory[hosts], 0.0)
         held = held / np.maximum(self.memory.capacity[hosts], 1.0)
@@ -173,7 +174,7 @@ class Cooler:
         cpu, memory = self.cpu, self.memory
         left = self._over(
             host,
-            cpu.depth_without(rows, host),
+            cpu.depths_without(rows, host),
             cpu.forecast[host] - cpu.ahead[rows],
             memory.forecast[host] - memory.ahead[rows],
         )
@@ -208,15 +209,15 @@ class Cooler:
             cpu.forecast[hosts] + cpu.ahead[row],
             memory.forecast[hosts] + memory.ahead[row],
         )
-        depths = cpu.depth_with(row, hosts)
+        depths = cpu.depths_with(row, hosts)
         over = self._over(hosts, depths, used, held)
         good = over <= max(self._excess(source) - MUCH, 0.0)
         good &= (over <= 0) | (
-            (depths >= self._hot_depth)
+            (depths[0] >= self._hot_depth)
             & (used <= self.policy.cpu_hot_share * cpu.capacity[hosts])
             & (held <= self.policy.memory_hot_share * memory.capacity[hosts])
         )
-        better: Rows = hosts[good][np.lexsort((-depths[good], over[good]))]
+        better: Rows = hosts[good][np.lexsort((-np.minimum(*depths)[good], over[good]))]
         return better
 
     def _moved(self, row: int, source: int, target: int, mask: int) -> Move:
