@@ -12,7 +12,7 @@ from billow.model.kinds import Service
 from billow.model.pool import Pool
 from billow.plan.replay import replay
 from billow.testing.capability_contract import CapabilityContract
-from tests.capabilities.mixed.worlds import shared_pools
+from tests.capabilities.mixed.worlds import crowded_pools, shared_pools
 
 POLICIES = st.sampled_from(
     [
@@ -29,17 +29,28 @@ class TestMixed(CapabilityContract):
 
     capability = Mixed()
     policies = POLICIES
-    pools = shared_pools()
+    pools = st.one_of(crowded_pools(), crowded_pools(), shared_pools())
 
 
-@given(shared_pools(), POLICIES)
+def test_all_that_can_be_done_to_batch_is_tried_here() -> None:
+    seen: set[str] = set()
+
+    @given(crowded_pools(), POLICIES)
+    def look(pool: Pool, policy: MixedPolicy) -> None:
+        seen.update(action.name for action in Mixed().propose(pool, policy).actions)
+
+    look()
+    assert seen == {"throttle", "suspend", "resume", "migrate"}
+
+
+@given(crowded_pools(), POLICIES)
 def test_only_batch_is_touched(pool: Pool, policy: MixedPolicy) -> None:
     for action in Mixed().propose(pool, policy).actions:
         assert isinstance(action, Throttle | Suspend | Resume | Migrate)
         assert pool.instance(action.instance).service is Service.BATCH
 
 
-@given(shared_pools(), POLICIES)
+@given(crowded_pools(), POLICIES)
 def test_batch_fits_into_what_is_left_afterwards(pool: Pool, policy: MixedPolicy) -> None:
     sharing = Sharing(pool, policy)
     sharing.run()
@@ -48,7 +59,7 @@ def test_batch_fits_into_what_is_left_afterwards(pool: Pool, policy: MixedPolicy
         assert sharing.in_use(host) <= most or not sharing.demand.capacity[host]
 
 
-@given(shared_pools(), POLICIES)
+@given(crowded_pools(), POLICIES)
 def test_a_limit_is_never_nothing_by_mistake(pool: Pool, policy: MixedPolicy) -> None:
     limits = {each.id: each.cpu_limit_milli for each in pool.instance_views()}
     for action in Mixed().propose(pool, policy).actions:
@@ -57,7 +68,7 @@ def test_a_limit_is_never_nothing_by_mistake(pool: Pool, policy: MixedPolicy) ->
             limits[action.instance] = action.cpu_limit_milli
 
 
-@given(shared_pools(), POLICIES)
+@given(crowded_pools(), POLICIES)
 def test_a_report_adds_up(pool: Pool, policy: MixedPolicy) -> None:
     report = Mixed().report(pool, policy)
     figures = report.figures
