@@ -50,7 +50,6 @@ def test_knobs_are_a_json_object(viewer: httpx2.Client) -> None:
 
 def test_what_is_not_there_is_not_found(viewer: httpx2.Client) -> None:
     assert viewer.get("/v1/reports/nonsense").status_code == 404
-    assert viewer.get("/v1/reports/placement").status_code == 404
     assert viewer.get("/v1/reports/sample", params={"plan": "p-1"}).status_code == 404
     assert viewer.get("/v1/reports/sample", params={"rows": "1"}).status_code == 400
 
@@ -69,7 +68,6 @@ def test_a_plan_has_a_report_before_and_after(reporting: ControlPlane) -> None:
 def test_capabilities_tell_their_knobs(viewer: httpx2.Client) -> None:
     known = {each["name"]: each for each in viewer.get("/v1/capabilities").json()["items"]}
     assert known["sample"]["reports"]
-    assert not known["placement"]["reports"]
     rows = next(each for each in known["sample"]["knobs"] if each["name"] == "rows")
     assert rows == {"name": "rows", "unit": "", "default": 3, "now": 3, "range": "1 to 50",
                     "description": "Hosts that are listed.", "choices": []}  # fmt: skip

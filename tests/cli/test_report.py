@@ -92,7 +92,7 @@ def test_a_person_gets_a_page(tmp_path: Path) -> None:
 
 def test_what_makes_no_sense_is_said(tmp_path: Path) -> None:
     for words, said in (
-        (("nonsense", "--pool", str(POOL)), "choose: sample"),
+        (("nonsense", "--pool", str(POOL)), "no report 'nonsense'"),
         (("sample", "--planned"), "--planned goes with --pool"),
         (("sample", "--pool", str(POOL), "--plan", "p-1"), "knows no plans"),
         (("sample", "--pool", str(POOL), "--set", "rows=0"), "rows: "),

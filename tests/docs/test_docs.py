@@ -70,7 +70,7 @@ def leaf(arguments: list[str]) -> tuple[Any, list[str]]:
     rest = list(arguments)
     context = typer.Context(command, info_name="billow")
     while hasattr(command, "resolve_command") and rest and not rest[0].startswith("-"):
-        if rest[0] == "placement":  # `plan CAPABILITY` is `plan make CAPABILITY`
+        if command.name == "plan" and rest[0] not in command.commands:  # as `plan make CAPABILITY`
             rest = ["make", *rest]
         _, found, rest = command.resolve_command(context, rest)
         assert found is not None

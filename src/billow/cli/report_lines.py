@@ -46,5 +46,5 @@ def _values(picture: Document) -> Iterator[Cells]:
 
 
 def _exact(value: object) -> str:
-    """Return a cell with every digit that it has; nothing for null."""
-    return f"{value:.15g}" if isinstance(value, float) else "" if value is None else str(value)
+    """Return a cell with all digits that count; nothing for null."""
+    return f"{value:.12g}" if isinstance(value, float) else "" if value is None else str(value)

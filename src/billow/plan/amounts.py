@@ -105,6 +105,8 @@ WRITERS: Mapping[str, Callable[[float], str]] = {
     "s": duration_text,
     "seconds": duration_text,
     "time": _moment,
+    "cpu_hours": _behind("CPU hours"),
+    "euro": _behind("euro"),
     "ratio": _behind("\N{MULTIPLICATION SIGN}"),
     "kg": _behind("kg"),
     "g": _behind("g"),

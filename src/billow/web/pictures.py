@@ -12,14 +12,14 @@ from billow.model.report import Form, Picture
 from billow.plan.amounts import amount
 
 WIDTH = 720.0
-LEFT, RIGHT = 148.0, 84.0
-"""Room for labels before, and for figures behind."""
+LETTER, LEAST_LEFT, MOST_LEFT, RIGHT = 6.3, 70.0, 250.0, 84.0
+"""Room for labels before, by their letters, and for figures behind."""
 MOST_LABELS = 400
 TALLEST_ROW, LOWEST_ROW, LEAST_FOR_TEXT = 17.0, 2.0, 11.0
 MOST_HEIGHT = 620.0
 LINE_HEIGHT = 190.0
 COLOURS = 6
-LABEL_LETTERS = 22
+LABEL_LETTERS = 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,39 +80,41 @@ def _bars(picture: Picture) -> Drawing:
     rows = max(len(labels) * len(picture.series), 1)
     tall = _row_height(rows)
     most = max((abs(each) for each in _seen(picture)), default=0.0) or 1.0
-    scale = (WIDTH - LEFT - RIGHT) / (max(most, 1.0) if picture.unit == "share" else most)
+    left = _left(picture)
+    scale = (WIDTH - left - RIGHT) / (max(most, 1.0) if picture.unit == "share" else most)
     boxes, words = [], []
     for place, label in enumerate(labels):
         name = amount(label, picture.label_unit)
         top = place * len(picture.series) * tall
-        words += _label(name, top, tall * len(picture.series))
+        words += _label(name, left, top, tall * len(picture.series))
         for turn, series in enumerate(picture.series):
             value, y = series.values[place], top + turn * tall
             text = amount(value, picture.unit)
             wide = (
-                0.0 if not math.isfinite(value) else min(abs(value) * scale, WIDTH - LEFT - RIGHT)
+                0.0 if not math.isfinite(value) else min(abs(value) * scale, WIDTH - left - RIGHT)
             )
             title = f"{name}, {series.name}: {text}"
-            boxes.append(Box(LEFT, y + 1, round(wide, 1), tall - 2, turn % COLOURS, title))
+            boxes.append(Box(left, y + 1, round(wide, 1), tall - 2, turn % COLOURS, title))
             if tall >= LEAST_FOR_TEXT:
-                words.append(Word(LEFT + round(wide, 1) + 5, y + tall - 5, text))
+                words.append(Word(left + round(wide, 1) + 5, y + tall / 2 + 4, text))
     return Drawing(rows * tall, tuple(boxes), tuple(words), left_out=_left_out(picture))
 
 
 def _stripes(picture: Picture) -> Drawing:
     labels = picture.labels[:MOST_LABELS]
     tall = _row_height(len(labels) or 1)
-    scale = WIDTH - LEFT - 8
+    left = _left(picture)
+    scale = WIDTH - left - 8
     gap = 2.0 if tall >= LEAST_FOR_TEXT else 0.0
     boxes: list[Box] = []
     words: list[Word] = []
     for place, label in enumerate(labels):
-        name, x, y = amount(label, picture.label_unit), LEFT, place * tall
-        words += _label(name, y, tall)
+        name, x, y = amount(label, picture.label_unit), left, place * tall
+        words += _label(name, left, y, tall)
         for turn, series in enumerate(picture.series):
             share = series.values[place]
             wide = 0.0 if not math.isfinite(share) else max(min(share, 1.0), 0.0) * scale
-            wide = min(wide, LEFT + scale - x)
+            wide = min(wide, left + scale - x)
             title = f"{name}, {series.name}: {amount(share, 'share')}"
             boxes.append(Box(round(x, 1), y, round(wide, 1), tall - gap, turn % COLOURS, title))
             x += wide
@@ -126,7 +128,7 @@ def _lines(picture: Picture) -> Drawing:
     if not seen or not at:
         return Drawing(LEAST_FOR_TEXT)
     low, high = min(0.0, *seen), max(seen)
-    left, bottom = LEFT / 2, LINE_HEIGHT - 22
+    left, bottom = LEAST_LEFT, LINE_HEIGHT - 22
     wide, span, reach = WIDTH - left - 12, (at[-1] - at[0]) or 1.0, (high - low) or 1.0
     courses = []
     for turn, series in enumerate(picture.series):
@@ -159,11 +161,17 @@ def _row_height(rows: int) -> float:
     return max(min(MOST_HEIGHT / rows, TALLEST_ROW), LOWEST_ROW)
 
 
-def _label(name: str, top: float, tall: float) -> list[Word]:
+def _left(picture: Picture) -> float:
+    names = (amount(label, picture.label_unit) for label in picture.labels[:MOST_LABELS])
+    longest = min(max(map(len, names), default=0), LABEL_LETTERS)
+    return min(max(longest * LETTER + 12, LEAST_LEFT), MOST_LEFT)
+
+
+def _label(name: str, left: float, top: float, tall: float) -> list[Word]:
     if tall < LEAST_FOR_TEXT:
         return []
     short = name if len(name) <= LABEL_LETTERS else f"{name[: LABEL_LETTERS - 1]}…"
-    return [Word(LEFT - 8, top + tall / 2 + 3, short, "end")]
+    return [Word(left - 8, top + tall / 2 + 4, short, "end")]
 
 
 def _seen(picture: Picture) -> list[float]:
