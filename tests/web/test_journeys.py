@@ -190,6 +190,25 @@ def test_migrate_and_undo(page: Page) -> None:
     expect(live.locator("a[href^='/hosts/']")).to_have_text(home)
 
 
+def test_read_a_report_turn_a_knob_and_plan(page: Page) -> None:
+    """Read what is left to sell, ask about more failures, make the plan, come back from it."""
+    page.get_by_role("link", name="Reports", exact=True).click()
+    card = page.locator(".card", has=page.get_by_role("link", name="capacity", exact=True))
+    expect(card.locator("dd").first).to_contain_text("slot")
+    card.get_by_role("link", name="capacity").click()
+    expect(page).to_have_url(re.compile("/reports/capacity$"))
+    expect(page.locator("#report svg[data-form=bars] rect").first).to_be_attached()
+    page.locator("[name='knob.failures']").fill("2")
+    expect(page.locator(".knobs .cli code")).to_have_text("billow plan capacity --set=failures=2")
+    page.get_by_role("button", name="Show with these").click()
+    expect(page).to_have_url(re.compile(r"capacity\?knob.failures=2$"))
+    expect(page.locator("[name='knob.failures']")).to_have_value("2")
+    expect(page.locator(".tools .cli").first).to_contain_text("report capacity --set=failures=2")
+    page.get_by_role("button", name="Make the plan").click()
+    page.wait_for_url("**/plans/p-*")
+    expect(page.get_by_role("heading", level=1)).to_have_text("capacity")
+
+
 def test_a_map_that_is_open_follows_the_pool(page: Page, plane: ControlPlane) -> None:
     drawn(page)
     with plane.client() as client:
