@@ -13,7 +13,8 @@ from pathlib import Path
 
 from benchmarks.figure import Figure, Peer
 from benchmarks.machine import ROOT
-from benchmarks.power_control import billow_day
+from benchmarks.power_control import billow_day, first_placement
+from benchmarks.power_peer import peer_day
 from benchmarks.power_replay import Day, read
 
 DATA = ROOT.parent / "shared" / "data" / "planetlab"
@@ -55,9 +56,18 @@ def answer(day: Day) -> dict[str, float]:
 def _of_day(day: Day) -> Iterator[Figure]:
     name = day.name.removeprefix("planetlab_").partition(".")[0]
     goals = GOALS if name == GOAL_DAY else {}
-    outcome = billow_day(day)
+    outcome, peer = billow_day(day), peer_day(day, first_placement(day))
     floor = Peer("every MIPS on full hosts, nothing idle", day.floor_kwh)
     yield Figure(f"{name}: energy", outcome.kwh, "kWh", goals.get("kwh"), peer=floor)
-    yield Figure(f"{name}: moves", outcome.moves, "moves", goals.get("moves"))
-    share = Figure(f"{name}: overloaded host time", outcome.slatah, "share", goals.get("slatah"))
-    yield share
+    rule = "LR-MMT, rebuilt from its rules"
+    yield Figure(f"{name}: energy again", outcome.kwh, "kWh", peer=Peer(rule, peer.kwh))
+    yield Figure(
+        f"{name}: moves", outcome.moves, "moves", goals.get("moves"), peer=Peer(rule, peer.moves)
+    )
+    yield Figure(
+        f"{name}: overloaded host time",
+        outcome.slatah,
+        "share",
+        goals.get("slatah"),
+        peer=Peer(rule, peer.slatah),
+    )

@@ -23,7 +23,7 @@ from billow.model.pool import Pool
 
 POLICY = PowerPolicy(
     ceiling_share=1.0,  # overloaded is: asked for more than there is
-    overload_share=0.0045,
+    overload_share=0.004,
     move_gain_share=0.002,
     spare_hosts=0,  # the published setup keeps no reserve, no zones, no wear limits
     least_on_per_zone=0,
@@ -45,7 +45,7 @@ class Follow:
     def __init__(self, policy: PowerPolicy) -> None:
         self._policy = policy
 
-    def __call__(self, pool: Pool, step: int) -> Standing:
+    def __call__(self, pool: Pool) -> Standing:
         """Return where instances are after the proposal's moves."""
         host = pool.instances.host.astype(np.int64)
         on = pool.hosts.power == code_of(PowerState.ON)
@@ -62,7 +62,7 @@ class Follow:
         return Standing(host, on)
 
 
-def first_placement(day: Day, policy: PowerPolicy) -> Standing:
+def first_placement(day: Day, policy: PowerPolicy = POLICY) -> Standing:
     """Return the first placement: by types and first sample, on the thriftier kind of host.
 
     Steady instances first, so that the wild ones share hosts: the spread of a sum grows more

@@ -25,6 +25,7 @@ from billow.model.shape import Shape
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 STEP_S = 300.0
 HOSTS_OF_A_KIND = 400
@@ -94,11 +95,11 @@ class Standing:
     """Where instances are and which hosts are on, between two samples."""
 
     host: Rows
-    on: npt.NDArray[np.bool_]
+    on: Mask
 
 
-Controller = Callable[[Pool, int], Standing]
-"""From the pool with its history up to a sample (and that sample's number) to the next state."""
+Controller = Callable[[Pool], Standing]
+"""From the pool with its history up to now to what is from the next sample on."""
 
 
 def read(path: Path) -> Day:
@@ -158,7 +159,7 @@ def replay(day: Day, start: Standing, controller: Controller) -> Outcome:
     pool, outcome, state = empty_pool(day), Outcome(), start
     _count(outcome, day, state, 0)
     for step in range(day.demand.shape[1] - 1):
-        after = controller(seen_at(pool, day, state, step), step)
+        after = controller(seen_at(pool, day, state, step))
         _count_moves(outcome, day, state, after, step + 1)
         state = after
         _count(outcome, day, state, step + 1)
@@ -170,7 +171,7 @@ def _count(outcome: Outcome, day: Day, state: Standing, step: int) -> None:
     used = np.bincount(state.host, minlength=2 * HOSTS_OF_A_KIND) > 0
     mips = np.repeat(MIPS, HOSTS_OF_A_KIND)
     on = state.on | used
-    outcome.joules += float(_watts(load / mips)[on].sum()) * STEP_S
+    outcome.joules += float(watts(load / mips)[on].sum()) * STEP_S
     outcome.active_steps += int(used.sum())
     outcome.overloaded_steps += int((load > mips + 1e-6).sum())
     outcome.asked += float(day.demand[:, step].sum()) * STEP_S
@@ -186,13 +187,13 @@ def _count_moves(outcome: Outcome, day: Day, old: Standing, new: Standing, step:
     demand = day.demand[:, step]
     outcome.lost += LOST_WHILE_MOVING * float((demand * seconds)[moved].sum())
     load = np.bincount(old.host, demand, 2 * HOSTS_OF_A_KIND)
-    watts = _watts(load / np.repeat(MIPS, HOSTS_OF_A_KIND))
+    drawn = watts(load / np.repeat(MIPS, HOSTS_OF_A_KIND))
     for host in np.flatnonzero(old.on & ~new.on):
         left = seconds[moved & (old.host == host)]
-        outcome.joules += float(watts[host] * left.max(initial=0.0))
+        outcome.joules += float(drawn[host] * left.max(initial=0.0))
 
 
-def _watts(load: Array) -> Array:
+def watts(load: Array) -> Array:
     """Return what every host draws at its load."""
     points = np.linspace(0, 1, len(CURVES[0]))
     half, clipped = HOSTS_OF_A_KIND, np.clip(load, 0.0, 1.0)

@@ -41,8 +41,10 @@ class Board:
         self.host = host.astype(np.int64)
         rows, placed = len(limit), np.flatnonzero(self.host != NOWHERE)
         where = self.host[placed]
-        self.mean = np.bincount(where, forecast.mean[placed], rows)
-        self.variance = np.bincount(where, forecast.variance[placed], rows)
+        self.mean: FloatArray = np.zeros(rows)
+        self.variance: FloatArray = np.zeros(rows)
+        np.add.at(self.mean, where, forecast.mean[placed])
+        np.add.at(self.variance, where, forecast.variance[placed])
         self.count = np.bincount(where, minlength=rows)
         samples = forecast.errors.shape[1]
         self._share = TOGETHER_SHARE * min(1.0, samples / FULL_HISTORY)
@@ -99,7 +101,8 @@ class Board:
 
     def _spread(self, variance: FloatArray, squares: FloatArray) -> FloatArray:
         mixed = (1 - self._share) * variance + self._per_sample * squares
-        return np.sqrt(np.maximum(mixed, 1e-12))
+        spread: FloatArray = np.sqrt(np.maximum(mixed, 1e-12))
+        return spread
 
     @staticmethod
     def _tail(mean: FloatArray, spread: FloatArray, limit: FloatArray) -> FloatArray:

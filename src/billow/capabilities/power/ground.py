@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where moves are tried: the draft guards rooms and rules, the board says what they do to risk."""
 
-import numpy as np
-
 from billow.capabilities.power.board import Board, Rows
 from billow.model.pool import Pool
 from billow.model.resources import BoolArray

@@ -7,6 +7,7 @@ Where a day of history is known, what happened at this time of the day before is
 import numpy as np
 
 from billow.capabilities.power.forecast import Samples
+from billow.model.resources import FloatArray
 
 DAY_S = 86_400.0
 AROUND = 3
@@ -20,6 +21,7 @@ def growth(samples: Samples, step_s: float, horizon_s: float) -> float:
     Args:
         samples: `(rows, samples)`, oldest first, NaN where not seen.
         step_s: Seconds between two samples.
+        horizon_s: How far ahead is looked.
 
     Returns:
         1 to 2; 1 without a whole day of history.
@@ -28,7 +30,7 @@ def growth(samples: Samples, step_s: float, horizon_s: float) -> float:
     count = samples.shape[1]
     if count < day + AROUND or not len(samples):
         return 1.0
-    total = np.nansum(samples, axis=0, dtype=np.float64)
+    total = np.nan_to_num(samples).sum(axis=0, dtype=np.float64)
     then = count - 1 - day
     level = _around(total, then)
     if level <= 0:
@@ -37,6 +39,6 @@ def growth(samples: Samples, step_s: float, horizon_s: float) -> float:
     return float(np.clip(highest / level, 1.0, MOST))
 
 
-def _around(total: np.ndarray, place: int) -> float:  # type: ignore[type-arg]
+def _around(total: FloatArray, place: int) -> float:
     first = max(place - AROUND + 1, 0)
     return float(total[first : place + 1].mean())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Few hosts run, the others sleep: consolidates by forecast, and wakes hosts before they are needed.
+"""Few hosts run, the others sleep: consolidates by forecast, wakes hosts before they are needed.
 
 This is the capability's face. Which instances move is decided in `solve.py`, by the risk that
 `board.py` counts from the forecast. Pure: no I/O, no clock, no dice.
@@ -44,7 +44,7 @@ class Power:
         done = Round(scene)
         done.run()
         actions = tuple(_actions(scene, done))
-        return Proposal(NAME, actions, done.findings, done.rejections, _gain(scene, done))
+        return Proposal(NAME, actions, gain=_gain(scene, done))
 
     def report(self, pool: Pool, policy: PowerPolicy, /) -> Report:
         """Return what the pool draws and what it could draw: energy, money and CO2 a day."""

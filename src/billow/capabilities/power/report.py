@@ -105,15 +105,13 @@ class _Page:
     def _measures(self) -> tuple[Measure, ...]:
         on = self._pool.hosts.power == _ON
         used = self._risk[self._count > 0]
-        moves = sum(int(self._count[row]) for row in self._round.emptied)
+        done = self._round
         found = [
             *self._money(),
             Measure("hosts_on", "Hosts on", float(on.sum()), "hosts", Better.DOWN),
-            Measure(
-                "hosts_could_sleep", "Hosts that could sleep", len(self._round.emptied), "hosts"
-            ),
-            Measure("hosts_to_wake", "Hosts to be woken", len(self._round.woken), "hosts"),
-            Measure("moves", "Moves that it takes", moves, "moves"),
+            Measure("hosts_could_sleep", "Hosts that could sleep", len(done.emptied), "hosts"),
+            Measure("hosts_to_wake", "Hosts to be woken", len(done.woken), "hosts"),
+            Measure("moves", "Moves that it takes", done.moves, "moves"),
             Measure(
                 "overload_share",
                 "Risk of overload, mean of hosts in use",
@@ -181,7 +179,7 @@ class _Page:
         history = self._pool.history
         if history is None or history.cpu.shape[1] < 2:
             return None
-        used = np.nansum(history.cpu, axis=0, dtype=np.float64) / 1000
+        used = np.nan_to_num(history.cpu).sum(axis=0, dtype=np.float64) / 1000
         count = len(used)
         at = history.until - history.step_s * np.arange(count - 1, -1, -1)
         every = slice((count - 1) % (step := -(-count // MOST_POINTS)), None, step)

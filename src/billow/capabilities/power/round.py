@@ -10,13 +10,14 @@ import numpy as np
 
 from billow.capabilities.power.energy import watts
 from billow.capabilities.power.scene import Scene
-from billow.capabilities.power.solve import Aims, consolidate, relieve, short_of
+from billow.capabilities.power.solve import Aims, relieve, short_of, vacate
 from billow.capabilities.power.spare import survives
 from billow.model.instances import NOWHERE
-from billow.model.plan import Finding, Rejection, Severity
+from billow.model.kinds import Power, code_of
 from billow.model.resources import BoolArray, FloatArray
 
 _MOST_TURNS = 50
+_OFF = code_of(Power.OFF)
 
 
 class Round:
@@ -35,9 +36,7 @@ class Round:
         self._left = policy.moves_per_plan
         self.woken: set[int] = set()
         self.emptied: set[int] = set()
-        self.findings: tuple[Finding, ...] = ()
-        self.rejections: tuple[Rejection, ...] = ()
-        self.watts_before = self._draw(scene.pool.hosts.power != 1)
+        self.watts_before = self._draw(scene.pool.hosts.power != _OFF)
 
     def run(self) -> None:
         """Decide everything. Requests that wait for a host come first; the rest then stays."""
@@ -57,13 +56,19 @@ class Round:
         return int(self._awake.sum())
 
     @property
+    def moves(self) -> int:
+        """How many instances move."""
+        ours = self._scene.pool.instances.host
+        return sum(int(ours[row]) != NOWHERE for row in self._ground.draft.changed())
+
+    @property
     def watts_after(self) -> float:
         """What the pool is expected to draw afterwards."""
         return self._draw(self._awake)
 
     @property
     def _awake(self) -> BoolArray:
-        on = self._scene.pool.hosts.power != 1
+        on: BoolArray = self._scene.pool.hosts.power != _OFF
         on[list(self.woken)] = True
         on[list(self.emptied)] = False
         return on
@@ -106,7 +111,7 @@ class Round:
 
     def _keep_spare(self) -> None:
         """Wake hosts until the largest may die; none where that does not help."""
-        woken = []
+        woken: list[int] = []
         while not survives(self._ground, self._policy.spare_hosts):
             host = self._wake_one()
             if host is None:
@@ -121,14 +126,15 @@ class Round:
         for host in self._candidates():
             if self._zone_needs(host):
                 continue
-            gone = consolidate(self._ground, self._aims, [host], self._agrees, self._left)
-            for row in gone:
-                self._left -= int((self._scene.pool.instances.host == row).sum())
-                self._rest(row)
-            if gone and self._ground.mark():
-                return
+            count = int(self._ground.board.count[host])
+            if not vacate(self._ground, self._aims, host, self._agrees, self._left):
+                continue
+            self._left -= count
+            self._rest(host)
+            if count:
+                return  # the others' risks have changed: relieve first
 
-    def _agrees(self, host: int) -> bool:
+    def _agrees(self) -> bool:
         return survives(self._ground, self._policy.spare_hosts)
 
     def _rest(self, host: int) -> None:
@@ -179,8 +185,3 @@ class Round:
 
     def _sleep_again(self, host: int) -> None:
         self._rest(host)
-
-
-def severity_of(share: float, allowed: float) -> Severity:
-    """Return how much a risk matters against what is allowed."""
-    return Severity.WARNING if share > allowed else Severity.INFO

@@ -10,17 +10,17 @@ from functools import cached_property
 
 import numpy as np
 
-from billow.capabilities.power.board import Board
+from billow.capabilities.power.board import Board, Rows
 from billow.capabilities.power.energy import curves
 from billow.capabilities.power.forecast import Forecast, Samples, forecast
-from billow.capabilities.power.growth import growth
 from billow.capabilities.power.ground import Ground
+from billow.capabilities.power.growth import growth
 from billow.capabilities.power.policy import PowerPolicy
 from billow.model.column import frozen
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Health, Power, State, code_of
 from billow.model.pool import Pool
-from billow.model.resources import CPU, BoolArray, FloatArray, RowArray
+from billow.model.resources import CPU, BoolArray, FloatArray
 
 _OFF, _ON = code_of(Power.OFF), code_of(Power.ON)
 
@@ -64,11 +64,10 @@ class Scene:
         return curves(self.pool, self.policy)
 
     @cached_property
-    def thrift(self) -> RowArray:
+    def thrift(self) -> Rows:
         """Rows of hosts, those that do most per watt at full load first; then by id."""
         per_watt = self.cpus / np.maximum(self.curves[:, -1], 1e-9)
-        rows: RowArray = np.argsort(-per_watt, kind="stable")
-        return rows
+        return np.argsort(-per_watt, kind="stable")
 
     @property
     def seen(self) -> bool:
@@ -105,8 +104,8 @@ class Scene:
         """Which hosts hold something that must stay there."""
         ours = self.pool.instances
         stays = (ours.host != NOWHERE) & ~_movable(self.pool)
-        counts = np.bincount(ours.host[stays], minlength=len(self.pool.hosts))
-        return counts > 0
+        pinned: BoolArray = np.bincount(ours.host[stays], minlength=len(self.pool.hosts)) > 0
+        return pinned
 
     @property
     def _rested(self) -> BoolArray:
@@ -137,5 +136,4 @@ def _as_if_on(pool: Pool, asleep: BoolArray) -> Pool:
         return pool
     power = pool.hosts.power.copy()
     power[asleep] = _ON
-    awake = replace(pool, hosts=replace(pool.hosts, power=frozen(power)))
-    return awake
+    return replace(pool, hosts=replace(pool.hosts, power=frozen(power)))

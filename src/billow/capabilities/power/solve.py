@@ -7,7 +7,7 @@ instances within the risk that is allowed on average. Greedy, deterministic, no 
 sum of risks is what both look at, so neither undoes what the other did.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ import numpy as np
 from billow.capabilities.power.board import Rows
 from billow.capabilities.power.ground import Ground
 from billow.model.resources import BoolArray, FloatArray
-
 
 _AT_ONCE = 64
 """Instances whose moves are compared at once."""
@@ -84,6 +83,8 @@ def empty(ground: Ground, host: int, allowed: float) -> bool:
     """Move everything off a host; False, with nothing changed, where that is not possible.
 
     Args:
+        ground: Where it is tried.
+        host: Its row; closed when it is empty.
         allowed: What the sum of all hosts' risks may be afterwards.
     """
     instances = ground.board.on(host)
@@ -119,36 +120,28 @@ def _settle(ground: Ground, instance: int, hosts: Rows, left: float) -> float | 
     return None
 
 
-def consolidate(
-    ground: Ground,
-    aims: Aims,
-    candidates: Iterable[int],
-    agrees: Callable[[int], bool],
-    most: int,
-) -> list[int]:
-    """Empty hosts, one after the other, while the rest can carry it; return those emptied.
+def vacate(ground: Ground, aims: Aims, host: int, agrees: Callable[[], bool], most: int) -> bool:
+    """Empty a host, if the rest can carry it within what is allowed; return whether it is empty.
 
     Args:
-        candidates: Hosts, the most worthwhile first.
-        agrees: Whether a host that has just been emptied may go; else it is filled again.
+        ground: Where it is tried; unchanged when the answer is no.
+        aims: What is allowed.
+        host: Its row.
+        agrees: Whether the host may go, asked when it is empty.
         most: How many instances may move.
     """
-    emptied: list[int] = []
-    for host in candidates:
-        count = int(ground.board.count[host])
-        if count > most:
-            continue
-        mark, was_open = ground.mark(), bool(ground.open[host])
-        used = int((ground.board.count > 0).sum()) - (count > 0)
-        if not empty(ground, host, aims.risk * (1 - aims.slack) * used):
-            continue
-        if not agrees(host):
-            ground.back(mark)
-            ground.open[host] = was_open
-            continue
-        most -= count
-        emptied.append(host)
-    return emptied
+    count = int(ground.board.count[host])
+    if count > most:
+        return False
+    mark, was_open = ground.mark(), bool(ground.open[host])
+    used = int((ground.board.count > 0).sum()) - (count > 0)
+    if not empty(ground, host, aims.risk * (1 - aims.slack) * used):
+        return False
+    if agrees():
+        return True
+    ground.back(mark)
+    ground.open[host] = was_open
+    return False
 
 
 def short_of(ground: Ground, aims: Aims) -> bool:

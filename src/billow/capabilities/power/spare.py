@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the largest hosts may die now, and all that is on them finds room on those that are on."""
+"""Whether the largest hosts may die now, and all that is on them finds room on the others."""
 
 import numpy as np
 
