@@ -9,15 +9,16 @@ Each property runs on random pools; a capability may bring pools of its own (`po
 """
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from billow.model.action import Action, Migrate, Place
+from billow.model.action import Action, Migrate, Place, PowerOn
 from billow.model.codec import pack
-from billow.model.kinds import Rule
+from billow.model.kinds import Power, Rule
 from billow.model.plan import Plan, Proposal
 from billow.model.policy import Limits, Policy
 from billow.model.pool import Pool
@@ -92,8 +93,10 @@ class CapabilityContract:
     def test_new_homes_are_open_and_suit(self, data: st.DataObject) -> None:
         """What gets a new host gets one that takes instances, of its arch, traits and zone."""
         pool, policy = self._drawn(data)
-        for step in self._plan(pool, policy, Limits()).steps:
-            _check_home(pool, step.action)
+        plan = self._plan(pool, policy, Limits())
+        woken = {step.action.host for step in plan.steps if isinstance(step.action, PowerOn)}
+        for step in plan.steps:
+            _check_home(pool, step.action, woken)
 
     @_inherited
     @given(DATA)
@@ -148,7 +151,7 @@ def _broken(rule: Rule, members: Counter[str]) -> int:
     return members.total() * (members.total() - 1) // 2 - together
 
 
-def _check_home(pool: Pool, action: Action) -> None:
+def _check_home(pool: Pool, action: Action, woken: set[str]) -> None:
     match action:
         case Place():
             instance, name = action.instance, action.host
@@ -157,6 +160,8 @@ def _check_home(pool: Pool, action: Action) -> None:
         case _:
             return
     host = pool.host(name)
+    if name in woken:  # the order of plans lets nobody in before it has power
+        host = replace(host, power=Power.ON)
     assert host.schedulable or name == instance.host
     assert instance.shape.arch in (None, host.arch)
     assert instance.shape.traits <= host.traits
