@@ -7,6 +7,7 @@ a time, so one that is busy with somebody else is asked at the next look.
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class GuestMemory:
 class _Asked:
     process: int
     at_s: float
+    listens: bool = False
     memory: GuestMemory | None = None
 
 
@@ -76,19 +78,21 @@ class Balloons:
 
     async def _ask(self, name: str, host: str, memory_mib: int, turns: asyncio.Semaphore) -> None:
         residence, now = self.ledger.folder.residence(host, name), time.monotonic()
-        process, last = process_id(residence), self._asked.get(name)
+        process, asked = process_id(residence), self._asked.get(name)
         if process is None:
             self._asked.pop(name, None)
             return
-        if last is not None and last.process == process and now - last.at_s < ASK_EVERY_S:
+        if asked is None or asked.process != process:
+            asked = self._asked[name] = _Asked(process, -math.inf)
+        if now - asked.at_s < ASK_EVERY_S:
             return
-        known = last is not None and last.process == process
+        asked.at_s = now
         with contextlib.suppress(BillowError):
             async with turns, talk(residence.socket, timeout_s=_GREETING_S) as monitor:
-                if not known:
+                if not asked.listens:
                     await _listen(monitor)
-                memory = await _said(monitor, memory_mib)
-                self._asked[name] = _Asked(process, now, memory)
+                    asked.listens = True
+                asked.memory = await _said(monitor, memory_mib)
 
 
 async def _listen(monitor: Monitor) -> None:

@@ -8,7 +8,7 @@ processes of its instances, not of the whole machine.
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,7 +27,8 @@ class Use:
     Attributes:
         cpu_milli: Thousandths of a CPU.
         memory_mib: What its process has in this machine's memory.
-        cpu_wait: Share of time in which its vCPUs could have run and got no CPU, averaged.
+        cpu_wait: Share of time in which its vCPUs could have run and got no CPU, averaged; what
+            its own limit kept from it is not counted.
         ballooned_mib: What its guest gave back.
         runnable: Threads that ran or wanted to, on average.
         swap_mib_s: To and from disk.
@@ -60,6 +61,7 @@ class _Look:
     process: int
     at_s: float
     cpu_s: float
+    held_s: float
     threads: dict[int, Thread]
     memory_mib: float
     swapped_mib: float
@@ -72,8 +74,8 @@ class Gauge:
     _looks: dict[str, tuple[_Look, Use]] = field(default_factory=dict)
     _loads: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def instance(self, name: str, process: int | None) -> Use:
-        """Return what an instance with this process uses."""
+    def instance(self, name: str, process: int | None, held_s: Callable[[], float]) -> Use:
+        """Return what an instance with this process uses; `held_s` tells how long it was held."""
         if process is None:
             return Use()
         last = self._looks.get(name)
@@ -81,7 +83,7 @@ class Gauge:
             last = None
         if last is not None and time.monotonic() - last[0].at_s < _SHORTEST_S:
             return last[1]
-        look = _look(process)
+        look = _look(process, held_s())
         use = Use(memory_mib=look.memory_mib) if last is None else _between(last[0], look)
         self._looks[name] = (look, use)
         return use
@@ -119,12 +121,13 @@ class Gauge:
         return load
 
 
-def _look(process: int) -> _Look:
+def _look(process: int, held_s: float) -> _Look:
     memory_mib, swapped_mib = memory_of(process)
     return _Look(
         process=process,
         at_s=time.monotonic(),
         cpu_s=cpu_seconds(process),
+        held_s=held_s,
         threads={thread.number: thread for thread in threads(process)},
         memory_mib=memory_mib,
         swapped_mib=swapped_mib,
@@ -140,12 +143,13 @@ def _between(before: _Look, now: _Look) -> Use:
         for number, thread in now.threads.items()
         if number in before.threads
     }
+    held = max(0.0, (now.held_s - before.held_s) / passed_s)
     vcpus = [wait for number, wait in waits.items() if now.threads[number].is_vcpu]
     return Use(
         cpu_milli=1000 * cpus,
         memory_mib=now.memory_mib,
-        cpu_wait=math.fsum(vcpus) / len(vcpus) if vcpus else math.nan,
-        runnable=cpus + math.fsum(waits.values()),
+        cpu_wait=max(0.0, math.fsum(vcpus) - held) / len(vcpus) if vcpus else math.nan,
+        runnable=cpus + max(0.0, math.fsum(waits.values()) - held),
         swap_mib_s=abs(now.swapped_mib - before.swapped_mib) / passed_s,
     )
 

@@ -162,7 +162,7 @@ class Groups:
             for path in paths:
                 self._write(path / "cgroup.procs", str(number))
         if self._hierarchy.cpu:
-            folder = Path(self._hierarchy.cpu) / self._tag / host / name
+            folder = self._folder(Path(self._hierarchy.cpu), host, name)
             self._weigh(folder, share.cpus * 1000, batch=share.service is Service.BATCH)
             self._limit(folder, min(share.limit_milli, self._capacity[host]))
         elif number is not None:
@@ -172,25 +172,38 @@ class Groups:
     async def remove(self, host: str, name: str) -> None:
         """Remove the groups of an instance without a process; what is not there is no error."""
         for root in self._roots():
-            await _remove(root / self._tag / host / name)
+            await _remove(self._folder(root, host, name))
 
     async def tear_down(self) -> None:
         """Remove every group of the pool in which nothing runs."""
         for root in self._roots():
             for host in self._capacity:
-                for path in _folders(root / self._tag / host):
+                for path in _folders(self._folder(root, host)):
                     await _remove(path)
-                await _remove(root / self._tag / host)
+                await _remove(self._folder(root, host))
             await _remove(root / self._tag)
+
+    def held_s(self, host: str, name: str) -> float:
+        """Return for how many seconds an instance was held back by its own limit, ever."""
+        if not self._hierarchy.cpu:
+            return 0.0
+        told = _read(self._folder(Path(self._hierarchy.cpu), host, name) / "cpu.stat")
+        rows = dict(line.split() for line in told.splitlines())
+        return int(rows.get("throttled_time", 0)) / 1e9 + int(rows.get("throttled_usec", 0)) / 1e6
 
     def pressure(self, host: str) -> tuple[float, float]:
         """Return in what share of the last 10 s something on a host waited: for CPU, for memory."""
         if not self._hierarchy.pressure:
             return math.nan, math.nan
-        folder = Path(self._hierarchy.pressure) / self._tag / host
+        folder = self._folder(Path(self._hierarchy.pressure), host)
         if not folder.exists():
             return 0.0, 0.0  # nothing has run there yet
         return _some(folder / "cpu.pressure"), _some(folder / "memory.pressure")
+
+    def _folder(self, root: Path, host: str, name: str = "") -> Path:
+        """Return a group; its name is no word that the kernel has for a file in it."""
+        folder = root / self._tag / f"host-{host}"
+        return folder / f"vm-{name}" if name else folder
 
     def _roots(self) -> list[Path]:
         roots = dict.fromkeys((self._hierarchy.cpu, self._hierarchy.pressure))
@@ -201,11 +214,11 @@ class Groups:
         return tuple(self._make_below(root, host, name) for root in self._roots())
 
     def _make_below(self, root: Path, host: str, name: str) -> Path:
-        folder = root / self._tag / host / name
+        folder = self._folder(root, host, name)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if self._hierarchy.version == 2 and str(root) == self._hierarchy.cpu:
-                for parent in (root, root / self._tag, root / self._tag / host):
+                for parent in (root, root / self._tag, folder.parent):
                     _grant(parent)
         except OSError as error:
             raise _refused(folder, error) from error
@@ -236,7 +249,8 @@ class Groups:
         elif self._standing(folder) != (quota or -1, period):
             self._write(folder / "cpu.cfs_quota_us", "-1")  # else the new period could be refused
             self._write(folder / "cpu.cfs_period_us", str(period))
-            self._write(folder / "cpu.cfs_quota_us", str(quota or -1))
+            with contextlib.suppress(Refused):  # a group above it is held to less already
+                self._write(folder / "cpu.cfs_quota_us", str(quota or -1))
 
     def _standing(self, folder: Path) -> tuple[int, int]:
         """Return quota and period of a group of version 1 as they are."""

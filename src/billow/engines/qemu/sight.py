@@ -3,6 +3,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from billow.engines.qemu.balloon import Balloons
@@ -104,4 +105,5 @@ class Sight:
 
     def _use(self, name: str, host: str) -> Use:
         process = process_id(self._ground.ledger.folder.residence(host, name))
-        return self._gauge.instance(name, process)
+        held_s = partial(self._ground.groups.held_s, host, name)
+        return self._gauge.instance(name, process, held_s)
