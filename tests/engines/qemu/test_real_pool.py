@@ -28,7 +28,7 @@ from billow.model.run import RunState
 from billow.model.shape import Shape
 from billow.settings import Settings
 
-pytestmark = [pytest.mark.qemu, pytest.mark.anyio]
+pytestmark = [pytest.mark.qemu, pytest.mark.slow, pytest.mark.anyio]
 HOG: Final = [Orders(role=Role.CALCULATOR)]
 """One vCPU that calculates without a pause."""
 PATIENCE_S: Final = 20.0

@@ -2,8 +2,8 @@
 """Two classes share real hosts: limits, weights, suspension and what is measured, on real guests.
 
 Every guest runs at full tilt under the best accelerator that this machine has. What needs a CPU
-controller is skipped where there is none, unless BILLOW_REQUIRE names qemu; what is done without
-one is tested everywhere.
+controller is skipped where there is none (no package brings one, so none can be required); what is
+done without one is tested everywhere.
 """
 
 import asyncio
@@ -29,10 +29,8 @@ from billow.testing.stand import do, migrate
 
 HOG: Final = [Orders(role=Role.CALCULATOR)]
 """One vCPU that calculates without a pause."""
-REQUIRED: Final = "qemu" in os.environ.get("BILLOW_REQUIRE", "").split(",")
 needs_groups = pytest.mark.skipif(
-    not find_hierarchy().cpu and not REQUIRED,
-    reason="this machine lets nobody make a group with a CPU controller",
+    not find_hierarchy().cpu, reason="this machine lets nobody make a group with a CPU controller"
 )
 pytestmark = [pytest.mark.qemu, pytest.mark.anyio]
 
@@ -58,6 +56,7 @@ async def looked_at(engine: QemuEngine, name: str, over_s: float = 2.0) -> Insta
 
 
 @needs_groups
+@pytest.mark.slow
 async def test_a_limit_holds_over_a_move_and_a_restart(stand: QemuStand) -> None:
     engine = await stand.open()
     await boot_with(stand, engine, HOG)
@@ -110,6 +109,7 @@ async def test_ratios_outlive_the_engine_and_make_room(stand: QemuStand) -> None
 
 
 @needs_groups
+@pytest.mark.slow
 async def test_a_batch_hog_leaves_the_host_to_who_must_answer(stand: QemuStand) -> None:
     """Two guests want all of one CPU: the batch one gets what is left, and the other hardly waits.
 
