@@ -22,15 +22,17 @@ from billow.model.pool import Pool
 SOLD = 2.0
 MOST_OVER = 0.005
 MOST_MOVES = 5.0
-STEPS = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0)
+STEPS = (2.5, 3.0, 3.5, 4.0, 4.5, 5.0)
 """How often each CPU is sold, one after the other, until overload or moves are too many."""
+TUNED = 0.1
+"""A second threshold for the peer: by default (0.2) it seldom moves anything on small hosts."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add where the traces are and how large a host is."""
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the traces")
     parser.add_argument("--only", default="", help="traces whose name holds this")
-    parser.add_argument("--planetlab-cpus", type=float, default=8.0, help="CPUs of a host")
+    parser.add_argument("--planetlab-cpus", type=float, default=5.32, help="CPUs of a host")
     parser.add_argument("--bitbrains-cpus", type=float, default=32.0, help="CPUs of a host")
 
 
@@ -46,66 +48,64 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
 
 
 def _of_trace(trace: Trace, cpus: float) -> Iterator[Figure]:
-    none = _run(trace, cpus, SOLD, "none", lambda: _still)
-    ours = _run(trace, cpus, SOLD, "billow", _billow)
-    peer = _run(trace, cpus, SOLD, "watcher", Watcher)
-    name = trace.name
-    yield Figure(
-        f"{name}: CPUs sold per physical one", ours.sold, "", goal=SOLD, better=Better.HIGHER
-    )
-    rule = "Watcher's rule"
-    yield Figure(
-        f"{name}: overload time", 100 * ours.over, "%", 100 * MOST_OVER, peer=_of(rule, peer.over)
-    )
-    yield Figure(f"{name}: time over 90 %", 100 * ours.near, "%", peer=_of(rule, peer.near))
-    yield Figure(f"{name}: overload time, no moves", 100 * none.over, "%")
-    moves = Peer(rule, peer.moves)
-    yield Figure(f"{name}: moves per host and day", ours.moves, "", MOST_MOVES, peer=moves)
-    yield from _furthest(trace, cpus)
-
-
-def _furthest(trace: Trace, cpus: float) -> Iterator[Figure]:
-    """Measure how often each CPU can be sold before overload or moves are too many."""
-    best = {
-        name: _limit(trace, cpus, name, made)
-        for name, made in (("billow", _billow), ("watcher", Watcher), ("none", lambda: _still))
-    }
-    for name in ("watcher", "none"):
+    """Compare all controllers at twice the capacity, then how far each can go."""
+    at_two = {name: _run(trace, cpus, SOLD, name) for name in CONTROLLERS}
+    ours, name = at_two["billow"], trace.name
+    goal = Better.HIGHER
+    yield Figure(f"{name}: CPUs sold per physical one", ours.sold, "", goal=SOLD, better=goal)
+    for peer in PEERS:
+        theirs = at_two[peer]
         yield Figure(
-            f"{trace.name}: most CPUs sold at <= {MOST_OVER:.1%} overload, beside {name}",
-            best["billow"].sold,
+            f"{name}: overload time beside {peer}",
+            100 * ours.over,
+            "%",
+            100 * MOST_OVER,
+            peer=Peer(peer, 100 * theirs.over),
+        )
+        yield Figure(
+            f"{name}: moves per host and day beside {peer}",
+            ours.moves,
+            "",
+            MOST_MOVES,
+            peer=Peer(peer, theirs.moves),
+        )
+    furthest = {who: _furthest(trace, cpus, who, at_two[who]) for who in CONTROLLERS}
+    for peer in PEERS:
+        yield Figure(
+            f"{name}: most sold at <= {MOST_OVER:.1%} overload and {MOST_MOVES:g} moves, "
+            f"beside {peer}",
+            furthest["billow"].sold,
             "",
             better=Better.HIGHER,
-            peer=Peer(name, best[name].sold),
+            peer=Peer(peer, furthest[peer].sold),
         )
 
 
-def _limit(trace: Trace, cpus: float, name: str, made: Callable[[], Controller]) -> Outcome:
+def _furthest(trace: Trace, cpus: float, name: str, first: Outcome) -> Outcome:
     """Return the last run in which overload and moves were few enough."""
-    last = _run(trace, cpus, 1.0, name, made)
-    for times in STEPS:
-        found = _run(trace, cpus, times, name, made)
-        if found.over > MOST_OVER or found.moves > MOST_MOVES:
+    last = _run(trace, cpus, 1.0, name) if _too_much(first) else first
+    for times in () if _too_much(first) else STEPS:
+        found = _run(trace, cpus, times, name)
+        if _too_much(found):
             break
         last = found
     return last
 
 
-def _run(
-    trace: Trace, cpus: float, times: float, name: str, made: Callable[[], Controller]
-) -> Outcome:
-    found = replayed(trace, cpus, times, made())
+def _too_much(found: Outcome) -> bool:
+    return found.over > MOST_OVER or found.moves > MOST_MOVES
+
+
+def _run(trace: Trace, cpus: float, times: float, name: str) -> Outcome:
+    found = replayed(trace, cpus, times, CONTROLLERS[name]())
     print(
         f"  {trace.name}, {name}: sold {found.sold:.2f} on {found.hosts} hosts, overload "
         f"{found.over:.3%}, over 90 % {found.near:.3%}, moves {found.moves:.2f} per host and day, "
         f"{found.seconds:.1f} s of planning",
         file=sys.stderr,
+        flush=True,
     )
     return found
-
-
-def _of(name: str, share: float) -> Peer:
-    return Peer(name, 100 * share)
 
 
 def _still(_: Pool) -> Moves:
@@ -122,3 +122,12 @@ def _billow() -> Controller:
         return [(rows[a.instance], hosts[a.target]) for a in wanted if isinstance(a, Migrate)]
 
     return controller
+
+
+CONTROLLERS: dict[str, Callable[[], Controller]] = {
+    "billow": _billow,
+    "Watcher's rule": Watcher,
+    f"Watcher's rule at {TUNED}": lambda: Watcher(TUNED),
+    "no moves": lambda: _still,
+}
+PEERS = tuple(name for name in CONTROLLERS if name != "billow")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A peer for hotspot: the rule of OpenStack Watcher's strategy `workload_stabilization`.
 
-Rebuilt from its published description, with none of its code: if the standard deviation of the hosts'
+Rebuilt from its published description, with none of its code: if the standard deviation of hosts'
 load is above a threshold, every instance's move is simulated, the moves are sorted by the
 deviation that they would leave, and done in that order while each lowers it, until it is below the
 threshold. Loads are averages over 10 minutes of a host and 12 of an instance. `retry` tries one

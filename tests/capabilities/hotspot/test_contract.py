@@ -10,7 +10,7 @@ from tests.capabilities.used_pools import used_pools
 POLICIES = (
     HotspotPolicy(),
     HotspotPolicy(cpu_hot_share=0.5, cpu_target_share=0.4),
-    HotspotPolicy(memory_hot_share=0.5, memory_target_share=0.4, risk_hot=0.2),
+    HotspotPolicy(memory_hot_share=0.5, memory_target_share=0.4, risk_act=0.1, risk_hot=0.2),
     HotspotPolicy(window_samples=4, half_life_samples=2, horizon_samples=1),
 )
 

@@ -48,20 +48,20 @@ class HotspotPolicy(Policy):
         description="Share of a host's memory taken back from instances: more is a sign of heat.",
     )
     risk_hot: float = Field(
-        0.02,
+        0.05,
         gt=0.0,
         lt=0.5,
         description="Chance that a sample to come wants more CPU than the host has: above this it "
         "is hot, and no host gets there by what it is sent.",
     )
     risk_act: float = Field(
-        0.005,
+        0.03,
         gt=0.0,
         lt=0.5,
         description="The same chance above which something moves, where that lowers it much.",
     )
     risk_target: float = Field(
-        0.001,
+        0.005,
         gt=0.0,
         lt=0.5,
         description="The same chance below which a host is cool and nothing more moves.",
@@ -98,7 +98,7 @@ class HotspotPolicy(Policy):
             ("cpu_target_share", self.cpu_target_share, self.cpu_hot_share),
             ("memory_target_share", self.memory_target_share, self.memory_hot_share),
             ("risk_target", self.risk_target, self.risk_act),
-            ("risk_act", self.risk_act, 2 * self.risk_hot),
+            ("risk_act", self.risk_act, self.risk_hot),
         )
         for name, target, hot in pairs:
             if target >= hot:

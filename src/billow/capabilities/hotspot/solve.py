@@ -20,13 +20,15 @@ from billow.model.resources import BoolArray, FloatArray
 from billow.plan.cost import precopy
 from billow.plan.draft import Draft
 from billow.plan.forecast import depth
-from billow.plan.suit import node_mask, roomy, suits
+from billow.plan.suit import node_mask, suits
 
 TRIES = 6
 """Instances of one host that are tried before it is left for the next pass."""
 PASSES = 8
 MUCH = 0.5
 """What a move must better in deviations where it makes a host warmer than its target."""
+CALMEST = 128
+"""Of more hosts only so many are weighed at first: those with the most to spare."""
 TARGETS = 12
 """Hosts, safest first, of which one must have NUMA nodes and a group's leave."""
 WORTH = 0.5
@@ -186,11 +188,12 @@ class Cooler:
         wanted = float(self.cpu.ahead[row])
         if wanted >= self._refused.get(key, np.inf) - EVEN:
             return None
-        open_to = self._open_to(key, row) & roomy(self._draft, row) & ~self.heat.now
+        open_to = self._open_to(key, row) & ~self.heat.now
         open_to[source] = False
-        hosts = np.flatnonzero(open_to)
-        if len(hosts):
-            hosts = self._better_with(row, hosts, source)
+        every = np.flatnonzero(open_to)
+        hosts = self._better_with(row, self._calmest(every), source)
+        if not len(hosts) and len(every) > CALMEST:
+            hosts = self._better_with(row, every, source)
         for host in hosts[:TARGETS].tolist():
             mask = node_mask(self._draft, row, host)
             if mask is not None and self._draft.fits(row, host, mask):
@@ -199,11 +202,21 @@ class Cooler:
             self._refused[key] = wanted
         return None
 
+    def _calmest(self, hosts: Rows) -> Rows:
+        """Return the hosts with the most to spare by forecast, in the order of rows."""
+        if len(hosts) <= CALMEST:
+            return hosts
+        cpu = self.cpu
+        fill = np.maximum(cpu.forecast[hosts], cpu.usually[hosts]) / cpu.capacity[hosts]
+        return hosts[np.sort(np.argpartition(fill, CALMEST)[:CALMEST])]
+
     def _better_with(self, row: int, hosts: Rows, source: int) -> Rows:
         """Return the hosts that may have an instance, those that stay cool with it first.
 
         Where none stays cool, one may get warmer that stays much cooler than the source is.
         """
+        demand = self.pool.demand[self._draft.shape[row]]
+        hosts = hosts[(self._draft.free_hosts[hosts] >= demand).all(axis=1)]
         cpu, memory = self.cpu, self.memory
         used, held = (
             cpu.forecast[hosts] + cpu.ahead[row],
