@@ -27,9 +27,7 @@ def used_pools(draw: st.DrawFn) -> Pool:
     """Draw a pool whose instances are seen to use some share of their CPUs, or more than theirs."""
     pool = draw(pools(requests=draw(st.booleans())))
     count = len(pool.instances)
-    shares = draw(
-        st.lists(st.sampled_from([0.1, 0.5, 1.0, 3.0]), min_size=count, max_size=count)
-    )
+    shares = draw(st.lists(st.sampled_from([0.1, 0.5, 1.0, 3.0]), min_size=count, max_size=count))
     size = pool.demand[pool.instances.shape, CPU] if count else np.zeros(0)
     used = (np.array(shares) * size).astype(np.float32)
     return replace(pool, instances=replace(pool.instances, cpu_used=frozen(used)))
