@@ -18,7 +18,7 @@ from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.plan.compose import Stamp, compose
 
-POLICY = MixedPolicy()
+POLICY = MixedPolicy(safe_share=0.9, wait_hot_share=0.005)
 
 
 def host(name: str = "h1", cpus: int = 10, **more: object) -> Host:
@@ -90,7 +90,7 @@ def test_a_host_with_room_takes_what_would_be_suspended() -> None:
     assert isinstance(throttle, Throttle)
     assert isinstance(move, Migrate)
     assert move.target == "h2"
-    assert isinstance(wanted(*pair, hosts=2, policy=MixedPolicy(moves=0))[1], Suspend)
+    assert isinstance(wanted(*pair, hosts=2, policy=MixedPolicy(moves=0, safe_share=0.9))[1], Suspend)
     pinned = pair[0], batch("b", 2000, immovable="local disk")
     assert isinstance(wanted(*pinned, hosts=2)[1], Suspend)
 

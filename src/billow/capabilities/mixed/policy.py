@@ -18,7 +18,7 @@ class MixedPolicy(Policy):
     """How far batch may fill hosts, and when it must give way."""
 
     safe_share: Share = Field(
-        0.9,
+        0.85,
         description="Share of a host's CPUs that the forecast peak of latency-sensitive instances "
         "and batch may fill together; the rest is for bursts between two samples.",
     )
@@ -28,7 +28,7 @@ class MixedPolicy(Policy):
         "gets more: between the two nothing changes.",
     )
     wait_hot_share: Share = Field(
-        0.005,
+        0.001,
         description="Share of time that a host's latency-sensitive instances may wait for a CPU "
         "on average; above it batch is cut, whatever was forecast.",
     )
