@@ -90,7 +90,8 @@ def test_a_host_with_room_takes_what_would_be_suspended() -> None:
     assert isinstance(throttle, Throttle)
     assert isinstance(move, Migrate)
     assert move.target == "h2"
-    assert isinstance(wanted(*pair, hosts=2, policy=MixedPolicy(moves=0, safe_share=0.9))[1], Suspend)
+    without = POLICY.model_copy(update={"moves": 0})
+    assert isinstance(wanted(*pair, hosts=2, policy=without)[1], Suspend)
     pinned = pair[0], batch("b", 2000, immovable="local disk")
     assert isinstance(wanted(*pinned, hosts=2)[1], Suspend)
 
