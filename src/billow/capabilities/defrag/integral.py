@@ -19,6 +19,8 @@ from billow.capabilities.defrag.states import States
 from billow.model.resources import FloatArray
 
 NEAR = 1e-6
+MOST_TARGETS = 6
+"""How many values are asked for, from the highest possible down."""
 MOST_COLUMNS = 60_000
 """Most columns that a whole answer is looked for among."""
 
@@ -78,7 +80,9 @@ def whole(
     search = Search(ground.bound, step_of(states, question))
     target = search.top
     _easily(search, states, question, ground, pace)
-    while target > max(floor, _value(search, question)) + NEAR and pace.left_s() > 0.05:
+    for _ in range(MOST_TARGETS):
+        if target <= max(floor, _value(search, question)) + NEAR or pace.left_s() < 0.05:
+            break
         slack = ground.bound - target + 10 * NEAR
         columns, complete = columns_within(states, ground, slack)
         outcome = integer(columns, limits(columns, question), NEAR - target, pace.left_s())

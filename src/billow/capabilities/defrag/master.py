@@ -24,6 +24,8 @@ from billow.capabilities.defrag.states import States
 from billow.model.resources import FloatArray, IntArray
 
 NEAR = 1e-6
+FIRST_PRICES = ((0.8, 0.5), (0.5, 0.5), (0.2, 0.5), (0.0, 0.5))
+"""Share of a slot's worth that CPU has, and price of a move, to begin with."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,9 @@ class _Pricing:
         Prices of a program with few columns jump about. So columns are named at two points: at its
         own prices, and half way to the prices that gave the best bound so far.
         """
-        best = self._note(self._by_size(), 0)
+        best = self._note(self._by_size(1.0, 0.0), 0)
+        for share, move in FIRST_PRICES:
+            best = self._note(self._by_size(share, move), 0)
         for number in range(1, self._pace.most_rounds + 1):
             outcome = self._program.solve(self._columns, limits(self._columns, self._question))
             best.value = max(best.value, -outcome.objective)
@@ -103,14 +107,14 @@ class _Pricing:
                 break
         return best
 
-    def _by_size(self) -> Prices:
-        """Return prices to begin with: an instance is worth the slots that its CPU would make."""
+    def _by_size(self, share: float, move: float) -> Prices:
+        """Return prices to begin with: an instance costs a share of the slots that it stands on."""
         items, slot = self._states.problem.items, 1.0
         if self._question.wanted:
             slot = 0.0
         size = items.size[:, 0] * np.where(items.span, 2.0, 1.0)
         rate = (items.worth / np.maximum(size, 1.0)).max(initial=0.0) * slot
-        return Prices(1.0 - slot, slot, rate * size[: items.classes])
+        return Prices(1.0 - slot + move * slot, slot, share * rate * size[: items.classes])
 
     def _note(self, prices: Prices, number: int) -> Relaxed:
         """Price everything, take new columns in, and return the best prices so far."""

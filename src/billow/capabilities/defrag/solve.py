@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from billow.capabilities.defrag.dense import crowd_of, is_dense
+from billow.capabilities.defrag.dense_solve import Wish, rearranged
 from billow.capabilities.defrag.greedy import emptied
 from billow.capabilities.defrag.highs import SolverFailed
 from billow.capabilities.defrag.integral import Search, Whole, step_of, whole
@@ -26,6 +28,8 @@ from billow.capabilities.defrag.states import States, states_of
 from billow.capabilities.defrag.target import Target
 from billow.model.action import Migrate
 from billow.model.pool import Pool
+from billow.model.resources import IntArray
+from billow.plan.draft import Draft
 
 Stopwatch = Callable[[], float]
 """Seconds since some moment; never goes back."""
@@ -115,9 +119,14 @@ class _Solving:
 
     def _once(self, pool: Pool, before: float, budget: int) -> tuple[Ordering, float]:
         """Return the best of the greedy and the exact answer for one state of the pool."""
-        problem = problem_of(pool, self._targets, allowed(pool, self._policy.protected))
+        allow = allowed(pool, self._policy.protected)
+        if not allow.hosts.any() or not allow.instances.any():
+            return Ordering((), pool), before
+        if is_dense(pool, self._targets, allow) and (found := self._crowded(pool, before, budget)):
+            return found
+        problem = problem_of(pool, self._targets, allow)
         states = states_of(problem)
-        fixed = self._fixed(pool, states)
+        fixed = self._beside(pool, problem.hosts)
         first = self._ordered(states, emptied(states, budget), budget)
         best, bound = first, np.inf
         try:
@@ -131,6 +140,22 @@ class _Solving:
         if self._rank(best)[0] <= before + NEAR:
             best = Ordering((), pool)
         return best, bound
+
+    def _crowded(
+        self, pool: Pool, before: float, budget: int
+    ) -> tuple[Ordering, float] | None:
+        """Return the answer for hosts with many residents; None when the solver fails."""
+        crowd = crowd_of(pool, self._targets, allowed(pool, self._policy.protected))
+        fixed = self._beside(pool, crowd.hosts)
+        wanted = max(self._policy.slots_wanted - fixed, 0.0)
+        try:
+            wish = Wish(budget, before - fixed, wanted)
+            found = rearranged(crowd, wish, self._left_s, self._policy.rounds)
+        except SolverFailed as failed:
+            self._failure = str(failed)
+            return None
+        draft = found.draft or Draft(pool)
+        return sequence(pool, draft, budget, "makes room"), found.bound + fixed
 
     def _exact(self, states: States, question: Question, floor: float) -> Search:
         """Return the best whole answer; where moves are no limit, with the fewest. May fail."""
@@ -175,14 +200,14 @@ class _Solving:
     def _rank(self, ordering: Ordering) -> tuple[float, int]:
         return worth(ordering.after, self._targets, self._policy), -len(ordering.moves)
 
-    def _fixed(self, pool: Pool, states: States) -> float:
-        """Return what fits on hosts that take no part."""
+    def _beside(self, pool: Pool, hosts: IntArray) -> float:
+        """Return what fits on hosts (rows) that take no part."""
         if len(self._targets) > 1:
             return 0.0
         policy, shape = self._policy, self._targets[0].shape
         by_host = slots_by_host(pool, left_in(pool), shape, count_memory=policy.count_memory)
         by_host = by_host.copy()
-        by_host[states.problem.hosts] = 0
+        by_host[hosts] = 0
         return float(by_host.sum())
 
     def _left_s(self) -> float:
