@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from benchmarks.power import figures
 from benchmarks.power_control import billow_day
 from benchmarks.power_peer import LocalRegression
 from benchmarks.power_replay import Day, Standing, read, replay
+
 from billow.model.pool import Pool
 
 STEPS = 12

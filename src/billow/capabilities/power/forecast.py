@@ -21,6 +21,8 @@ PRIOR_SAMPLES = 4.0
 """How many samples of its own an instance needs to count as much as the average instance."""
 FIRST_SPREAD = 0.08
 """Variance as a share of mean times size, before anything was seen of how use varies."""
+TIDE = 8
+"""Newest samples in which is looked for what lifts or lowers all."""
 TOGETHER = 72
 """Newest samples in which is looked for what rises together."""
 
@@ -60,6 +62,7 @@ def forecast(samples: Samples, size: FloatArray, unseen_share: float = 0.5) -> F
     mean = np.where(known, _last(expected, len(size)), unseen_share * size)
     mean = np.clip(mean, 0.0, None)
     errors = np.where(seen[1:] & known, filled[1:] - expected[:-1], np.float32(0.0))
+    mean *= _common(errors, float(mean.sum()))
     variance = _variance(errors, seen[1:], mean, size)
     return Forecast(mean, variance, np.ascontiguousarray(errors[-TOGETHER:].T))
 
@@ -95,6 +98,21 @@ def _weights(
     firmness = np.diag(np.diag(products)) * 20.0 / len(filled) + np.eye(count)
     weights = np.linalg.solve(products + firmness, answer + firmness @ prior)
     return np.clip(weights, 0.0, 1.0)
+
+
+def _common(errors: Samples, total: float) -> float:
+    """Return by what all rows together were lately more than foreseen, as a factor of their mean.
+
+    A tide that lifts all a little is lost in the noise of each, but plain in their sum. It is
+    believed as far as it stands out of the sum's own noise.
+    """
+    newest = errors[-TIDE:].sum(axis=1, dtype=np.float64)
+    if len(newest) < TIDE or total <= 0:
+        return 1.0
+    rise = float(newest.mean())
+    noise = float(newest.var(ddof=1)) / len(newest)
+    believed = rise**2 / max(rise**2 + noise, 1e-12)
+    return 1.0 + float(np.clip(believed * rise / total, -0.2, 0.2))
 
 
 def _variance(errors: Samples, seen: BoolArray, mean: FloatArray, size: FloatArray) -> FloatArray:
