@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 from benchmarks.defrag_figures import PARTS, figures_of
 from benchmarks.defrag_replay import replayed
@@ -63,7 +63,7 @@ def _solve(arguments: argparse.Namespace, document: Any) -> dict[str, Any]:  # n
 
 def _replay(arguments: argparse.Namespace, document: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)
     moves = json_of(read_bytes(arguments.replay), arguments.replay.name)
-    found = replayed(document, moves)
+    found = replayed(document, cast(list[dict[str, Any]], moves))
     for fault in found.faults[:20]:
         print(fault, file=sys.stderr)
     return {
@@ -75,9 +75,7 @@ def _replay(arguments: argparse.Namespace, document: Any) -> dict[str, Any]:  # 
     }
 
 
-def _fail(error: BillowError) -> None:
+def _fail(error: BillowError) -> NoReturn:
     """Say what is wrong and end as for a wrong command line."""
     print("\n".join([error.brief, *error.details, error.fix]), file=sys.stderr)
     sys.exit(2)
-
-

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.defrag_churn import arrivals_per_second_and_instance, churned
 from benchmarks.defrag_peer import two_stage
@@ -227,8 +227,8 @@ def _cpu(name: str, found: list[Timed]) -> Figure:
 
 
 def _vmr(name: str) -> dict[str, Any]:
-    document_read: dict[str, Any] = json_of(read_bytes(_file("vmr", f"{name}.json.gz")), name)
-    return document_read
+    found = json_of(read_bytes(_file("vmr", f"{name}.json.gz")), name)
+    return cast(dict[str, Any], found)
 
 
 def _file(folder: str, name: str) -> Path:
@@ -249,4 +249,3 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "D5": _theoretical,
     "D6": _churn,
 }
-

@@ -46,7 +46,7 @@ class _State:
         )
         self._host = np.array([row[vm["host_id"]] for vm in vms])
         self._node = np.array([vm["numa"][0]["node"] for vm in vms])
-        self._wide = np.array([len(vm["numa"]) > 1 for vm in vms])
+        self._wide: npt.NDArray[np.bool_] = np.array([len(vm["numa"]) > 1 for vm in vms])
         self._takes = np.array([vm["numa"][0]["cpu"] for vm in vms], dtype=np.int64)
         self._holds = np.array([vm["numa"][0]["mem_mb"] for vm in vms], dtype=np.int64)
         for vm in range(len(vms)):

@@ -65,9 +65,7 @@ class _Drawing:
         per_cluster = -(-self._recipe.hosts // self._recipe.clusters)
         clusters = []
         for number in range(self._recipe.clusters):
-            hosts = range(
-                number * per_cluster, min((number + 1) * per_cluster, self._recipe.hosts)
-            )
+            hosts = range(number * per_cluster, min((number + 1) * per_cluster, self._recipe.hosts))
             clusters.append(self._cluster(f"cluster{number + 1}", hosts))
         return {"cluster_list": clusters, "vm_type_list": self._types()}
 
@@ -87,7 +85,9 @@ class _Drawing:
         del self._placed[wanted:]
 
     def _size(self) -> tuple[int, int, int]:
-        sizes = MEDIUM if self._random.random() < self._recipe.mix else LARGE
+        sizes: Sequence[tuple[int, int, int]] = (
+            MEDIUM if self._random.random() < self._recipe.mix else LARGE
+        )
         if self._random.random() < self._recipe.small:
             sizes = MEDIUM[:3]
         width, cpus, _ = self._random.choices(sizes, [count for _, _, count in sizes])[0]

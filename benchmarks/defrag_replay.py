@@ -115,6 +115,11 @@ class _World:
         source = (move["from"]["host_id"], tuple(sorted(move["from"]["numa"])))
         if source != self._at[move["instance_id"]]:
             return f"it is not on {source}"
+        return self._wrong_target(vm, move, source)
+
+    def _wrong_target(
+        self, vm: Mapping[str, Any], move: Mapping[str, Any], source: tuple[str, tuple[int, ...]]
+    ) -> str:
         host, nodes = move["to"]["host_id"], tuple(sorted(move["to"]["numa"]))
         if (host, nodes) == source:
             return "it stays where it is"
@@ -124,9 +129,7 @@ class _World:
             return f"it cannot be on nodes {nodes} of {host}"
         return ""
 
-    def _take(
-        self, vm: Mapping[str, Any], host: str, nodes: Iterable[int], times: int
-    ) -> None:
+    def _take(self, vm: Mapping[str, Any], host: str, nodes: Iterable[int], times: int) -> None:
         share = vm["numa"][0]
         for node in nodes:
             room = self._free[host, node]

@@ -1,28 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The columns of the master problem: what hosts, places and rooms can do, as a sparse matrix.
 
-Three kinds of column make a flow. A *way* says which wide instances leave and come on one host of a
-type; it brings each of its nodes to an offset. A *leaving* says who leaves a node at that offset; it
-comes to a room. A *filling* puts one item into a room, which leaves a smaller one.
+Three kinds of column make a flow. A *way* says which wide instances leave and come on one host of
+a type; it brings each of its nodes to an offset. A *leaving* says who leaves a node at that offset;
+it comes to a room. A *filling* puts one item into a room, which leaves a smaller one.
 """
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from billow.capabilities.defrag.states import States
 from billow.model.resources import FloatArray, IntArray
 
-Way: TypeAlias = tuple[str, int, tuple[int, ...]]
-"""`("way", way, items that arrive)`."""
-Leave: TypeAlias = tuple[str, int, int]
-"""`("leave", row, offset)`."""
-Fill: TypeAlias = tuple[str, int, int]
-"""`("fill", room, item)`."""
-Column: TypeAlias = Way | Leave | Fill
+Column: TypeAlias = tuple[str, int, int, tuple[int, ...]]
+"""`("way", way, 0, items that arrive)`, `("leave", row, offset, ())`, `("fill", room, item, ())`."""
 Row: TypeAlias = tuple[str, int, int]
 
+_NOTHING: Final[tuple[int, ...]] = ()
 MOVES: Row = ("moves", 0, 0)
 SLOTS: Row = ("slots", 0, 0)
 
@@ -53,12 +49,11 @@ class Columns:
 
     def row(self, name: Row) -> int:
         """Return the number of a row, a new one where it is not there yet."""
-        known = self.rows.setdefault(name, len(self.rows))
-        return known
+        return self.rows.setdefault(name, len(self.rows))
 
     def add_way(self, way: int, arrivals: tuple[int, ...]) -> bool:
         """Add a way with wide items that arrive; return whether it is new."""
-        states, name = self.states, ("way", way, arrivals)
+        states, name = self.states, ("way", way, 0, arrivals)
         if name in self.known:
             return False
         owner = int(states.wides.owner[way])
@@ -75,7 +70,7 @@ class Columns:
 
     def add_leave(self, row: int, offset: int) -> bool:
         """Add a leaving at an offset; return whether it is new."""
-        states, name = self.states, ("leave", row, offset)
+        states, name = self.states, ("leave", row, offset, _NOTHING)
         if name in self.known:
             return False
         owner = int(states.singles.owner[row])
@@ -88,7 +83,7 @@ class Columns:
 
     def add_fill(self, room: int, item: int) -> bool:
         """Add one item put into a room (flat); return whether it is new and the item fits."""
-        name = ("fill", room, item)
+        name = ("fill", room, item, _NOTHING)
         after = self.after(room, item)
         if name in self.known or after < 0:
             return False

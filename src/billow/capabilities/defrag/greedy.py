@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A first answer without a solver: empty what yields most slots for the fewest moves, place by place.
+"""A first answer without a solver: empty what yields most slots for the fewest moves.
 
 Each emptied instance goes where it fits tightest without taking a slot away. Rough, but it needs
 nothing beyond NumPy, so a plan stands even when the solver is missing or fails.
@@ -27,7 +27,9 @@ class _Room:
     kind: IntArray
     fill: FloatArray
 
-    def worth(self, place: IntArray | int, cpu: IntArray | int, memory: IntArray | int) -> FloatArray:
+    def worth(
+        self, place: IntArray | int, cpu: IntArray | int, memory: IntArray | int
+    ) -> FloatArray:
         """Return what places are worth with so much room."""
         found: FloatArray = self.fill[self.kind[place], cpu, memory]
         return found
@@ -50,7 +52,9 @@ class _Emptying:
         free = problem.nodes.free[self._type]
         nothing = Prices(0.0, 1.0, np.zeros(problem.items.classes))
         fill = priced(states, nothing).fill
-        self._room = _Room(free[:, 0].copy(), free[:, 1].copy(), problem.nodes.kind[self._type], fill)
+        self._room = _Room(
+            free[:, 0].copy(), free[:, 1].copy(), problem.nodes.kind[self._type], fill
+        )
         self._touched = np.zeros(len(self._type), dtype=np.bool_)
 
     def run(self) -> Layout:

@@ -3,7 +3,8 @@
 
 What fails in the solver is raised as `SolverFailed`, so that a heuristic's answer can stand.
 
-Source: Huangfu & Hall, "Parallelizing the dual revised simplex method", Math. Prog. Comp. 10 (2018).
+Source: Huangfu & Hall, "Parallelizing the dual revised simplex method", Math. Prog. Comp. 10
+(2018).
 """
 
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Relaxation:
             self._grow(columns, model)
             self._highs.run()
             return self._outcome()
-        except Exception as error:  # noqa: BLE001 (whatever a foreign library raises)
+        except Exception as error:  # whatever a foreign library raises
             raise SolverFailed(str(error)) from error
 
     def _grow(self, columns: Columns, model: Model) -> None:
@@ -64,9 +65,7 @@ class Relaxation:
             lower, upper = model.row_lower[self._rows :], model.row_upper[self._rows :]
             nothing = np.zeros(0)
             starts = np.zeros(fresh, dtype=np.int32)
-            self._highs.addRows(
-                fresh, lower, upper, 0, starts, nothing.astype(np.int32), nothing
-            )
+            self._highs.addRows(fresh, lower, upper, 0, starts, nothing.astype(np.int32), nothing)
         self._rows = rows
         first, count = self._columns, len(columns.names)
         if count > first:
@@ -97,9 +96,7 @@ class Relaxation:
         return Outcome(np.array(solution.col_value), duals, value, value, proven=True)
 
 
-def integer(
-    columns: Columns, model: Model, target: float, time_limit_s: float
-) -> Outcome:
+def integer(columns: Columns, model: Model, target: float, time_limit_s: float) -> Outcome:
     """Solve with whole numbers; stop once the objective is at most `target`.
 
     Raises:
@@ -112,7 +109,7 @@ def integer(
         highs.passModel(_whole(columns, model))
         highs.run()
         return _integer_outcome(highs)
-    except Exception as error:  # noqa: BLE001 (whatever a foreign library raises)
+    except Exception as error:  # whatever a foreign library raises
         raise SolverFailed(str(error)) from error
 
 
@@ -135,7 +132,7 @@ def _solver(time_limit_s: float) -> Any:  # noqa: ANN401 (highspy brings no type
         import highspy  # (a pool must be planned for without it, too)
     except ImportError as error:
         raise SolverFailed("HiGHS is not installed") from error
-    highs = highspy.Highs()
+    highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("threads", 1)
     highs.setOptionValue("random_seed", 0)
@@ -163,4 +160,3 @@ def _whole(columns: Columns, model: Model) -> Any:  # noqa: ANN401 (highspy brin
 
 def _status(highs: Any) -> str:  # noqa: ANN401 (highspy brings no types)
     return str(highs.modelStatusToString(highs.getModelStatus()))
-

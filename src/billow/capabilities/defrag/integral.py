@@ -74,8 +74,7 @@ def whole(
 ) -> Search:
     """Return the best whole answer that is found in the time. Raises SolverFailed.
 
-    Args:
-        floor: The value of an answer that is known already.
+    `floor` is the value of an answer that is known already.
     """
     search = Search(ground.bound, step_of(states, question))
     target = search.top
@@ -190,9 +189,7 @@ def _arrivals_within(
                 todo.append((before, (*chosen, item), loss))
 
 
-def _places(
-    states: States, way: int, arrivals: tuple[int, ...]
-) -> Iterator[tuple[int, int]]:
+def _places(states: States, way: int, arrivals: tuple[int, ...]) -> Iterator[tuple[int, int]]:
     size = states.problem.items.size[list(arrivals)].sum(axis=0)
     offset = int(states.offset_of[way, states.sum_at[int(size[0]), int(size[1])]])
     for node in states.problem.types.nodes[states.wides.owner[way]].tolist():
@@ -200,9 +197,7 @@ def _places(
             yield node, offset
 
 
-def _add_leavings(
-    columns: Columns, ground: Relaxed, place: tuple[int, int], left: float
-) -> None:
+def _add_leavings(columns: Columns, ground: Relaxed, place: tuple[int, int], left: float) -> None:
     states, (node, offset) = columns.states, place
     rows = np.arange(states.singles.start[node], states.singles.start[node + 1])
     value = row_values(states, ground.found, rows, np.full(len(rows), offset))

@@ -63,12 +63,11 @@ class _Unfolding:
         waiting: defaultdict[int, list[int]] = defaultdict(list)
         for position, kind in enumerate(self._problem.host_type.tolist()):
             waiting[kind].append(position)
-        for name, times in self._times:
-            if name[0] == "way":
-                _, way, arrivals = name
+        for (kind_of, way, _, arrivals), times in self._times:
+            if kind_of == "way":
                 owner = int(self._states.wides.owner[way])
                 for _ in range(times):
-                    self._set_host(waiting[owner].pop(), way, tuple(arrivals))  # type: ignore[arg-type]
+                    self._set_host(waiting[owner].pop(), way, arrivals)
 
     def _set_host(self, position: int, way: int, arrivals: tuple[int, ...]) -> None:
         problem, states = self._problem, self._states
@@ -83,20 +82,22 @@ class _Unfolding:
                 self._at_place[kind, offset].append((position, node))
 
     def _unfold_places(self) -> None:
-        for name, times in self._times:
-            if name[0] == "leave":
-                _, row, offset = name
+        for (kind_of, row, offset, _), times in self._times:
+            if kind_of == "leave":
                 owner = int(self._states.singles.owner[row])
                 gone = self._states.singles.gone[row].tolist()
                 room = int(self._states.room(np.array([row]), np.array([offset]))[0])
                 for _ in range(times):
-                    place = self._at_place[owner, int(offset)].pop()  # type: ignore[arg-type]
+                    place = self._at_place[owner, offset].pop()
                     self._leave(place, gone)
                     self._in_room[room].append(place)
 
     def _unfold_rooms(self) -> None:
-        fillings = [(int(name[1]), int(name[2]), times) for name, times in self._times
-                    if name[0] == "fill"]  # type: ignore[arg-type]
+        fillings = [
+            (room, item, times)
+            for (kind_of, room, item, _), times in self._times
+            if kind_of == "fill"
+        ]
         for room, item, times in sorted(fillings, reverse=True):
             after = self._columns.after(room, item)
             for _ in range(times):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every way in which residents can leave a place: few per place, so all of them are written down.
 
-What is written down can be priced with one matrix product. Where that
-would be too many, a place with many residents gets one row that promises too much instead:
-everything leaves for the price of one more. It serves the bound alone, and is never part of a plan.
+What is written down can be priced with one matrix product. Where that would be too many, a place
+with many residents gets one row that promises too much instead: everything leaves for the price of
+one more. It serves the bound alone, and is never part of a plan.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def leavings(residents: IntArray, size: IntArray) -> Leavings:
     for line in residents:
         key = line.tobytes()
         if key not in known:
-            known[key] = _ways(line, size, most)
+            known[key] = _ways(line, most)
         blocks.append(known[key])
     count = np.array([len(block[0]) for block in blocks], dtype=np.int64)
     classes = residents.shape[1]
@@ -88,15 +88,13 @@ def _rows(residents: IntArray, most: int) -> int:
     return int(ways.sum())
 
 
-def _ways(line: IntArray, size: IntArray, most: int) -> tuple[IntArray, IntArray]:
+def _ways(line: IntArray, most: int) -> tuple[IntArray, IntArray]:
     """Return departures of one place, fewest first, and which rows are for the bound alone."""
     classes = np.flatnonzero(line)
     rows: list[tuple[int, ...]] = [()]
     for number in line[classes].tolist():
         rows = [
-            (*row, leaving)
-            for row in rows
-            for leaving in range(min(number, most - sum(row)) + 1)
+            (*row, leaving) for row in rows for leaving in range(min(number, most - sum(row)) + 1)
         ]
     rows.sort(key=sum)
     ways = np.zeros((len(rows), len(line)), dtype=np.int64)

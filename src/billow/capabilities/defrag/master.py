@@ -16,7 +16,6 @@ from billow.capabilities.defrag.highs import Model, Relaxation
 from billow.capabilities.defrag.pricing import (
     Priced,
     Prices,
-    host_values,
     priced,
     row_values,
 )
@@ -67,8 +66,7 @@ def relaxed(
 ) -> Relaxed:
     """Return the best prices that are found in the time. Raises SolverFailed.
 
-    Args:
-        known: Columns of an earlier question on the same states, to begin with.
+    `known` are columns of an earlier question on the same states, to begin with.
     """
     return _Pricing(states, question, pace, known).run()
 
@@ -139,7 +137,7 @@ class _Pricing:
 
 
 def _first(states: States) -> Columns:
-    """Return hosts as they are, and every leaving of one; rooms are opened with the first prices."""
+    """Return hosts as they are, and every leaving of one; no room is open yet."""
     columns = Columns(states)
     for way in states.wides.start[:-1].tolist():
         columns.add_way(way, ())
@@ -266,4 +264,3 @@ def best_leavings(
     hit = np.flatnonzero((value >= best[which]) & (value > -1e17))
     _, pick = np.unique(which[hit], return_index=True)
     return [(int(row[k]), int(offset[k])) for k in hit[pick].tolist()]
-

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a layout to instances that move: the cheapest of equals, checked on a draft.
 
-Here groups and everything else that the problem does not know have their say: what may not go where the layout wants it goes to another place of the layout, or stays at home.
+Here groups and all else that the problem does not know have their say: what may not go where the
+layout wants it goes to another place of the layout, or stays at home.
 """
 
 from collections import defaultdict
@@ -71,9 +72,9 @@ class Moving:
         problem, ours = self._problem, self._problem.pool.instances
         wanted = set(places)
         hosts = np.array(sorted({position for position, _ in wanted}), dtype=np.int64)
-        rows = np.flatnonzero((problem.klass != NO_CLASS) & np.isin(
-            problem.host_position[ours.host], hosts
-        ))
+        rows = np.flatnonzero(
+            (problem.klass != NO_CLASS) & np.isin(problem.host_position[ours.host], hosts)
+        )
         found: defaultdict[tuple[Place, int], list[int]] = defaultdict(list)
         for row in rows.tolist():
             number = int(problem.klass[row])
@@ -123,7 +124,7 @@ class Moving:
         return host, sum(1 << int(node) for node in best)
 
     def _home(self, rows: list[int], was: dict[int, Spot]) -> None:
-        """Bring back who found no new place; where home is taken, whoever took it goes back, too."""
+        """Bring back who found no new place; where home is taken, all go back."""
         for row in rows:
             if not self.draft.assign(row, *was[row]):
                 self._all_back(was)

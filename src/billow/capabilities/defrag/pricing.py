@@ -67,7 +67,8 @@ class Priced:
 def priced(states: States, prices: Prices) -> Priced:
     """Return what every place and host type does at these prices."""
     fill, wide, rows = _fill(states, prices), _wide(states, prices), states.singles
-    cost = -prices.move * rows.moves - np.where(rows.real, rows.gone @ prices.instance, 0.0)
+    paid: FloatArray = np.where(rows.real, rows.gone @ prices.instance, 0.0)
+    cost: FloatArray = -prices.move * rows.moves - paid
     place = Places(states, fill, cost)
     value = host_values(states, prices, wide, place, 0.0)
     arrival = value.argmax(axis=1)
@@ -94,7 +95,8 @@ class Places:
         missing = np.unique(key[np.isnan(known[key])])
         for part in np.array_split(missing, -(-len(missing) // AT_ONCE)) if len(missing) else ():
             known[part] = self._worked_out(part)
-        return known[key]
+        found: FloatArray = known[key]
+        return found
 
     def loosely(self) -> FloatArray:
         """Return the best of each type at each CPU offset if memory were plenty, and 0 last."""

@@ -117,7 +117,8 @@ def allowed(pool: Pool, protected: frozenset[str]) -> Allowed:
     ours, hosts = pool.instances, pool.hosts
     may = (ours.state == code_of(State.RUNNING)) & (ours.kind == code_of(Kind.VM))
     may &= ours.immovable.where("") & (ours.host != NOWHERE)
-    good = hosts.schedulable & (pool.free >= 0).all(axis=1) & (pool.free_nodes >= 0).all(axis=(1, 2))
+    good = hosts.schedulable & (pool.free >= 0).all(axis=1)
+    good &= (pool.free_nodes >= 0).all(axis=(1, 2))
     bare = (ours.kind == code_of(Kind.BARE_METAL)) & (ours.host != NOWHERE)
     good[ours.host[bare]] = False
     for name in protected:
@@ -132,6 +133,7 @@ def problem_of(pool: Pool, targets: tuple[Target, ...], allow: Allowed) -> Probl
     """Return the problem of a pool.
 
     Args:
+        pool: As it is.
         targets: What should fit more often; all bound to NUMA nodes, or all floating.
         allow: What a plan may touch.
     """
@@ -177,7 +179,7 @@ def _assembled(
 def _residents(
     pool: Pool, items: Items, hosts: IntArray, klass: IntArray
 ) -> tuple[IntArray, IntArray]:
-    """Count movable instances by class: `(n, places, classes)` and, on all nodes, `(n, classes)`."""
+    """Count who may move, by class: `(n, places, classes)` and, on all nodes, `(n, classes)`."""
     position = np.full(len(pool.hosts) + 1, -1, dtype=np.int64)
     position[hosts] = np.arange(len(hosts))
     places = pool.hosts.capacity.shape[1] if items.by_node else 1
@@ -193,4 +195,3 @@ def _residents(
         node = np.log2(mask).astype(np.int64)
     np.add.at(single, (here[~wide], node[~wide], what[~wide]), 1)
     return single, spanning
-

@@ -46,8 +46,10 @@ def repair(
     """Return an answer's moves as they can be made in the pool as it is now.
 
     Args:
+        pool: As it is now.
         moves: In their order; of an instance that moves twice, both.
         most_moves: Most moves of the repaired answer, detours included.
+        protected: Ids of what stays as it is.
     """
     allow = allowed(pool, protected)
     first = {move.instance: move for move in reversed(moves)}

@@ -141,15 +141,14 @@ def _suits(pool: Pool, shapes: list[Shape], zones: list[str], *, by_node: bool) 
     return good
 
 
-def _loose(
-    pool: Pool, hosts: IntArray, klass: IntArray, memory: int, *, by_node: bool
-) -> IntArray:
+def _loose(pool: Pool, hosts: IntArray, klass: IntArray, memory: int, *, by_node: bool) -> IntArray:
     """Return CPU and memory of each place that is free or could be, `(places, 2)`."""
     kinds = [CPU, memory]
     if not by_node:
         total = pool.free[:, kinds].copy()
         rows = np.flatnonzero(klass >= 0)
-        np.add.at(total, pool.instances.host[rows], pool.demand[pool.instances.shape[rows]][:, kinds])
+        demand = pool.demand[pool.instances.shape[rows]][:, kinds]
+        np.add.at(total, pool.instances.host[rows], demand)
         return total[hosts]
     nodes = pool.free_nodes[:, :, kinds].copy()
     for node in range(nodes.shape[1]):

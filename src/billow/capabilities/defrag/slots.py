@@ -34,9 +34,7 @@ def left_in(pool: Pool) -> Left:
     return Left(pool.free, pool.free_nodes)
 
 
-def slots_by_host(
-    pool: Pool, left: Left, shape: Shape, *, count_memory: bool = True
-) -> IntArray:
+def slots_by_host(pool: Pool, left: Left, shape: Shape, *, count_memory: bool = True) -> IntArray:
     """Return how many more instances of a shape fit on each host, `(hosts,) int64`.
 
     A host's nodes and its total are counted apart, and the smaller number holds.
@@ -76,9 +74,7 @@ def hosts_for(pool: Pool, shape: Shape) -> BoolArray:
     return good
 
 
-def _times(
-    free: IntArray, amounts: tuple[int, int, int, int], *, count_memory: bool
-) -> IntArray:
+def _times(free: IntArray, amounts: tuple[int, int, int, int], *, count_memory: bool) -> IntArray:
     times = np.full(free.shape[:-1], PLENTY)
     for resource, amount in enumerate(amounts):
         if amount and (count_memory or resource == CPU):
@@ -96,7 +92,8 @@ def _on_nodes(by_node: IntArray, width: int) -> IntArray:
     if width > count:
         return np.zeros(len(by_node), dtype=np.int64)
     if width == 1:
-        return by_node.sum(axis=1)
+        summed: IntArray = by_node.sum(axis=1)
+        return summed
     ranked = np.sort(by_node, axis=1)[:, ::-1]
     best = np.full(len(by_node), PLENTY)
     for largest in range(width):

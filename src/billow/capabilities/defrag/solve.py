@@ -76,8 +76,11 @@ def worth(pool: Pool, targets: tuple[Target, ...], policy: DefragPolicy) -> floa
     if len(targets) == 1:
         left = left_in(pool)
         return float(slots(pool, left, targets[0].shape, count_memory=policy.count_memory))
-    everything = np.zeros(len(pool.instances), dtype=np.bool_)
-    frame = states_of(problem_of(pool, targets, Allowed(everything, pool.hosts.schedulable)))
+    nobody = np.zeros(len(pool.instances), dtype=np.bool_)
+    still = Allowed(nobody, allowed(pool, frozenset()).hosts)
+    if not still.hosts.any():
+        return 0.0
+    frame = states_of(problem_of(pool, targets, still))
     return priced(frame, Prices(0.0, 1.0, np.zeros(0))).total
 
 
@@ -141,9 +144,7 @@ class _Solving:
             best = Ordering((), pool)
         return best, bound
 
-    def _crowded(
-        self, pool: Pool, before: float, budget: int
-    ) -> tuple[Ordering, float] | None:
+    def _crowded(self, pool: Pool, before: float, budget: int) -> tuple[Ordering, float] | None:
         """Return the answer for hosts with many residents; None when the solver fails."""
         crowd = crowd_of(pool, self._targets, allowed(pool, self._policy.protected))
         fixed = self._beside(pool, crowd.hosts)

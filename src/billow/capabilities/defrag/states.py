@@ -63,7 +63,7 @@ class States:
 
     @cached_property
     def base(self) -> IntArray:
-        """Room of each leaving at no offset, CPU and memory, and where its kind begins in `fill`."""
+        """CPU and memory that each leaving leaves, and where its kind begins in `fill`."""
         owner, nodes = self.singles.owner, self.problem.nodes
         room = nodes.free[owner] + self.singles.freed
         kind = nodes.kind[owner] * (self.cpus + 1) * (self.memories + 1)
@@ -149,9 +149,7 @@ def states_of(problem: Problem) -> States:
 def _sums(problem: Problem, top: IntArray) -> tuple[IntArray, tuple[tuple[int, int, int], ...]]:
     """Return what wide arrivals can sum up to, and how: breadth first, smallest first."""
     items = problem.items
-    wide = [
-        item for item in np.flatnonzero(items.span).tolist() if items.size[item].any()
-    ]
+    wide = [item for item in np.flatnonzero(items.span).tolist() if items.size[item].any()]
     known: dict[tuple[int, int], int] = {(0, 0): 0}
     steps: list[tuple[tuple[int, int], int, tuple[int, int]]] = []
     todo = [(0, 0)]
