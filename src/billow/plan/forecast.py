@@ -16,6 +16,8 @@ import numpy.typing as npt
 from billow.model.resources import BoolArray, FloatArray, IntArray, RowArray
 
 SamplesLike = npt.NDArray[np.float32] | FloatArray
+RESTLESS = 0.3
+"""What is not known of a row is taken to vary by so much of its mean at least."""
 _ERFC = np.frompyfunc(math.erfc, 1, 1)
 
 
@@ -75,6 +77,7 @@ def leaning(
     deviation = (ahead.mean[known] - share * size[known]) ** 2 + ahead.variance[known]
     squares = float((size[known] ** 2).sum())
     spread = float(deviation.sum()) / squares if squares else (unseen_share / 2) ** 2
+    spread = max(spread, (RESTLESS * share) ** 2)
     own = ahead.seen / (ahead.seen + weight)
     prior, its_mean = share * size, np.nan_to_num(ahead.mean)
     mean = own * its_mean + (1 - own) * prior

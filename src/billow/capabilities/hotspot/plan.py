@@ -23,6 +23,8 @@ from billow.model.pool import Pool
 from billow.model.report import Report
 
 NAME: Final = "hotspot"
+HALF: Final = 0.5
+"""Below this use CPUs are not worth a word on a host that is short of memory."""
 
 
 class Hotspot:
@@ -42,10 +44,10 @@ class Hotspot:
             NAME,
             tuple(_action(pool, move, cooler.heat) for move in cooling.moves),
             findings=(*_hot(pool, cooler.heat), *_noisy(pool, cooler)),
-            rejections=tuple(_stuck(pool, policy, cooler.heat, cooling)),
+            rejections=tuple(_stuck(pool, policy, cooler, cooling)),
             gain={
                 "hosts_hot_now": float(cooler.heat.now.sum()),
-                "hosts_cooled": float(cooler.heat.acting.sum()) - len(cooling.stuck),
+                "hosts_cooled": float(int(cooler.heat.acting.sum()) - len(cooling.stuck)),
                 "hosts_still_hot": float(len(cooling.stuck)),
             },
         )
@@ -73,11 +75,14 @@ def _action(pool: Pool, move: Move, heat: Heat) -> Migrate:
 
 def why(heat: Heat, host: int) -> str:
     """Return by which signs a host (row) is hot, in one clause."""
-    said = [f"{heat.cpu_ahead[host]:.0%} of its CPUs wanted by forecast"]
-    if heat.cpu_share[host] == heat.cpu_share[host]:  # NaN is not equal to itself
-        said.insert(0, f"{heat.cpu_share[host]:.0%} of its CPUs in use")
-    said.append(f"a chance of {heat.risk[host]:.1%} that they do not suffice")
-    if heat.memory_hot[host] or heat.signs.memory[host]:
+    said = []
+    held = bool(heat.memory_hot[host] or heat.signs.memory[host])
+    if not held or heat.cpu_ahead[host] > HALF:
+        if not np.isnan(heat.cpu_share[host]):
+            said.append(f"{heat.cpu_share[host]:.0%} of its CPUs in use")
+        said.append(f"{heat.cpu_ahead[host]:.0%} of its CPUs wanted by forecast")
+        said.append(f"a chance of {heat.risk[host]:.1%} that they do not suffice")
+    if held:
         said.append(f"{heat.memory_ahead[host]:.0%} of its memory wanted")
     said += [text for sign, text in _SIGNS if getattr(heat.signs, sign)[host]]
     return ", ".join(said)
@@ -104,11 +109,13 @@ def _noisy(pool: Pool, cooler: Cooler) -> Iterator[Finding]:
         yield Finding(f"instance/{pool.instances.id[each.instance]}", severity, told(pool, each))
 
 
-def _stuck(pool: Pool, policy: HotspotPolicy, heat: Heat, cooling: Cooling) -> Iterator[Rejection]:
+def _stuck(
+    pool: Pool, policy: HotspotPolicy, cooler: Cooler, cooling: Cooling
+) -> Iterator[Rejection]:
     for host, causes in sorted(cooling.stuck.items()):
         yield Rejection(
             f"host/{pool.hosts.id[host]}",
-            f"stays hot: {why(heat, host)}",
+            f"stays hot: {cooler.left(host)}",
             tuple(causes),
             _fix(pool, policy, cooling),
         )

@@ -19,7 +19,7 @@ from billow.model.pool import Pool
 from billow.model.resources import BoolArray, FloatArray
 from billow.plan.cost import precopy
 from billow.plan.draft import Draft
-from billow.plan.forecast import depth
+from billow.plan.forecast import depth, tail
 from billow.plan.suit import node_mask, suits
 
 TRIES = 6
@@ -100,7 +100,20 @@ class Cooler:
                 self._cool(host, found)
             if len(found.moves) == before:
                 break
+        still = self._acting()
+        found.stuck = {host: why for host, why in found.stuck.items() if still[host]}
         return found
+
+    def left(self, host: int) -> str:
+        """Return what is wanted of a host after the moves, in one clause."""
+        cpu, memory = self.cpu, self.memory
+        share = cpu.forecast[host] / max(cpu.capacity[host], 1.0)
+        said = f"{share:.0%} of its CPUs wanted by forecast, a chance of "
+        said += f"{tail(cpu.depth[host : host + 1])[0]:.1%} that they do not suffice"
+        if self.heat.memory_hot[host]:
+            held = memory.forecast[host] / max(memory.capacity[host], 1.0)
+            said += f", {held:.0%} of its memory wanted"
+        return said
 
     def _acting(self) -> BoolArray:
         return acting(self.pool, self.policy, self.cpu, self.memory, self.heat.signs)
@@ -235,13 +248,19 @@ class Cooler:
 
     def _moved(self, row: int, source: int, target: int, mask: int) -> Move:
         _, nodes = self._draft.where(row)
-        share = max(float(self.cpu.capacity[source]), 1.0)
-        before = float(self.cpu.forecast[source]) / share
+        before = self._fill(source)
         self._draft.assign(row, target, mask)
         for each in (self.cpu, self.memory):
             each.move(row, source, target)
-        after = float(self.cpu.forecast[source]) / share
+        after = self._fill(source)
         return Move(row, source, target, nodes, mask, before, after)
+
+    def _fill(self, host: int) -> float:
+        """Return which part of a host is wanted by forecast: of its CPUs or its memory."""
+        parts = (
+            each.forecast[host] / max(each.capacity[host], 1.0) for each in (self.cpu, self.memory)
+        )
+        return float(max(parts))
 
     def _open_to(self, key: tuple[int, str], row: int) -> BoolArray:
         if key not in self._suits:
