@@ -46,7 +46,7 @@ def add_to(root: typer.Typer) -> None:
     def policy(session: Session, name: Name = "", *, here: Here = False) -> None:
         """Show the knobs of a capability: what each is now, may be, and is good for.
 
-        Set them for good in billow.toml under [policy.NAME], or once with --set KNOB=VALUE.
+        Set them for good in billow.toml under `policy.NAME`, or once with --set KNOB=VALUE.
         """
         known = _known(session, here=here)
         if not name:

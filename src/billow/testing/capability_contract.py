@@ -8,6 +8,7 @@
 Each property runs on random pools; a capability may bring pools of its own (`pools`).
 """
 
+import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -18,10 +19,12 @@ from hypothesis import strategies as st
 
 from billow.model.action import Action, Migrate, Place, PowerOn
 from billow.model.codec import pack
+from billow.model.document import written
 from billow.model.kinds import Power, Rule
 from billow.model.plan import Plan, Proposal
 from billow.model.policy import Limits, Policy
 from billow.model.pool import Pool
+from billow.model.report import Report
 from billow.model.text import render
 from billow.plan.check import violations
 from billow.plan.compose import Stamp, compose
@@ -61,6 +64,28 @@ class CapabilityContract:
         assert pack(pool) == before
         assert repr(first) == repr(second)  # NaN is not equal to itself
         assert first.capability == self.capability.name
+
+    @_inherited
+    @given(DATA)
+    def test_its_report_can_be_told(self, data: st.DataObject) -> None:
+        """A report, where there is one, is JSON, and its parts fit together; it changes nothing."""
+        pool, policy = self._drawn(data)
+        tell = getattr(self.capability, "report", None)
+        if tell is None:
+            return
+        before = pack(pool)
+        report: Report = tell(pool, policy)
+        assert pack(pool) == before
+        assert json.dumps(written(report))
+        assert report.name == self.capability.name
+        assert report.summary
+        for part in (report.measures, report.grids, report.pictures):
+            keys = [each.key for each in part]
+            assert len(set(keys)) == len(keys)
+        for grid in report.grids:
+            assert {len(row) for row in grid.rows} <= {len(grid.columns)}
+        for picture in report.pictures:
+            assert {len(each.values) for each in picture.series} <= {len(picture.labels)}
 
     @_inherited
     @given(DATA)
