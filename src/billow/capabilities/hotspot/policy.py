@@ -55,13 +55,13 @@ class HotspotPolicy(Policy):
         "is hot, and no host gets there by what it is sent.",
     )
     risk_act: float = Field(
-        0.01,
+        0.03,
         gt=0.0,
         lt=0.5,
         description="The same chance above which something moves, where that lowers it much.",
     )
     risk_target: float = Field(
-        0.002,
+        0.005,
         gt=0.0,
         lt=0.5,
         description="The same chance below which a host is cool and nothing more moves.",
