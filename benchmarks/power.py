@@ -60,7 +60,12 @@ def _of_day(day: Day) -> Iterator[Figure]:
     floor = Peer("every MIPS on full hosts, nothing idle", day.floor_kwh)
     yield Figure(f"{name}: energy", outcome.kwh, "kWh", goals.get("kwh"), peer=floor)
     rule = "LR-MMT, rebuilt from its rules"
-    yield Figure(f"{name}: energy again", outcome.kwh, "kWh", peer=Peer(rule, peer.kwh))
+    yield Figure(
+        f"{name}: energy, beside a published controller",
+        outcome.kwh,
+        "kWh",
+        peer=Peer(rule, peer.kwh),
+    )
     yield Figure(
         f"{name}: moves", outcome.moves, "moves", goals.get("moves"), peer=Peer(rule, peer.moves)
     )

@@ -2,6 +2,7 @@
 """What power proposes on small pools that a person can follow."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from billow.model.history import History
 from billow.model.plan import Plan
 from billow.model.policy import Limits
 from billow.model.pool import Pool
+from billow.model.resources import FloatArray
 from billow.plan.compose import Stamp, compose
 from billow.testing.pools import pool as pool_of
 
@@ -26,7 +28,7 @@ def with_use(pool: Pool, *milli: float) -> Pool:
     return replace(pool, instances=replace(pool.instances, cpu_used=frozen(used)))
 
 
-def with_past(pool: Pool, cpu: np.ndarray, **more: object) -> Pool:  # type: ignore[type-arg]
+def with_past(pool: Pool, cpu: FloatArray, **more: Any) -> Pool:
     """Return the pool with CPU samples of its instances, five minutes apart."""
     nothing = np.full(len(cpu), np.nan)
     past = History(
@@ -37,7 +39,7 @@ def with_past(pool: Pool, cpu: np.ndarray, **more: object) -> Pool:  # type: ign
         np.zeros((len(cpu), 0), dtype=np.float32),
         nothing,
         nothing,
-        **more,  # type: ignore[arg-type]
+        **more,
     )
     return pool.with_history(past)
 

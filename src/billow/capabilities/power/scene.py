@@ -128,7 +128,8 @@ class Scene:
 def _movable(pool: Pool) -> BoolArray:
     ours = pool.instances
     running = (ours.state == code_of(State.RUNNING)) & (ours.host != NOWHERE)
-    return running & ours.immovable.where("")
+    movable: BoolArray = running & ours.immovable.where("")
+    return movable
 
 
 def _as_if_on(pool: Pool, asleep: BoolArray) -> Pool:
