@@ -51,7 +51,8 @@ def _solve(arguments: argparse.Namespace, document: Any) -> dict[str, Any]:  # n
     found: Run = run(document, arguments.input.name, arguments.moves, arguments.time_limit)
     seconds = time.monotonic() - started
     if arguments.plan is not None:
-        arguments.plan.write_text(json.dumps(written(found.plan), indent=0) + "\n")
+        lines = ",\n".join(json.dumps(move) for move in written(found.plan))
+        arguments.plan.write_text(f"[\n{lines}\n]\n")
     return {
         "slots": found.slots,
         "bound": found.bound,

@@ -47,6 +47,7 @@ LARGE = (
 )
 HUGE_MOVES = 1000
 HUGE = """
+import json
 from benchmarks.defrag_figures import huge
 print(json.dumps(huge()))
 """

@@ -85,10 +85,11 @@ class _State:
         """Return by how much fragments rise where a VM comes, `(hosts, nodes)`."""
         takes, holds = int(self._takes[vm]), int(self._holds[vm])
         change = (self._cpu - takes) % WANTED_CPUS - self._cpu % WANTED_CPUS
-        fits = (self._cpu >= takes) & (self._memory >= holds)
+        fits: npt.NDArray[np.bool_] = (self._cpu >= takes) & (self._memory >= holds)
         if self._wide[vm]:
             change = np.repeat(change.sum(axis=1)[:, None], 2, axis=1)
-            fits = np.repeat(fits.all(axis=1)[:, None], 2, axis=1)
+            both: npt.NDArray[np.bool_] = fits[:, 0] & fits[:, 1]
+            fits = np.stack([both, both], axis=1)
         return np.where(fits, change, np.iinfo(np.int64).max)
 
     def _put(self, vm: int, sign: int) -> None:

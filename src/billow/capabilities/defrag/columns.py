@@ -15,7 +15,7 @@ from billow.capabilities.defrag.states import States
 from billow.model.resources import FloatArray, IntArray
 
 Column: TypeAlias = tuple[str, int, int, tuple[int, ...]]
-"""`("way", way, 0, items that arrive)`, `("leave", row, offset, ())`, `("fill", room, item, ())`."""
+"""`("way", way, 0, who comes)`, `("leave", row, offset, ())`, `("fill", room, item, ())`."""
 Row: TypeAlias = tuple[str, int, int]
 
 _NOTHING: Final[tuple[int, ...]] = ()

@@ -199,7 +199,9 @@ class _Solving:
         return sequence(states.problem.pool, moving.draft, budget, "makes room")
 
     def _rank(self, ordering: Ordering) -> tuple[float, int]:
-        return worth(ordering.after, self._targets, self._policy), -len(ordering.moves)
+        """Return how good an answer is: what fits, as far as it is wanted, then few moves."""
+        value = worth(ordering.after, self._targets, self._policy)
+        return min(value, self._policy.slots_wanted or value), -len(ordering.moves)
 
     def _beside(self, pool: Pool, hosts: IntArray) -> float:
         """Return what fits on hosts (rows) that take no part."""
