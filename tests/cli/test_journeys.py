@@ -32,7 +32,9 @@ NAMED = {
     "TIME": r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ|\b1\d{9}\.\d+\b",
     "AGE": r"(?<=seen )\d+ s(?= ago)",
     "EVENT": r"(?m)^\d+(?=\tTIME)",
-    "USE": r"(?<=_used_milli\t)[\d.]+|(?<=_used_mib\t)[\d.]+",
+    "USE": r"(?<=_used_milli\t)[\d.]+|(?<=_used_mib\t)[\d.]+|"
+    r"(?<=\nload\t)[\d.]+|(?<=_pressure\t)[\d.e-]+|(?<=\nswap_mib_s\t)[\d.]+|(?<=\ncpu_wait\t)[\d.e-]+|"
+    r"(?<=\nwatts\t)[\d.]+",
 }
 PASSING = re.compile(r"! waiting for .*\n")
 

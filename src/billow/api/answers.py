@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from billow.model.kinds import Arch, Health, Kind, Power, State
+from billow.model.kinds import Arch, Health, Kind, Power, Service, State
 
 Measure: TypeAlias = float | None
 """A number that is null where it was not seen."""
@@ -102,6 +102,12 @@ class HostRow(Answer):
     bandwidth_mib_s: Measure = None
     cpu_used_milli: Measure = None
     memory_used_mib: Measure = None
+    load: Measure = Field(None, description="Processes that run or want to, over a minute.")
+    cpu_pressure: Measure = Field(None, description="Share of time in which something waited.")
+    memory_pressure: Measure = None
+    swap_mib_s: Measure = Field(None, description="To and from disk.")
+    watts: Measure = Field(None, description="Drawn, as its management controller measures it.")
+    power_curve: str = Field("", description="Watts at 0, 10 .. 100 % load; empty when not known.")
     physical_cpu_milli: int = Field(0, description="What it has, whatever is sold of it.")
     physical_memory_mib: int = Field(0, description="Ordinary memory and huge pages together.")
     cpu_reserved_share: float = Field(0.0, description="Of what can be handed out; 1.0 is all.")
@@ -147,9 +153,13 @@ class InstanceRow(Answer):
     image: str = ""
     migratable: bool = True
     immovable: str = Field("", description="Why it cannot be moved live.")
+    service: Service = Service.LATENCY
+    cpu_limit_milli: int = Field(0, description="Most that it may use now; 0 for no limit.")
     dirty_mib_s: Measure = None
     cpu_used_milli: Measure = None
     memory_used_mib: Measure = None
+    cpu_wait: Measure = Field(None, description="Share of time in which it got no CPU.")
+    ballooned_mib: Measure = Field(None, description="What it gave back to its host for now.")
 
 
 class ShapeDocument(Answer):

@@ -27,7 +27,7 @@ from billow.model.access import Role
 from billow.model.ask import Ask, AskVerb
 from billow.model.group import Group
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Kind, Rule, Scope
+from billow.model.kinds import Arch, Kind, Rule, Scope, Service
 from billow.model.names import check_name
 from billow.model.pool import Pool
 from billow.model.resources import LARGEST
@@ -119,6 +119,9 @@ class NewInstance(Sent):
     group: Text = Field("", description="Its affinity or anti-affinity group.")
     tenant: Text = Field("", description="Whom it belongs to.")
     zone: Text = Field("", description="The zone that it must be in; empty for any.")
+    service: Service = Field(
+        Service.LATENCY, description="Whether somebody waits for it, or it takes what is left."
+    )
     image: Annotated[str, AfterValidator(_image)] = Field(
         "",
         max_length=253,
@@ -137,6 +140,7 @@ class NewInstance(Sent):
             group=self.group,
             tenant=self.tenant,
             zone=self.zone,
+            service=self.service,
             image=self.image,
         )
 

@@ -20,7 +20,7 @@ from billow.cli.lists import (
 )
 from billow.cli.output import Column
 from billow.cli.session import Session
-from billow.cli.words import cpus, memory
+from billow.cli.words import cpus, memory, percent
 from billow.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="See hosts, and ask for changes of them.")
@@ -47,8 +47,16 @@ SHOWN = (
     Column("NUMA NODES", "numa_nodes"),
     Column("GPUS", "gpus"),
     Column("FREE GPUS", "free_gpus"),
+    Column("CPU RATIO", "cpu_ratio"),
+    Column("MEMORY RATIO", "memory_ratio"),
     Column("USED CPUS", "cpu_used_milli", cpus),
     Column("USED MEMORY", "memory_used_mib", memory),
+    Column("LOAD", "load"),
+    Column("CPU PRESSURE", "cpu_pressure", percent),
+    Column("MEMORY PRESSURE", "memory_pressure", percent),
+    Column("SWAP MIB/S", "swap_mib_s"),
+    Column("WATTS", "watts"),
+    Column("POWER CURVE", "power_curve"),
     Column("FACTS", "facts"),
 )
 

@@ -21,12 +21,21 @@ from billow.cli.lists import (
 from billow.cli.output import Column
 from billow.cli.session import Session
 from billow.cli.wanted import Request, described, group_of, in_group, knobs_of, sized
-from billow.cli.words import cpus, memory
+from billow.cli.words import cpus, memory, percent
 from billow.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="See, create, move, resize and delete instances.")
 Name = Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance's name.")]
 Names = Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="The instances' names.")]
+Service = Annotated[str, typer.Option(metavar="latency|batch", help="Only those of this service.")]
+OfService = Annotated[
+    str,
+    typer.Option(
+        "--service",
+        metavar="latency|batch",
+        help="What it may expect: batch takes what latency leaves. As service=batch.",
+    ),
+]
 MOST = 20_000
 
 LISTED = (
@@ -48,9 +57,13 @@ SHOWN = (
     Column("ZONE WANTED", "zone"),
     Column("IMAGE", "image"),
     Column("IMMOVABLE", "immovable"),
+    Column("SERVICE", "service"),
+    Column("CPU LIMIT", "cpu_limit_milli", cpus),
     Column("DIRTY MIB/S", "dirty_mib_s"),
     Column("USED CPUS", "cpu_used_milli", cpus),
     Column("USED MEMORY", "memory_used_mib", memory),
+    Column("CPU WAIT", "cpu_wait", percent),
+    Column("BALLOONED", "ballooned_mib", memory),
     Column("FACTS", "facts"),
 )
 Spec = Annotated[
@@ -58,7 +71,7 @@ Spec = Annotated[
     typer.Argument(
         metavar="[KEY=VALUE]...",
         help="cpu=2 (or 500m) memory=4GiB image=NAME zone=Z group=G kind=vm numa=1 gpus=0 "
-        "arch=x86_64 traits=a+b priority=0 tenant=T, or shape=NAME",
+        "arch=x86_64 traits=a+b priority=0 tenant=T service=batch, or shape=NAME",
     ),
 ]
 
@@ -67,6 +80,7 @@ Spec = Annotated[
 def list_instances(
     session: Session,
     where: Where = None,
+    service: Service = "",
     search: Search = "",
     sort: Sort = "id",
     fields: Fields = "",
@@ -75,7 +89,8 @@ def list_instances(
     """List instances."""
     columns = columns_for(fields, LISTED)
     asked = "" if session.output.as_json else ",".join(column.name for column in columns)
-    params = {**filters(where), "q": search, "sort": sort, "fields": fields or asked}
+    chosen = [f"service={service}"] * bool(service)
+    params = {**filters([*(where or ()), *chosen]), "q": search, "sort": sort, "fields": fields or asked}
     show_list(session, "/v1/instances", params, columns, limit)
 
 
@@ -105,14 +120,16 @@ def create(
             "another; made when the pool has it not.",
         ),
     ] = None,
+    service: OfService = "",
     policy: Annotated[
         list[str] | None,
-        typer.Option("--policy", "-p", metavar="K=V", help="A knob, as strategy=pack."),
+        typer.Option("--set", "--policy", "-p", metavar="K=V", help="A knob, as strategy=pack."),
     ] = None,
 ) -> None:
     """Create instances: placed by one plan, which is shown before it is carried out."""
     groups = [group_of(each) for each in group or ()]
-    request = in_group(sized(described(spec or ())), groups)
+    chosen = [f"service={service}"] * bool(service)
+    request = in_group(sized(described([*(spec or ()), *chosen])), groups)
     body = {
         "capability": "placement",
         "policy": knobs_of(policy or ()),

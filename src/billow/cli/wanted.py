@@ -43,6 +43,7 @@ REST: dict[str, Callable[[str], Any]] = {
     "group": str,
     "tenant": str,
     "zone": str,
+    "service": str,
     "image": str,
 }
 

@@ -68,6 +68,12 @@ def _figures(pool: Pool) -> Makers:
         "bandwidth_mib_s": partial(Numbers, "bandwidth_mib_s", hosts.bandwidth),
         "cpu_used_milli": partial(Numbers, "cpu_used_milli", hosts.cpu_used),
         "memory_used_mib": partial(Numbers, "memory_used_mib", hosts.memory_used),
+        "load": partial(Numbers, "load", hosts.load),
+        "cpu_pressure": partial(Numbers, "cpu_pressure", hosts.cpu_pressure),
+        "memory_pressure": partial(Numbers, "memory_pressure", hosts.memory_pressure),
+        "swap_mib_s": partial(Numbers, "swap_mib_s", hosts.swap),
+        "watts": partial(Numbers, "watts", hosts.watts),
+        "power_curve": partial(Words.of, hosts.power_curve),
         "physical_cpu_milli": lambda: Numbers("physical_cpu_milli", figures.physical_cpu(hosts)),
         "physical_memory_mib": lambda: Numbers(
             "physical_memory_mib", figures.physical_memory(hosts)

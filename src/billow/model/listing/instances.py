@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from billow.model.instance import nodes_of
-from billow.model.kinds import Kind, State
+from billow.model.kinds import Kind, Service, State
 from billow.model.listing.columns import Column, Flags, Grid, Lists, Makers, Numbers, Words
 from billow.model.listing.order import by_name, natural, places
 from billow.model.pool import Pool
@@ -63,9 +63,13 @@ def _rest(pool: Pool) -> Makers:
         "image": partial(Words.of, rows.image),
         "migratable": lambda: Flags("migratable", rows.immovable.where("")),
         "immovable": partial(Words.of, rows.immovable),
+        "service": partial(Words.coded, rows.service, Service),
+        "cpu_limit_milli": partial(Numbers, "cpu_limit_milli", rows.cpu_limit),
         "dirty_mib_s": partial(Numbers, "dirty_mib_s", rows.dirty),
         "cpu_used_milli": partial(Numbers, "cpu_used_milli", rows.cpu_used),
         "memory_used_mib": partial(Numbers, "memory_used_mib", rows.memory_used),
+        "cpu_wait": partial(Numbers, "cpu_wait", rows.cpu_wait),
+        "ballooned_mib": partial(Numbers, "ballooned_mib", rows.ballooned),
     }
 
 
