@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from billow.capabilities.defrag.columns import MOVES, SLOTS, Columns
-from billow.capabilities.defrag.highs import Model, Relaxation
+from billow.capabilities.defrag.highs import Model, Relaxation, SolverFailed
 from billow.capabilities.defrag.pricing import (
     Priced,
     Prices,
@@ -23,6 +23,7 @@ from billow.capabilities.defrag.states import States
 from billow.model.resources import FloatArray, IntArray
 
 NEAR = 1e-6
+SHORT_S = 0.2
 FIRST_PRICES = ((0.8, 0.5), (0.5, 0.5), (0.2, 0.5), (0.0, 0.5))
 """Share of a slot's worth that CPU has, and price of a move, to begin with."""
 
@@ -92,7 +93,12 @@ class _Pricing:
         for share, move in FIRST_PRICES:
             best = self._note(self._by_size(share, move), 0)
         for number in range(1, self._pace.most_rounds + 1):
-            outcome = self._program.solve(self._columns, limits(self._columns, self._question))
+            try:
+                outcome = self._program.solve(self._columns, limits(self._columns, self._question))
+            except SolverFailed:
+                if self._pace.left_s() > SHORT_S:
+                    raise
+                break  # time is over: what was found so far still holds
             best.value = max(best.value, -outcome.objective)
             own = prices_of(self._columns, self._question, outcome.duals)
             before = len(self._columns.names)
