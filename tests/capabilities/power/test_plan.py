@@ -2,7 +2,6 @@
 """What power proposes on small pools that a person can follow."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,20 +27,17 @@ def with_use(pool: Pool, *milli: float) -> Pool:
     return replace(pool, instances=replace(pool.instances, cpu_used=frozen(used)))
 
 
-def with_past(pool: Pool, cpu: FloatArray, **more: Any) -> Pool:
-    """Return the pool with CPU samples of its instances, five minutes apart."""
+def past(pool: Pool, cpu: FloatArray) -> History:
+    """Return CPU samples of a pool's instances, five minutes apart."""
     nothing = np.full(len(cpu), np.nan)
-    past = History(
-        300.0,
-        pool.taken_at,
-        pool.instances.id,
-        cpu.astype(np.float32),
-        np.zeros((len(cpu), 0), dtype=np.float32),
-        nothing,
-        nothing,
-        **more,
-    )
-    return pool.with_history(past)
+    none = np.zeros((len(cpu), 0), dtype=np.float32)
+    seen = cpu.astype(np.float32)
+    return History(300.0, pool.taken_at, pool.instances.id, seen, none, nothing, nothing)
+
+
+def with_past(pool: Pool, cpu: FloatArray) -> Pool:
+    """Return the pool with CPU samples of its instances."""
+    return pool.with_history(past(pool, cpu))
 
 
 def proposed(pool: Pool, policy: PowerPolicy = CALM) -> tuple[Action, ...]:
@@ -144,13 +140,13 @@ def test_a_host_just_woken_and_a_worn_one_stay_on() -> None:
         with_use(pool_of("3 hosts x 64GiB 16c; 1 vm x 4GiB 2c on=h1"), 9.0), taken_at=1e6
     )
     cpu = np.full((1, 4), 9.0)
-    worn = with_past(
-        pool,
-        cpu,
+    seen = replace(
+        past(pool, cpu),
         hosts=("h2", "h3"),
         switched=np.array([1e6 - 60, 1e6 - 80_000]),
         wakes=np.array([1, 4], dtype=np.int32),
     )
+    worn = pool.with_history(seen)
     assert proposed(worn) == ()
     fine = PowerPolicy(spare_hosts=0, least_on_s=30.0, wakes_per_day=5)
     assert off(proposed(worn, fine)) == ["h2", "h3"]
@@ -183,3 +179,11 @@ def test_a_hot_host_is_relieved_onto_a_woken_one() -> None:
     assert kinds[0] is PowerOn
     assert Migrate in kinds
     assert [step.action for step in planned(plan.predicted).steps] == []
+
+
+def test_many_hosts_are_emptied_by_one_plan() -> None:
+    """Two hundred hosts, one quiet instance each: what is reserved fills 25, which stay on."""
+    pool = with_use(pool_of("200 hosts x 64GiB 16c; 200 vms x 4GiB 2c spread"), 500.0)
+    first = planned(pool)
+    assert len(off(tuple(step.action for step in first.steps))) == 175
+    assert planned(first.predicted).steps == ()

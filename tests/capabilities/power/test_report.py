@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the power report says, and that it agrees with what is proposed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from billow.capabilities.power import Power, PowerPolicy
 from billow.model.history import Levels
 from billow.model.report import Form
 from billow.testing.pools import pool as pool_of
-from tests.capabilities.power.test_plan import SPREAD, planned, with_past, with_use
+from tests.capabilities.power.test_plan import SPREAD, past, planned, with_use
 
 POLICY = PowerPolicy(spare_hosts=0, euro_per_kwh=0.5, co2_g_per_kwh=(400.0,) * 24)
 
@@ -42,18 +44,17 @@ def test_without_intensity_there_is_no_carbon() -> None:
 
 def test_the_past_is_drawn_beside_what_was_on() -> None:
     pool = pool_of(SPREAD)
-    past = with_past(pool, np.full((8, 600), 500.0))
-    assert past.history is not None
+    seen = past(pool, np.full((8, 600), 500.0))
     levels = Levels(
-        past.history.until - np.array([300.0, 0.0]),
+        seen.until - np.array([300.0, 0.0]),
         np.zeros((2, 4), dtype=np.int64),
         np.full((2, 4), 64_000, dtype=np.int64),
     )
-    full = with_past(pool, np.full((8, 600), 500.0), levels=levels)
+    full = pool.with_history(replace(seen, levels=levels))
     lines = Power().report(full, POLICY).pictures[0]
     assert lines.form is Form.LINES
     assert len(lines.labels) <= 288
-    assert lines.labels[-1] == past.history.until
+    assert lines.labels[-1] == seen.until
     used, on = lines.series
     assert set(used.values) == {4.0}
     assert on.values[-1] == 64.0

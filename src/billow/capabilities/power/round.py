@@ -16,7 +16,6 @@ from billow.model.instances import NOWHERE
 from billow.model.kinds import Power, code_of
 from billow.model.resources import BoolArray, FloatArray
 
-_MOST_TURNS = 50
 _OFF = code_of(Power.OFF)
 
 
@@ -42,7 +41,7 @@ class Round:
         """Decide everything. Requests that wait for a host come first; the rest then stays."""
         if self._seat_requests():
             return
-        for _ in range(_MOST_TURNS):
+        for _ in range(2 * len(self._scene.cpus) + 10):  # each empties or wakes one host at least
             before = self._ground.mark(), len(self.woken), len(self.emptied)
             self._relieve()
             self._keep_spare()
