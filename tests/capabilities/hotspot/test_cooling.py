@@ -2,6 +2,7 @@
 """What hotspot does with a hot host: few moves, the right ones, and none for what passes."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ NOW = 1_700_000_000.0
 STEP_S = 300.0
 
 
-def lived(spec: Pool, use: dict[str, list[float]], **columns: object) -> Pool:
+def lived(spec: Pool, use: dict[str, list[float]], **columns: Any) -> Pool:
     """Return a pool of which each instance has used so many CPUs, oldest first.
 
     What the specification gives its hosts is what they sell: each CPU three times.
@@ -32,7 +33,7 @@ def lived(spec: Pool, use: dict[str, list[float]], **columns: object) -> Pool:
     samples = np.full((len(spec.instances), length), np.nan, dtype=np.float32)
     for row, name in enumerate(spec.instances.id):
         samples[row] = 1000 * np.array(use[name])
-    given = {key: frozen(np.array(value)) for key, value in columns.items()}
+    given: dict[str, Any] = {key: frozen(np.array(value)) for key, value in columns.items()}
     instances = replace(spec.instances, cpu_used=frozen(samples[:, -1].copy()), **given)
     count = len(spec.instances)
     past = History(

@@ -86,7 +86,7 @@ def test_what_all_do_at_one_time_lowers_the_ratio() -> None:
     host = np.repeat(np.arange(8, dtype=np.int32), 32)
     members = np.ones(8, dtype=np.bool_)
 
-    def ratio(samples: np.ndarray) -> float:  # type: ignore[type-arg]
+    def ratio(samples: np.ndarray) -> float:
         uses = Uses(np.ones(count), samples.astype(np.float32), host, np.full(8, 32.0))
         found = odds(uses, members, policy)
         assert found is not None
