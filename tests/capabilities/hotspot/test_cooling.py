@@ -11,7 +11,7 @@ from hypothesis import given
 from billow.capabilities.hotspot import Hotspot, HotspotPolicy
 from billow.capabilities.hotspot.solve import Cooler
 from billow.model.action import Migrate
-from billow.model.column import frozen
+from billow.model.column import AnyArray, frozen
 from billow.model.history import History
 from billow.model.kinds import Service, code_of
 from billow.model.plan import Proposal
@@ -24,7 +24,7 @@ NOW = 1_700_000_000.0
 STEP_S = 300.0
 
 
-def lived(spec: Pool, use: dict[str, list[float]], **columns: Any) -> Pool:
+def lived(spec: Pool, use: dict[str, list[float]], **columns: AnyArray) -> Pool:
     """Return a pool of which each instance has used so many CPUs, oldest first.
 
     What the specification gives its hosts is what they sell: each CPU three times.
