@@ -14,17 +14,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-import billow
 from billow.api.application import application
-from billow.app import Billow
+from billow.app import CAPABILITIES, Billow
 from billow.errors import BillowError
-from billow.model.policy import Policy
+from billow.model.policy import Limits
 from billow.settings import Settings
 
 Kind = TypeVar("Kind")
@@ -80,7 +80,8 @@ def default_of(field: FieldInfo) -> str:
         return "required"
     if field.default_factory is not None and field.default_factory.__doc__:
         return summary(field.default_factory.__doc__)
-    return f"`{field.get_default(call_default_factory=True, validated_data={})!r}`"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    return f"`{value.value if isinstance(value, Enum) else value!r}`"
 
 
 def knobs(model: type[BaseModel]) -> str:
@@ -102,14 +103,13 @@ def settings_page() -> str:
 
 
 def policies_page() -> str:
-    """Return the page of policies, one section each."""
-    for info in pkgutil.walk_packages(billow.__path__, "billow."):
-        if info.name.startswith("billow.capabilities."):
-            importlib.import_module(info.name)
-    parts = ["# Policies\n"]
-    for policy in with_descendants(Policy):
-        if policy.model_fields:
-            parts += [f"## {policy.__name__}\n", summary(policy.__doc__) + "\n", knobs(policy)]
+    """Return the page of policies, one section each, by the names that `billow.toml` has."""
+    parts = ["# Policies\n", "In `billow.toml` under these names; once with `--set KNOB=VALUE`.\n"]
+    for capability in CAPABILITIES:
+        policy = capability.policy
+        parts += [f"## `[policy.{capability.name}]`\n", summary(policy.__doc__) + "\n"]
+        parts += [knobs(policy) if policy.model_fields else "It has no knobs.\n"]
+    parts += ["## Limits of every plan\n", summary(Limits.__doc__) + "\n", knobs(Limits)]
     return "\n".join(parts)
 
 

@@ -2,11 +2,13 @@
 """The API as a client meets it: a real server, the simulator behind it."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from billow import capabilities
 from tests.control_planes import ControlPlane
 
 SMALL = {"cpu_milli": 1000, "memory_mib": 512}
@@ -204,6 +206,19 @@ def test_lists_are_paged_filtered_and_sorted_by_the_server(admin: httpx2.Client)
     assert few["total"] == sum(each["host"] == host for each in pieces)
 
 
+def test_a_batch_instance_is_created_and_found(admin: httpx2.Client) -> None:
+    assert create(admin, "nightly", service="batch")["state"] == "done"
+    assert create(admin, "daily")["state"] == "done"
+    assert admin.get("/v1/instances/nightly").json()["service"] == "batch"
+    found = admin.get("/v1/instances", params={"service": "batch", "q": "ly"}).json()["items"]
+    assert [(each["id"], each["cpu_limit_milli"]) for each in found] == [("nightly", 0)]
+    wrong = {"id": "x", "shape": SMALL, "service": "best-effort"}
+    refused = admin.post("/v1/instances", json={"instances": [wrong]})
+    assert refused.status_code in {400, 422}
+    warm = {"load": "0..", "fields": "id,load,cpu_pressure,watts,power_curve,cpu_ratio"}
+    assert admin.get("/v1/hosts", params=warm).status_code == 200
+
+
 def test_events_tell_who_did_what(admin: httpx2.Client) -> None:
     run = create(admin, "told")
     events = admin.get("/v1/events", params={"subject": f"run/{run['id']}"}).json()["items"]
@@ -239,9 +254,14 @@ def test_the_stream_says_when_history_is_gone(admin: httpx2.Client) -> None:
 
 
 def test_capabilities_doctor_errors_and_metrics(admin: httpx2.Client) -> None:
-    (placement,) = admin.get("/v1/capabilities").json()["items"]
-    assert placement["name"] == "placement"
-    assert placement["policy"]["type"] == "object"
+    known = {each["name"]: each for each in admin.get("/v1/capabilities").json()["items"]}
+    folders = (Path(capabilities.__file__).parent).glob("*/plan.py")
+    assert set(known) == {path.parent.name for path in folders}
+    for name, each in known.items():
+        assert each["policy"]["type"] == "object", name
+        assert each["policy"]["properties"].keys() >= {knob["name"] for knob in each["knobs"]}, name
+        assert each["about"], name
+    assert "strategy" in known["placement"]["policy"]["properties"]
     assert admin.get("/v1/doctor").json()["ok"] is True
     kinds = {each["code"]: each["exit_code"] for each in admin.get("/v1/errors").json()}
     assert (kinds["stale"], kinds["blocked"], kinds["invalid"]) == (4, 5, 2)

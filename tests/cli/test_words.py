@@ -69,6 +69,7 @@ def test_a_request_says_what_it_says() -> None:
         "zone": "a",
         "priority": -3,
     }
+    assert request_of("x,cpu=1,service=batch")["service"] == "batch"
     assert request_of("x,shape=small") == {"id": "x", "shape": "small"}
     assert knobs_of(["strategy=pack", "a=0.5", "b=true", "c=[1]"]) == {
         "strategy": "pack",

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from billow.cli.main import app
 from billow.errors import Invalid, Unavailable
 from billow.model.ask import Ask, AskVerb
-from billow.model.kinds import Kind
+from billow.model.kinds import Kind, Service
 from billow.model.shape import Shape
 from billow.web import commands
 from billow.web.forms import MOST_BYTES, Form
@@ -88,19 +88,26 @@ def test_a_wish_becomes_requests() -> None:
     wish = wish_from(
         form(name="web", count="3", cpus="1.5", memory_mib="2048", kind="container",
              group="g", rule="anti-affinity", scope="rack", strategy="pack", image="debian",
-             huge_pages="on", numa_nodes="1", zone="z1", priority="-5")
+             huge_pages="on", numa_nodes="1", zone="z1", priority="-5", service="batch")
     )  # fmt: skip
     assert [each.id for each in wish.requests] == ["web-1", "web-2", "web-3"]
     first = wish.requests[0]
     assert first.kind is Kind.CONTAINER
+    assert first.service is Service.BATCH
     assert first.shape == Shape("c1500-m2048-n1-huge", 1500, 2048, 1, huge_pages=True)
     assert wish.groups[0].name == "g"
     line = commands.create(wish.requests, wish.groups, wish.strategy, wish.name)
     assert line == (
         "billow instance create web cpu=1.5 memory=2048MiB numa=1 huge=true kind=container "
-        "image=debian zone=z1 group=g priority=-5 --count 3 --group=g:anti-affinity:rack "
-        "--policy=strategy=pack"
+        "service=batch image=debian zone=z1 group=g priority=-5 --count 3 "
+        "--group=g:anti-affinity:rack --set=strategy=pack"
     )
+
+
+def test_a_service_is_one_of_two() -> None:
+    assert wish_from(form(name="a")).requests[0].service is Service.LATENCY
+    with pytest.raises(Invalid, match="service"):
+        wish_from(form(name="a", service="best-effort"))
 
 
 def test_a_new_size_keeps_what_was_not_said() -> None:

@@ -102,6 +102,26 @@ def test_switches_change_the_map_and_the_address(page: Page) -> None:
     assert page.get_attribute("pool-map", "resource") == "memory"
 
 
+def test_the_chart_waits_for_its_script(page: Page) -> None:
+    """The script that draws may come long after what it draws, or hold nothing."""
+    late: list[Route] = []
+    page.route("**/vendor/uplot*.js", lambda route: late.append(route))  # noqa: PLW0108
+    with page.expect_response("**/trend.json") as figures:
+        page.goto("/", wait_until="commit")
+    figures.value.finished()
+    page.wait_for_timeout(500)
+    expect(page.locator("[data-chart] canvas")).to_have_count(0)
+    (script,) = late
+    script.continue_()
+    expect(page.locator("[data-chart] canvas")).to_have_count(1)
+    page.unroute("**/vendor/uplot*.js")
+    page.route(
+        "**/vendor/uplot*.js", lambda route: route.fulfill(body="", content_type="text/javascript")
+    )
+    page.goto("/")
+    expect(page.locator("[data-chart]")).to_contain_text("cannot be drawn")
+
+
 def test_create_by_plan_and_watch(page: Page) -> None:
     """Ask for instances, read the plan, approve it, watch the run, find them."""
     page.get_by_role("link", name="Create instances").click()

@@ -45,6 +45,9 @@ def test_filters_pass_what_they_should() -> None:
     there = [each.id for each in POOL.instance_views() if each.host == "host-005"]
     assert instances(host="host-005", size="500") == there
     assert instances(host="nowhere") == instances(state="no-such") == []
+    batch = [each.id for each in POOL.instance_views() if each.service == "batch"]
+    assert instances(service="batch", size="500") == batch[:500]
+    assert instances(service="latency") != instances(service="batch")
 
 
 def test_every_mark_can_be_asked_for() -> None:

@@ -67,6 +67,15 @@ class HostQuery(ListQuery):
     free_memory_mib: Filter = Field(None, description=RANGE)
     free_huge_mib: Filter = Field(None, description=RANGE)
     free_gpus: Filter = Field(None, description=RANGE)
+    cpu_ratio: Filter = Field(None, description=RANGE)
+    memory_ratio: Filter = Field(None, description=RANGE)
+    cpu_used_share: Filter = Field(None, description=RANGE)
+    memory_used_share: Filter = Field(None, description=RANGE)
+    load: Filter = Field(None, description=RANGE)
+    cpu_pressure: Filter = Field(None, description=RANGE)
+    memory_pressure: Filter = Field(None, description=RANGE)
+    swap_mib_s: Filter = Field(None, description=RANGE)
+    watts: Filter = Field(None, description=RANGE)
 
 
 class InstanceQuery(ListQuery):
@@ -82,10 +91,16 @@ class InstanceQuery(ListQuery):
     zone: Filter = Field(None, description=WORDS)
     image: Filter = Field(None, description=WORDS)
     migratable: Filter = Field(None, description="`true` or `false`.")
+    service: Filter = Field(None, description=WORDS)
     cpu_milli: Filter = Field(None, description=RANGE)
     memory_mib: Filter = Field(None, description=RANGE)
     gpus: Filter = Field(None, description=RANGE)
     priority: Filter = Field(None, description=RANGE)
+    cpu_limit_milli: Filter = Field(None, description=RANGE)
+    cpu_used_milli: Filter = Field(None, description=RANGE)
+    memory_used_mib: Filter = Field(None, description=RANGE)
+    cpu_wait: Filter = Field(None, description=RANGE)
+    ballooned_mib: Filter = Field(None, description=RANGE)
 
 
 @router.get("/pool", summary="The pool in a few numbers", response_model=answers.PoolSummary)

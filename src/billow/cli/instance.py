@@ -77,7 +77,7 @@ Spec = Annotated[
 
 
 @command(app, "list")
-def list_instances(
+def list_instances(  # noqa: PLR0913 PLR0917 (each is an option of the command)
     session: Session,
     where: Where = None,
     service: Service = "",
@@ -89,8 +89,8 @@ def list_instances(
     """List instances."""
     columns = columns_for(fields, LISTED)
     asked = "" if session.output.as_json else ",".join(column.name for column in columns)
-    chosen = [f"service={service}"] * bool(service)
-    params = {**filters([*(where or ()), *chosen]), "q": search, "sort": sort, "fields": fields or asked}
+    found = filters([*(where or ()), *_served(service)])
+    params = {**found, "q": search, "sort": sort, "fields": fields or asked}
     show_list(session, "/v1/instances", params, columns, limit)
 
 
@@ -105,7 +105,7 @@ def show_instance(session: Session, instance: Name) -> None:
 
 
 @command(app, "create", PLANS)
-def create(
+def create(  # noqa: PLR0913 PLR0917 (each is an option of the command)
     session: Session,
     name: Name,
     spec: Spec = None,
@@ -128,8 +128,7 @@ def create(
 ) -> None:
     """Create instances: placed by one plan, which is shown before it is carried out."""
     groups = [group_of(each) for each in group or ()]
-    chosen = [f"service={service}"] * bool(service)
-    request = in_group(sized(described([*(spec or ()), *chosen])), groups)
+    request = in_group(sized(described([*(spec or ()), *_served(service)])), groups)
     body = {
         "capability": "placement",
         "policy": knobs_of(policy or ()),
@@ -180,6 +179,11 @@ def throttle(
 def names(name: str, count: int) -> list[str]:
     """Return the names of so many instances."""
     return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
+
+
+def _served(service: str) -> list[str]:
+    """Return the option of a service as the pair that it stands for."""
+    return [f"service={service}"] if service else []
 
 
 def _completed(session: Session, instance: str, request: Request) -> object:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from billow.model.ask import Ask, AskVerb
 from billow.model.group import Group
 from billow.model.instance import Instance
-from billow.model.kinds import Kind
+from billow.model.kinds import Kind, Service
 from billow.model.shape import Shape
 
 ON_HOSTS = tuple(verb for verb in AskVerb if verb.noun == "host")
@@ -104,6 +104,7 @@ def create(requests: Sequence[Instance], groups: Sequence[Group], strategy: str,
     first = requests[0]
     words = ["instance", "create", name, *size(first.shape)]
     words += [f"kind={first.kind}"] if first.kind is not Kind.VM else []
+    words += [f"service={first.service}"] if first.service is not Service.LATENCY else []
     words += [
         f"{key}={getattr(first, key)}"
         for key in ("image", "zone", "group", "tenant", "priority")
@@ -111,5 +112,5 @@ def create(requests: Sequence[Instance], groups: Sequence[Group], strategy: str,
     ]
     words += ["--count", str(len(requests))] if len(requests) > 1 else []
     words += [f"--group={group.name}:{group.rule}:{group.scope}" for group in groups]
-    words += [f"--policy=strategy={strategy}"] if strategy != "spread" else []
+    words += [f"--set=strategy={strategy}"] if strategy != "spread" else []
     return line(*words)

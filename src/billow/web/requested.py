@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from billow.errors import Invalid
 from billow.model.group import Group
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Kind, Rule, Scope
+from billow.model.kinds import Arch, Kind, Rule, Scope, Service
 from billow.model.names import check_name
 from billow.model.resources import LARGEST
 from billow.model.shape import Shape
@@ -78,6 +78,7 @@ def _request(form: Form) -> Instance:
         group=form.text("group"),
         tenant=form.text("tenant"),
         zone=form.text("zone"),
+        service=form.word("service", Service, Service.LATENCY),
         image=form.text("image"),
     )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Health, Kind, Power, State
+from billow.model.kinds import Arch, Health, Kind, Power, Service, State
 from billow.model.listing.columns import Grid
 from billow.model.listing.figures import Mark
 from billow.model.listing.order import natural
@@ -38,6 +38,8 @@ def pools(draw: st.DrawFn) -> Pool:
             health=draw(st.sampled_from(Health)),
             cordon=draw(st.sampled_from(["", "maintenance"])),
             cpu_used_milli=draw(MEASURES),
+            load=draw(MEASURES),
+            watts=draw(MEASURES),
         )
         for name in draw(st.lists(NAMES, unique=True, max_size=6))
     ]
@@ -59,7 +61,10 @@ def _instance(draw: st.DrawFn, name: str, hosts: list[Host]) -> Instance:
             nodes=tuple(range(shape.numa_nodes)) if host else (),
             priority=draw(st.integers(-2, 2)),
             immovable=draw(st.sampled_from(["", "gpu"])),
+            service=draw(st.sampled_from(Service)),
+            cpu_limit_milli=draw(st.sampled_from([0, 500, 1500])),
             dirty_mib_s=draw(MEASURES),
+            cpu_wait=draw(st.sampled_from([math.nan, 0.0, 0.25])),
         )
         if host or not shape.numa_nodes
         else Instance(name, SHAPES[1])
@@ -75,8 +80,14 @@ Ranks = Mapping[str, Callable[[Any], Any]]
 HOST_RANKS: Ranks = {"id": natural, "mark": lambda word: Mark[word.upper()]}
 INSTANCE_RANKS: Ranks = {"host": natural}
 SIGNS = st.sampled_from(["", "-"])
-SORTABLE_HOSTS = ["id", "mark", "power", "zone", "cpu_milli", "free_memory_mib", "cpu_used_share"]
-SORTABLE_INSTANCES = ["id", "state", "host", "host_zone", "memory_mib", "priority", "dirty_mib_s"]
+SORTABLE_HOSTS = [
+    *("id", "mark", "power", "zone", "cpu_milli", "free_memory_mib", "cpu_used_share"),
+    *("load", "watts"),
+]
+SORTABLE_INSTANCES = [
+    *("id", "state", "host", "host_zone", "memory_mib", "priority", "dirty_mib_s"),
+    *("service", "cpu_limit_milli", "cpu_wait"),
+]
 
 
 def naive_order(rows: list[dict[str, Any]], sort: str, ranks: Ranks) -> list[str]:

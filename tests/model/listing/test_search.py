@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Filtering, sorting and cutting over columns agree with naive Python on generated pools."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,6 +90,17 @@ def test_filters_keep_what_plain_python_keeps(pool: Pool, states: str, text: str
     ]
 
 
+@given(pools(), st.sampled_from(["batch", "latency", "batch,latency", "nonsense"]))
+def test_a_service_is_found(pool: Pool, services: str) -> None:
+    grid = instance_grid(pool)
+    query = Query({"service": services, "cpu_wait": "0.1.."})
+    assert ids(grid, query) == [
+        each.id
+        for each in pool.instance_views()
+        if each.service in services.split(",") and each.cpu_wait >= 0.1
+    ]
+
+
 @given(pools(), st.sets(st.sampled_from(["kvm", "gpu", "nonsense"]), min_size=1))
 def test_trait_filters_want_every_trait(pool: Pool, traits: set[str]) -> None:
     grid = host_grid(pool)
@@ -107,11 +120,19 @@ def test_rows_say_what_the_pool_says(pool: Pool) -> None:
         assert row["reserved_cpu_milli"] == sum(each.shape.cpu_milli for each in here)
         assert row["takes_instances"] == host.schedulable
         assert row["traits"] == sorted(host.traits)
+        assert (row["load"], row["watts"]) == (_seen(host.load), _seen(host.watts))
     for row, each in zip(rows_of(instance_grid(pool)), pool.instance_views(), strict=True):
         assert (row["id"], row["state"], row["host"]) == (each.id, each.state, each.host)
         assert row["nodes"] == list(each.nodes)
         assert row["host_zone"] == (pool.host(each.host).zone if each.host else "")
         assert row["memory_mib"] == each.shape.memory_mib
+        assert (row["service"], row["cpu_limit_milli"]) == (each.service, each.cpu_limit_milli)
+        assert row["cpu_wait"] == _seen(each.cpu_wait)
+
+
+def _seen(measure: float) -> float | None:
+    """Return a measurement as JSON has it."""
+    return None if math.isnan(measure) else measure
 
 
 @pytest.mark.parametrize(

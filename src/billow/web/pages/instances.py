@@ -6,7 +6,7 @@ from starlette.responses import Response
 from billow.errors import Invalid
 from billow.model.ask import Ask, AskVerb
 from billow.model.instance import Instance
-from billow.model.kinds import Kind, State
+from billow.model.kinds import Kind, Service, State
 from billow.web import instance_table
 from billow.web.actions import instance_actions, verb_named
 from billow.web.forms import Form
@@ -34,6 +34,7 @@ async def instances(visit: Visit) -> Response:
         "sizes": SIZES,
         "states": [state.value for state in State],
         "kinds": [kind.value for kind in Kind],
+        "services": [service.value for service in Service],
         "groups": [group.name for group in scene.pool.groups],
         "tenants": [tenant for tenant in table.tenant.categories if tenant],
         "images": [image for image in table.image.categories if image],

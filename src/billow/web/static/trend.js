@@ -15,6 +15,26 @@ export function charts() {
   for (const place of document.querySelectorAll("[data-chart]")) new Trend(place);
 }
 
+/**
+ * uPlot, once its script has come, which may be long after this module; nothing when it never does.
+ * Its `load` or `error` cannot be missed: a deferred script ends after the modules that stand before it.
+ */
+const library = new Promise((resolve) => {
+  const script = document.querySelector("script[data-uplot]");
+  if (window.uPlot || !script) resolve(window.uPlot);
+  for (const end of ["load", "error"]) script?.addEventListener(end, () => resolve(window.uPlot));
+});
+
+/** What a path answers, as JSON; nothing when no answer comes, as while the page is left. */
+async function asked(path) {
+  try {
+    const answer = await fetch(path);
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null;
+  }
+}
+
 function clock(at) {
   const text = new Date(at * 1000).toTimeString();
   return text.slice(0, at % 60 ? 8 : 5);
@@ -39,14 +59,14 @@ class Trend {
   }
 
   async draw() {
-    const answer = await fetch(this.place.dataset.chart);
-    if (!answer.ok) return;
-    const sent = await answer.json();
+    const [sent, Plot] = await Promise.all([asked(this.place.dataset.chart), library]);
+    if (!Plot) this.place.textContent = "The chart cannot be drawn: its script did not come. Load the page again.";
+    if (!sent || !Plot) return;
     // Two points at least: of one alone uPlot would make three years.
     if (sent.at.length === 1) for (const [name, column] of Object.entries(sent)) column.unshift(name === "at" ? column[0] - LEAST_S : null);
     const data = [sent.at, ...LINES.map(([, name]) => sent[name])];
     this.plot?.destroy();
-    this.plot = new window.uPlot(this.options(sent.at.length), data, this.place);
+    this.plot = new Plot(this.options(sent.at.length), data, this.place);
   }
 
   options(points) {
