@@ -60,9 +60,9 @@ class Compact:
         """Return the program for the most worth with at most so many moves."""
         return self._program(-self.worth, moves, -np.inf, -enough)
 
-    def fewest_moves(self, moves: int, wanted: float) -> Program:
+    def fewest_moves(self, moves: int, wanted: float, enough: int) -> Program:
         """Return the program for the fewest moves with at least a wanted worth."""
-        return self._program(self.moves, moves, wanted, 0.0)
+        return self._program(self.moves, moves, wanted, float(enough))
 
     def _program(self, cost: FloatArray, moves: int, wanted: float, enough: float) -> Program:
         row, column, value = self._entries

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way to an answer for a crowd: the most worth first, then the fewest moves that give it."""
+"""The way to an answer for a crowd: the most worth first, then the fewest moves that give it.
+
+Where a crowd is too large for one program, the program is for the hosts that the moves are best
+for, and who asks again for what came of it gets the next ones.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +12,20 @@ import numpy as np
 
 from billow.capabilities.defrag.compact import Compact, compact_of
 from billow.capabilities.defrag.dense import Crowd
+from billow.capabilities.defrag.dense_bound import Yields, yields_of
+from billow.capabilities.defrag.dense_core import core_of
 from billow.capabilities.defrag.dense_moving import realised
 from billow.capabilities.defrag.highs import SolverFailed
 from billow.capabilities.defrag.program import Effort, Solved, solved
+from billow.capabilities.defrag.slots import left_in, slots_by_host
 from billow.model.resources import IntArray
 from billow.plan.draft import Draft
 
 NEAR = 1e-6
+MOST_COLUMNS = 6_000
+"""Most columns of one program; more of them take too long to be looked at together."""
+HARDLY = 0.02
+"""Moves are not saved where at most this share of them could be."""
 NODES_FOR_FEWER = 20
 """Most nodes of the search tree for fewer moves; nearly all is found at its root."""
 FOR_THE_MOST = 0.6
@@ -54,33 +65,90 @@ def rearranged(crowd: Crowd, wish: Wish, left_s: Callable[[], float], most_nodes
             `most_nodes` alone is the limit.
         most_nodes: Most nodes of the search tree of each program.
     """
-    first = left_s()
-    compact = compact_of(crowd)
-    ticking = left_s() < first
-    enough = wish.wanted or np.inf
-
-    def effort(share: float, nodes: int) -> Effort:
-        return Effort(left_s() * share if ticking else np.inf, min(nodes, most_nodes))
-
-    best = solved(compact.most_slots(wish.moves, enough), effort(FOR_THE_MOST, most_nodes))
-    bound = _even(-best.bound, crowd)
-    if best.values is None or float(compact.worth @ best.values) <= wish.floor + NEAR:
-        return Crowded(None, bound)
-    values = _fewest(compact, wish, best.values, effort(1.0, NODES_FOR_FEWER))
-    return Crowded(realised(compact, values), bound)
+    return _Rearranging(crowd, wish, left_s, most_nodes).run()
 
 
-def _fewest(compact: Compact, wish: Wish, values: IntArray, effort: Effort) -> IntArray:
-    """Return an answer as good as another, or as good as is wanted, with fewer moves."""
-    worth = float(compact.worth @ values)
-    goal = min(worth, wish.wanted) if wish.wanted else worth
-    try:
-        lean = solved(compact.fewest_moves(wish.moves, goal), effort)
-    except SolverFailed:
-        lean = Solved(None, 0.0)
-    if lean.values is None or compact.moves @ lean.values >= compact.moves @ values:
-        return values
-    return lean.values
+class _Rearranging:
+    def __init__(
+        self, crowd: Crowd, wish: Wish, left_s: Callable[[], float], most_nodes: int
+    ) -> None:
+        self._crowd = crowd
+        self._wish = wish
+        self._left_s = left_s
+        self._nodes = most_nodes
+        self._first = left_s()
+
+    def run(self) -> Crowded:
+        """Bound all hosts, choose those to look at, and look for the most, then the fewest."""
+        yields = _yields(self._crowd)
+        bound = yields.bound(self._wish.moves) if yields else np.inf
+        if bound <= self._wish.floor + NEAR:
+            return Crowded(None, bound)
+        core = self._core(yields)
+        beside = 0.0
+        if yields and core is not self._crowd:
+            inside = np.isin(self._crowd.hosts, core.hosts)
+            beside = float(yields.now[~inside].sum())
+        compact = compact_of(core)
+        enough = min(bound, self._wish.wanted or np.inf) - beside
+        best = self._most(compact, enough)
+        if core is self._crowd:
+            bound = min(bound, _even(-best.bound, core))
+        floor = self._wish.floor - beside
+        if best.values is None or float(compact.worth @ best.values) <= floor + NEAR:
+            return Crowded(None, bound)
+        goal = min(float(compact.worth @ best.values), enough)
+        least = yields.fewest_moves(goal + beside) if yields else 0
+        values = self._fewest(compact, goal, least, best.values)
+        return Crowded(realised(compact, values), bound)
+
+    def _core(self, yields: Yields | None) -> Crowd:
+        """Return the hosts to look at: all, or those that the moves are best for."""
+        crowd = self._crowd
+        columns = _columns(crowd)
+        if columns <= MOST_COLUMNS or not yields:
+            return crowd
+        most = max(int(len(crowd.hosts) * MOST_COLUMNS / columns), 2)
+        return crowd.only(core_of(crowd, yields, self._wish.moves, most))
+
+    def _most(self, compact: Compact, enough: float) -> Solved:
+        program = compact.most_slots(self._wish.moves, enough)
+        return solved(program, self._effort(FOR_THE_MOST, self._nodes))
+
+    def _fewest(self, compact: Compact, goal: float, least: int, values: IntArray) -> IntArray:
+        """Return an answer that is worth a goal with fewer moves than one that is known.
+
+        Nothing is looked for where it has hardly more than the `least` that any needs.
+        """
+        known = int(compact.moves @ values)
+        if known - least <= known * HARDLY:
+            return values
+        program = compact.fewest_moves(self._wish.moves, goal, least)
+        try:
+            lean = solved(program, self._effort(1.0, min(NODES_FOR_FEWER, self._nodes)))
+        except SolverFailed:
+            return values
+        if lean.values is None or compact.moves @ lean.values >= known:
+            return values
+        return lean.values
+
+    def _effort(self, share: float, nodes: int) -> Effort:
+        left = self._left_s()
+        return Effort(left * share if left < self._first else np.inf, nodes)
+
+
+def _yields(crowd: Crowd) -> Yields | None:
+    """Return what departures can give; None where several targets share hosts."""
+    if len(crowd.targets) > 1:
+        return None
+    pool, shape = crowd.pool, crowd.targets[0].shape
+    return yields_of(crowd, slots_by_host(pool, left_in(pool), shape)[crowd.hosts])
+
+
+def _columns(crowd: Crowd) -> int:
+    """Return about how many columns a program of all hosts would have."""
+    comings = crowd.suits * np.where(crowd.width == 1, crowd.free_nodes.shape[1], 1)
+    return int(comings.sum() + (crowd.residents > 0).sum())
 
 
 def _even(bound: float, crowd: Crowd) -> float:
