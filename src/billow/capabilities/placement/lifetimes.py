@@ -38,8 +38,9 @@ class Lifetimes:
         self._depth: list[int] = [0]
         self._deaths: FloatArray = np.zeros((64, len(WIDTHS)))
         self._risk: FloatArray = np.zeros((64, len(WIDTHS)))
-        self._hazard: FloatArray | None = None
-        self._total: FloatArray = np.zeros((0, len(WIDTHS)))
+        self._hazard: FloatArray = np.zeros((64, len(WIDTHS)))
+        self._total: FloatArray = np.zeros((64, len(WIDTHS)))
+        self._fresh = False
 
     def group(self, traits: Traits) -> int:
         """Return the number of the group with these traits; a new one knows what its parent knows.
@@ -54,9 +55,9 @@ class Lifetimes:
         self._parent.append(parent)
         self._depth.append(len(traits))
         if row == len(self._deaths):
-            self._deaths = np.concatenate([self._deaths, np.zeros_like(self._deaths)])
-            self._risk = np.concatenate([self._risk, np.zeros_like(self._risk)])
-        self._hazard = None
+            self._deaths, self._risk = _twice(self._deaths), _twice(self._risk)
+            self._hazard, self._total = _twice(self._hazard), _twice(self._total)
+        self._hazard[row], self._total[row] = self._hazard[parent], self._total[parent]
         return row
 
     def learn(
@@ -87,7 +88,7 @@ class Lifetimes:
             rows = parents[rows]
             kept = rows != _NONE
             rows, risk, last = rows[kept], risk[kept], last[kept]
-        self._hazard = None
+        self._fresh = False
 
     def survival(self, groups: IntArray, age_s: FloatArray) -> FloatArray:
         """Return the chance that instances of an age live `AHEAD` longer, `(lives, ahead)`.
@@ -110,10 +111,12 @@ class Lifetimes:
 
     def _tables(self) -> tuple[FloatArray, FloatArray]:
         """Return the hazard up to each edge and the rate after it, by group and age."""
-        if self._hazard is None:
-            self._hazard = self._rates()
-            steps = self._hazard * WIDTHS
-            self._total = np.cumsum(steps, axis=1) - steps
+        if not self._fresh:
+            rates = self._rates()
+            steps = rates * WIDTHS
+            self._hazard[: len(rates)] = rates
+            self._total[: len(rates)] = np.cumsum(steps, axis=1) - steps
+            self._fresh = True
         return self._total, self._hazard
 
     def _rates(self) -> FloatArray:
@@ -129,6 +132,10 @@ class Lifetimes:
             share[rows] = leaning / (self._risk[rows] + _LEAN)
         rate: FloatArray = -np.log1p(-np.minimum(share, _MOST)) / WIDTHS
         return rate
+
+
+def _twice(rows: FloatArray) -> FloatArray:
+    return np.concatenate([rows, np.zeros_like(rows)])
 
 
 def _within(age_s: FloatArray) -> FloatArray:
