@@ -24,6 +24,7 @@ from billow.model.report import (
     Series,
 )
 from billow.model.resources import CPU, FloatArray
+from billow.plan.amounts import amount
 from billow.plan.forecast import over, sums
 
 SHOWN = 50
@@ -96,8 +97,8 @@ def _grave(noisy: Noisy) -> Severity:
 def _summary(sight: _Sight) -> str:
     hot, acting = int(sight.heat.now.sum()), int(sight.heat.acting.sum())
     return (
-        f"{hot} of {len(sight.on)} hosts are hot now, {acting} need relief by forecast, "
-        f"{len(sight.noisy)} instances are noisy."
+        f"Hot now: {hot} of {amount(len(sight.on), 'hosts')}; in need of relief by forecast: "
+        f"{acting}; noisy instances: {len(sight.noisy)}."
     )
 
 

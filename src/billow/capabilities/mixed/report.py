@@ -20,6 +20,7 @@ from billow.model.report import (
     Series,
 )
 from billow.model.resources import BoolArray, FloatArray
+from billow.plan.amounts import amount
 
 TITLE = "Batch beside latency-sensitive work"
 SHOWN = 50
@@ -97,7 +98,7 @@ class _Facts:
             return "No instance is batch: nothing shares a host with latency-sensitive work."
         return (
             f"Latency-sensitive instances waited {self._mean_wait():.2%} of the time "
-            f"({promised:.2%} is promised); batch uses {self._got.sum() / _MILLI:,.0f} CPUs."
+            f"({promised:.2%} is promised); batch uses {amount(self._got.sum(), 'cpu_milli')}."
         )
 
     def measures(self) -> Iterator[Measure]:

@@ -21,6 +21,7 @@ from billow.model.plan import Proposal
 from billow.model.policy import Policy
 from billow.model.pool import Pool
 from billow.model.report import Report
+from billow.plan.amounts import amount
 
 NAME: Final = "power"
 
@@ -56,7 +57,7 @@ def _actions(scene: Scene, done: Round) -> Iterator[Action]:
     yield from _wakes(pool, sorted(done.woken), "demand and what must be kept free need it")
     yield from _moves(scene, done)
     for row in sorted(done.emptied):
-        load = f"the other {done.awake_count} hosts carry the load"
+        load = f"{amount(done.awake_count, 'hosts')} can carry the load"
         yield PowerOff(host=pool.hosts.id[row], reason=load)
 
 
