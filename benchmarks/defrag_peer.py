@@ -58,8 +58,9 @@ class _State:
 
     def step(self) -> bool:
         """Make one move; return whether it gained."""
-        vm = int(self._removal_gain().argmax())
-        gain = int(self._removal_gain()[vm])
+        gains = self._removal_gain()
+        vm = int(gains.argmax())
+        gain = int(gains[vm])
         here = int(self._host[vm]), int(self._node[vm])
         self._put(vm, 1)
         cost = self._arrival_cost(vm)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from billow.capabilities.defrag.layout import Layout, Place
-from billow.capabilities.defrag.pricing import Prices, priced
+from billow.capabilities.defrag.prices import Prices
+from billow.capabilities.defrag.pricing import priced
 from billow.capabilities.defrag.states import States
 from billow.model.resources import FloatArray, IntArray
 

@@ -46,12 +46,16 @@ class Search:
 
     Attributes:
         bound: As `Relaxed.bound`, lowered where a value was shown to be out of reach.
+        relaxed: The bound before it was lowered.
+        move: What one move more could add to the bound at most.
         step: Answers differ by a multiple of this in value; 0 when nothing is known.
     """
 
     bound: float
     step: float
     whole: Whole | None = None
+    move: float = 0.0
+    relaxed: float = np.inf
 
     def reached(self, value: float) -> bool:
         """Return whether nothing better than a value is possible."""
@@ -60,9 +64,14 @@ class Search:
     @property
     def top(self) -> float:
         """The highest value that the bound leaves possible."""
+        return self.top_with(0)
+
+    def top_with(self, more_moves: int) -> float:
+        """Return the highest value that is possible with so many moves more."""
+        bound = self.relaxed + self.move * more_moves if more_moves else self.bound
         if not self.step:
-            return self.bound
-        return float(np.floor(self.bound / self.step + NEAR)) * self.step
+            return bound
+        return float(np.floor(bound / self.step + NEAR)) * self.step
 
 
 def whole(
@@ -76,7 +85,9 @@ def whole(
 
     `floor` is the value of an answer that is known already.
     """
-    search = Search(ground.bound, step_of(states, question))
+    search = Search(
+        ground.bound, step_of(states, question), move=ground.prices.move, relaxed=ground.bound
+    )
     target = search.top
     _easily(search, states, question, ground, pace)
     for _ in range(MOST_TARGETS):

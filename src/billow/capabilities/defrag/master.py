@@ -13,9 +13,9 @@ import numpy as np
 
 from billow.capabilities.defrag.columns import MOVES, SLOTS, Columns
 from billow.capabilities.defrag.highs import Model, Relaxation, SolverFailed
+from billow.capabilities.defrag.prices import Prices
 from billow.capabilities.defrag.pricing import (
     Priced,
-    Prices,
     priced,
     row_values,
 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from billow.capabilities.defrag.prices import Prices
 from billow.capabilities.defrag.states import States
 from billow.model.resources import FloatArray, IntArray
 
@@ -22,21 +23,6 @@ NEVER = -1e18
 NEAR = 1e-9
 AT_ONCE = 50_000
 """How many places are worked out in one go, so that memory stays small."""
-
-
-@dataclass(frozen=True)
-class Prices:
-    """What things are worth.
-
-    Attributes:
-        move: Of one migration.
-        slot: Factor of every target's worth.
-        instance: Of each class, `(classes,)`; never negative.
-    """
-
-    move: float
-    slot: float
-    instance: FloatArray
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from billow.capabilities.defrag.layout import Layout, layout_of
 from billow.capabilities.defrag.master import Pace, Question, Relaxed, relaxed
 from billow.capabilities.defrag.moving import Moving
 from billow.capabilities.defrag.policy import DefragPolicy
-from billow.capabilities.defrag.pricing import Prices, priced
+from billow.capabilities.defrag.prices import Prices
+from billow.capabilities.defrag.pricing import priced
 from billow.capabilities.defrag.problem import Allowed, allowed, problem_of
 from billow.capabilities.defrag.sequence import Ordering, sequence
 from billow.capabilities.defrag.slots import left_in, slots, slots_by_host
@@ -28,7 +29,7 @@ from billow.capabilities.defrag.states import States, states_of
 from billow.capabilities.defrag.target import Target
 from billow.model.action import Migrate
 from billow.model.pool import Pool
-from billow.model.resources import IntArray
+from billow.model.resources import CPU, IntArray
 from billow.plan.draft import Draft
 
 Stopwatch = Callable[[], float]
@@ -37,6 +38,9 @@ Stopwatch = Callable[[], float]
 NEAR = 1e-6
 MOST_GOALS = 4
 """How many goals are tried with the fewest moves, from the highest possible down."""
+MANY_HOST_TYPES = 1500
+MOVES_AT_ONCE = 1000
+"""Where host types are so many, moves are looked for in portions: each is solved to its best."""
 FOR_THE_ORDER = 0.15
 """Share of the time that is kept for the order of the moves."""
 
@@ -98,15 +102,17 @@ class _Solving:
         self._stopwatch = stopwatch
         self._started = stopwatch()
         self._failure = ""
+        self._first: Ordering | None = None
         self._pace = Pace(self._left_s, policy.rounds)
 
     def run(self) -> Answer:
         pool, moves = self._pool, list[Migrate]()
         before = worth(pool, self._targets, self._policy)
-        after, bound = before, np.inf
+        after, bound = before, self._unfragmented()
         while len(moves) < self._policy.moves or not moves:
             ordering, limit = self._once(pool, after, self._policy.moves - len(moves))
-            bound = min(bound, limit) if not moves else bound
+            if not moves and limit < np.inf:
+                bound = min(bound, limit)
             gained = worth(ordering.after, self._targets, self._policy)
             if gained <= after + NEAR:
                 break
@@ -114,7 +120,17 @@ class _Solving:
             moves += ordering.moves
             if self._enough(after, bound) or self._left_s() <= 0:
                 break
-        return Answer(tuple(moves), pool, before, after, max(bound, after), self._failure)
+        found = max(Ordering(tuple(moves), pool), self._first or Ordering((), self._pool), key=self._rank)
+        after = worth(found.after, self._targets, self._policy)
+        return Answer(found.moves, found.after, before, after, max(bound, after), self._failure)
+
+    def _unfragmented(self) -> float:
+        """Return how much would fit if all free CPU were one piece; infinite for a mix."""
+        cpu_milli = self._targets[0].shape.cpu_milli
+        if len(self._targets) > 1 or not cpu_milli:
+            return np.inf
+        free = np.maximum(self._pool.free[self._pool.hosts.schedulable, CPU], 0)
+        return float(free.sum() // cpu_milli)
 
     def _enough(self, after: float, bound: float) -> bool:
         wanted = self._policy.slots_wanted
@@ -132,12 +148,14 @@ class _Solving:
         fixed = self._beside(pool, problem.hosts)
         first = self._ordered(states, emptied(states, budget), budget)
         best, bound = first, np.inf
+        self._first = self._first or first
+        at_once, rest = _portion(len(problem.types), budget)
         try:
-            search = self._exact(states, Question(budget), before - fixed)
-            bound = search.top + fixed
+            search = self._exact(states, Question(at_once), before - fixed)
+            bound = search.top_with(rest) + fixed
             if search.whole is not None:
                 exact = self._ordered(states, layout_of(problem, search.whole), budget)
-                best = max(first, exact, key=self._rank)
+                best = exact if rest else max(first, exact, key=self._rank)
         except SolverFailed as failed:
             self._failure = str(failed)
         if self._rank(best)[0] <= before + NEAR:
@@ -161,7 +179,12 @@ class _Solving:
     def _exact(self, states: States, question: Question, floor: float) -> Search:
         """Return the best whole answer; where moves are no limit, with the fewest. May fail."""
         ground = relaxed(states, question, self._pace)
-        search = Search(ground.bound, step_of(states, question))
+        search = Search(
+            ground.bound,
+            step_of(states, question),
+            move=ground.prices.move,
+            relaxed=ground.bound,
+        )
         wanted = float(self._policy.slots_wanted)
         goal = min(wanted, search.top) if wanted else search.top
         if goal <= floor + NEAR:
@@ -216,6 +239,12 @@ class _Solving:
     def _left_s(self) -> float:
         most = self._policy.time_limit_s * (1.0 - FOR_THE_ORDER)
         return most - (self._stopwatch() - self._started)
+
+
+def _portion(host_types: int, moves: int) -> tuple[int, int]:
+    """Return how many moves are looked for at once, and how many are left for later."""
+    at_once = min(moves, MOVES_AT_ONCE if host_types > MANY_HOST_TYPES else moves)
+    return at_once, moves - at_once
 
 
 def _countable(targets: tuple[Target, ...], policy: DefragPolicy) -> tuple[Target, ...]:

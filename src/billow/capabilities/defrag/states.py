@@ -7,16 +7,13 @@ same amount: an offset. All offsets that any host can come to are listed once.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from billow.capabilities.defrag.leaving import Leavings, leavings
+from billow.capabilities.defrag.prices import Prices
 from billow.capabilities.defrag.problem import Problem
 from billow.model.resources import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from billow.capabilities.defrag.pricing import Prices
 
 MOST_SUMS = 4_000
 """Most sums of wide arrivals that are told apart."""
@@ -103,7 +100,7 @@ class States:
         row = np.arange(first[-1]) - np.repeat(first[:-1] - start[kinds], length)
         return row, which, first
 
-    def earned(self, prices: "Prices") -> FloatArray:
+    def earned(self, prices: Prices) -> FloatArray:
         """Return what one more of each item is worth at prices, `(items,)`."""
         items = self.problem.items
         value = prices.slot * items.worth
