@@ -17,7 +17,8 @@ class DefragPolicy(Policy):
     shapes: dict[str, Weight] = Field(
         default_factory=dict,
         description="Shapes of the pool that should fit more often, with their weights. None: "
-        "those that the pool's source gives a weight, else the most frequent one.",
+        "those that the pool's source gives a weight, else the largest one that at least one of "
+        "fifty instances has: small ones fit nearly everywhere, and fit where a large one does.",
     )
     cpu_milli: int = Field(
         0,

@@ -9,9 +9,12 @@ import numpy as np
 from billow.capabilities.defrag.policy import DefragPolicy
 from billow.errors import Invalid
 from billow.model.instances import NOWHERE
+from billow.model.kinds import Kind, code_of
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 
+IN_DEMAND = 0.02
+"""Share of all instances from which on a shape counts as asked for often."""
 UNNAMED = "wanted"
 """The name of a shape that a policy gives by its size."""
 
@@ -31,7 +34,7 @@ def targets_of(pool: Pool, policy: DefragPolicy) -> tuple[Target, ...]:
         Invalid: a shape that the pool does not know, or shapes bound to NUMA nodes beside floating
             ones.
     """
-    chosen = _asked(pool, policy) or _marked(pool) or _most_frequent(pool)
+    chosen = _asked(pool, policy) or _marked(pool) or _largest_in_demand(pool)
     if len({bool(target.shape.numa_nodes) for target in chosen}) > 1:
         raise Invalid(
             "shapes bound to NUMA nodes and floating ones cannot be wanted at once",
@@ -76,16 +79,31 @@ def _marked(pool: Pool) -> tuple[Target, ...]:
     return _of_one_mode(found)
 
 
-def _most_frequent(pool: Pool) -> tuple[Target, ...]:
-    placed = pool.instances.host != NOWHERE
-    counts = np.bincount(pool.instances.shape[placed], minlength=len(pool.shapes))
+def _largest_in_demand(pool: Pool) -> tuple[Target, ...]:
+    """Return the largest shape of those that many instances have, else the most frequent one.
+
+    What is small fits into nearly every leftover, so that moving others gains nothing for it; and
+    room for a large one is room for the small ones, too, but not the other way round. What hardly
+    anybody has is worth no migration.
+    """
+    ours = pool.instances
+    placed = (ours.host != NOWHERE) & (ours.kind != code_of(Kind.BARE_METAL))
+    counts = np.bincount(ours.shape[placed], minlength=len(pool.shapes))
     usable = [
         number
         for number, shape in enumerate(pool.shapes)
         if counts[number] and shape.cpu_milli and not shape.gpus
     ]
+    many = [number for number in usable if counts[number] >= IN_DEMAND * counts.sum()]
     ranked = sorted(usable, key=lambda number: (-counts[number], pool.shapes[number].name))
+    if many:
+        ranked = sorted(many, key=lambda number: _size(pool.shapes[number]))
     return tuple(Target(pool.shapes[number]) for number in ranked[:1])
+
+
+def _size(shape: Shape) -> tuple[int, int, str]:
+    """Return what shapes are ordered by, the largest first."""
+    return -shape.cpu_milli, -shape.memory_mib, shape.name
 
 
 def _of_one_mode(found: Sequence[Target]) -> tuple[Target, ...]:
