@@ -8,8 +8,9 @@ known), and what ended before now. The trace's ends stay here.
 import heapq
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,6 +35,15 @@ class Result:
     floor_host_hours: float
     peak_hosts: int
     cpu_s: float
+    moves: int = 0
+
+
+class Move(NamedTuple):
+    """A live migration: which arrival goes from which host (row) to which."""
+
+    arrival: int
+    source: int
+    target: int
 
 
 class Hosts:
@@ -74,6 +84,9 @@ class Chooser(Protocol):
     def ended(self, arrival: int, host: int) -> None:
         """Learn that it is gone."""
 
+    def moves(self, now: float, hosts: Hosts, /) -> Iterable[Move]:
+        """Yield what is to move now; each is done before the next is asked for."""
+
 
 class FirstFit:
     """The first host in use that has room."""
@@ -90,6 +103,10 @@ class FirstFit:
 
     def ended(self, arrival: int, host: int) -> None:
         """Learn nothing."""
+
+    def moves(self, _now: float, _hosts: Hosts) -> Iterable[Move]:
+        """Move nothing."""
+        return ()
 
 
 class BestFit(FirstFit):
@@ -147,6 +164,10 @@ class Together:
         self._ends.append(arrival)
         self._company.leave(host, self._guests.pop(arrival))
 
+    def moves(self, _now: float, _hosts: Hosts) -> Iterable[Move]:
+        """Move nothing."""
+        return ()
+
     def _guest(self, arrival: int, now: float) -> Guest:
         size, (cores, memory_gb) = self._batch_size[arrival], self._shapes[arrival]
         traits = traits_of((cores, int(memory_gb * 1024)), size, int(now // 3600 % 24))
@@ -198,27 +219,69 @@ class Meter:
         self.peak = max(self.peak, used)
 
 
-def replay(trace: Trace, chooser: Chooser) -> Result:
-    """Place every arrival in turn; ends at or before an arrival come first."""
-    started = time.process_time()
-    hosts, queue = Hosts(), list[tuple[float, int, int]]()
-    meter = Meter(float(trace.arrival_s[0]) if len(trace) else 0.0)
-    for arrival, (now, cores, memory_gb, leaves) in enumerate(trace.rows()):
-        while queue and queue[0][0] <= now:
-            at, gone, host = heapq.heappop(queue)
-            meter.until(at, hosts.used)
-            lost = int(trace.cores[gone]), float(trace.memory_gb[gone])
-            hosts.change(host, *lost, -1)
-            meter.change(-lost[0], -lost[1], hosts.used)
-            chooser.ended(gone, host)
-        meter.until(now, hosts.used)
+class _Replay:
+    """A trace under way: what is where, and what it costs."""
+
+    def __init__(self, trace: Trace, chooser: Chooser) -> None:
+        self.hosts = Hosts()
+        self.meter = Meter(float(trace.arrival_s[0]) if len(trace) else 0.0)
+        self.moves = 0
+        self._chooser = chooser
+        self._takes = list(zip(trace.cores.tolist(), trace.memory_gb.tolist(), strict=True))
+        self._host = [0] * len(trace)
+        self._queue = list[tuple[float, int]]()
+
+    def end_until(self, now: float) -> None:
+        """Let all go that end at or before a time, and count the time up to it."""
+        while self._queue and self._queue[0][0] <= now:
+            at, gone = heapq.heappop(self._queue)
+            self.meter.until(at, self.hosts.used)
+            cores, memory_gb = self._takes[gone]
+            self.hosts.change(self._host[gone], cores, memory_gb, -1)
+            self.meter.change(-cores, -memory_gb, self.hosts.used)
+            self._chooser.ended(gone, self._host[gone])
+        self.meter.until(now, self.hosts.used)
+
+    def move(self, now: float) -> None:
+        """Let the chooser move what it wants to.
+
+        Raises:
+            ValueError: a move is not from where the instance is, or to where no room is.
+        """
+        hosts = self.hosts
+        for arrival, source, target in self._chooser.moves(now, hosts):
+            cores, memory_gb = self._takes[arrival]
+            room = hosts.cores[target] >= cores and hosts.memory_gb[target] >= memory_gb
+            if self._host[arrival] != source or not room:
+                raise ValueError(f"no such move: {arrival} from {source} to {target}")
+            hosts.change(target, cores, memory_gb, 1)
+            hosts.change(source, cores, memory_gb, -1)
+            self._host[arrival] = target
+            self.moves += 1
+
+    def place(self, arrival: int, now: float, leaves: float) -> None:
+        """Place one arrival."""
+        hosts, (cores, memory_gb) = self.hosts, self._takes[arrival]
         fits = (hosts.cores >= cores) & (hosts.memory_gb >= memory_gb) & (hosts.count > 0)
-        chosen = chooser.choose(arrival, now, hosts, fits)
-        host = hosts.empty() if chosen is None else chosen
+        chosen = self._chooser.choose(arrival, now, hosts, fits)
+        host = self._host[arrival] = hosts.empty() if chosen is None else chosen
         hosts.change(host, cores, memory_gb, 1)
-        meter.change(cores, memory_gb, hosts.used)
+        self.meter.change(cores, memory_gb, hosts.used)
         if leaves < math.inf:
-            heapq.heappush(queue, (leaves, arrival, host))
-        chooser.placed(arrival, host)
-    spent = time.process_time() - started
-    return Result(meter.hosts_s / 3600, meter.floor_s / 3600, meter.peak, spent)
+            heapq.heappush(self._queue, (leaves, arrival))
+        self._chooser.placed(arrival, host)
+
+
+def replay(trace: Trace, chooser: Chooser) -> Result:
+    """Place every arrival in turn; ends at or before an arrival come first, then moves."""
+    started = time.process_time()
+    under_way, last = _Replay(trace, chooser), -math.inf
+    for arrival, (now, leaves) in enumerate(trace.spans()):
+        if now > last:
+            under_way.end_until(now)
+            under_way.move(now)
+            last = now
+        under_way.place(arrival, now, leaves)
+    meter, spent = under_way.meter, time.process_time() - started
+    hours = meter.hosts_s / 3600, meter.floor_s / 3600
+    return Result(*hours, meter.peak, spent, under_way.moves)

@@ -36,10 +36,9 @@ class Trace:
     def __len__(self) -> int:
         return len(self.arrival_s)
 
-    def rows(self) -> Iterator[tuple[float, int, float, float]]:
-        """Yield when each arrives, its cores and memory, and when it leaves."""
-        columns = (self.arrival_s, self.cores, self.memory_gb, self.leaves_s)
-        return zip(*(column.tolist() for column in columns), strict=True)
+    def spans(self) -> Iterator[tuple[float, float]]:
+        """Yield when each arrives and when it leaves."""
+        return zip(self.arrival_s.tolist(), self.leaves_s.tolist(), strict=True)
 
     def part(self, kept: BoolArray) -> "Trace":
         """Return only these instances, in their order."""

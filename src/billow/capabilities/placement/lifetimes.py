@@ -76,18 +76,19 @@ class Lifetimes:
         risk = (_within(until_s) - _within(since_s)) / WIDTHS
         last = np.minimum(np.searchsorted(EDGES, until_s, side="left") - 1, len(WIDTHS) - 1)
         last = np.maximum(last, 0)
+        deaths = np.zeros_like(risk)
         if ended:  # whoever ends in a class of ages was at risk in the whole of it
             each = np.arange(len(last))
             spent = (until_s - EDGES[last]) / WIDTHS[last]
             risk[each, last] += np.maximum(1.0 - spent, 0.0)
+            deaths[each, last] = 1.0
         parents, rows = np.array(self._parent), groups
         while len(rows):
-            np.add.at(self._risk, rows, risk)
-            if ended:
-                np.add.at(self._deaths, (rows, last), 1.0)
-            rows = parents[rows]
-            kept = rows != _NONE
-            rows, risk, last = rows[kept], risk[kept], last[kept]
+            rows, risk, deaths = _summed(rows, risk, deaths)
+            self._risk[rows] += risk
+            self._deaths[rows] += deaths
+            kept = parents[rows] != _NONE
+            rows, risk, deaths = parents[rows][kept], risk[kept], deaths[kept]
         self._fresh = False
 
     def survival(self, groups: IntArray, age_s: FloatArray) -> FloatArray:
@@ -136,6 +137,17 @@ class Lifetimes:
 
 def _twice(rows: FloatArray) -> FloatArray:
     return np.concatenate([rows, np.zeros_like(rows)])
+
+
+def _summed(
+    rows: IntArray, risk: FloatArray, deaths: FloatArray
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return each row once, with the sums of what belongs to it."""
+    order = np.argsort(rows, kind="stable")
+    found = rows[order]
+    starts = np.flatnonzero(np.concatenate([[True], found[1:] != found[:-1]]))
+    risks, ends = (np.add.reduceat(each[order], starts, axis=0) for each in (risk, deaths))
+    return found[starts], risks, ends
 
 
 def _within(age_s: FloatArray) -> FloatArray:

@@ -15,9 +15,10 @@ from billow.capabilities.placement.need import Need, need_of
 from billow.capabilities.placement.policy import PlacementPolicy
 from billow.capabilities.placement.report import placement_report
 from billow.capabilities.placement.solve import Placer, Spot, ordered, requests
+from billow.capabilities.placement.vacate import Vacating
 from billow.capabilities.placement.verdict import judged
 from billow.capabilities.placement.why import Words
-from billow.model.action import Place
+from billow.model.action import Action, Place
 from billow.model.instance import Instance, nodes_of
 from billow.model.plan import Proposal, Rejection
 from billow.model.policy import Policy
@@ -38,12 +39,17 @@ class Placement:
         """Return one `Place` per request that fits and one rejection per request that does not.
 
         A request is an instance with state `requested` and no host (`Pool.with_requests` makes
-        them). Linear in hosts per class of equal requests, and nearly constant per request.
+        them). Linear in hosts per class of equal requests, and nearly constant per request. With
+        `moves_per_plan` also moves that empty hosts, after all requests are placed.
         """
         batch = _Batch(pool, policy)
-        actions = tuple(batch.actions())
+        actions: tuple[Action, ...] = tuple(batch.actions())
         rejections = tuple(batch.rejections())
-        return Proposal(NAME, actions, rejections=rejections, gain=batch.gain())
+        gain = batch.gain()
+        if policy.moves_per_plan:
+            vacating = batch.vacated()
+            actions, gain = (*actions, *vacating.actions()), gain | vacating.gain()
+        return Proposal(NAME, actions, rejections=rejections, gain=gain)
 
     def report(self, pool: Pool, policy: PlacementPolicy, /) -> Report:  # noqa: ARG002
         """Return how full the pool is, and when its hosts are expected to empty."""
@@ -154,6 +160,12 @@ class _Batch:
                 known[key] = words.rejection(subject, verdict)
             same = known[key]
             yield Rejection(subject, same.reason, same.causes, same.fix)
+
+    def vacated(self) -> Vacating:
+        """Return the hosts that are emptied once all this is placed."""
+        vacating = Vacating(self._pool, self._placer, self._policy.moves_per_plan)
+        vacating.run()
+        return vacating
 
     def gain(self) -> dict[str, float]:
         """Return what the batch came to."""

@@ -78,3 +78,10 @@ class PlacementPolicy(Policy):
         "are expected to end with them, as learned from the pool's history. Off by default, since "
         "it works against spread; with pack, 0.1 is a good start.",
     )
+    moves_per_plan: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Live migrations that one plan may make to empty hosts, those first that give "
+        "back most for each move by what is known of lives. Off by default; meant for pack.",
+    )

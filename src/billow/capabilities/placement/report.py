@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from billow.capabilities.placement.emptying import expected_emptying
 from billow.capabilities.placement.lifetimes import AHEAD, expected_s
 from billow.capabilities.placement.past import Past, past_of
 from billow.capabilities.placement.solve import requests
@@ -58,33 +59,8 @@ def _filled(pool: Pool, resource: int) -> float:
 def _expected(pool: Pool, past: Past | None) -> tuple[tuple[Grid, ...], tuple[Picture, ...]]:
     if past is None or pool.history is None or pool.history.lives is None:
         return (), ()
-    hosts = _emptying(pool, past)
+    hosts = expected_emptying(pool, past)
     return (_emptying_grid(pool, hosts), _lives_grid(pool.history.lives, past)), (_picture(hosts),)
-
-
-def _emptying(pool: Pool, past: Past) -> FloatArray:
-    """Return the chance that each host is empty at each time ahead: `(hosts, ahead)`.
-
-    Instances of one batch on one host count as one life: they mostly end together. A host with an
-    instance of unknown age is taken to stay; rows of hosts without instances are NaN.
-    """
-    rows = np.fromiter(past.guests, np.int64, len(past.guests))
-    host = pool.instances.host[rows]
-    here = host != NOWHERE
-    guests = list(past.guests.values())
-    age = np.array([past.now - guest.born_h * 3600.0 for guest in guests])[here]
-    survival = past.lifetimes.survival(past.groups[here], np.maximum(age, 0.0))
-    batch = np.array([guest.batch for guest in guests], dtype=np.int64)[here]
-    lives, which = np.unique(np.stack([host[here], batch]), axis=1, return_inverse=True)
-    longest = np.zeros((lives.shape[1], len(AHEAD)))
-    np.maximum.at(longest, which.ravel(), survival)
-    empty = np.ones((len(pool.hosts), len(AHEAD)))
-    np.multiply.at(empty, lives[0], 1.0 - longest)
-    count = np.bincount(_hosts_of(pool), minlength=len(pool.hosts))
-    known = np.bincount(host[here], minlength=len(pool.hosts))
-    empty[known < count] = 0.0
-    empty[count == 0] = np.nan
-    return empty
 
 
 def _emptying_grid(pool: Pool, empty: FloatArray) -> Grid:

@@ -135,7 +135,7 @@ class Placer:
             found = self.place(gang[len(spots)])
             placed, spot = found is not None, found or spot
         for member in reversed(gang[: len(spots)]):
-            self._take_back(member)
+            self.take_back(member)
         return None
 
     def _roomy(self, domains: RowArray, gang: list[int]) -> BoolArray:
@@ -162,7 +162,8 @@ class Placer:
             self._ends.move(instance, was, spot.host)
         return True
 
-    def _take_back(self, instance: int) -> None:
+    def take_back(self, instance: int) -> None:
+        """Undo the last placement, which was of this instance (row)."""
         host = self.scene.draft.where(instance)[0]
         self.scene.undo(instance)
         shape = self.scene.pool.shapes[self.scene.pool.instances.shape[instance]]
