@@ -44,18 +44,12 @@ def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - 
                 target_nodes=action.source_nodes,
                 reason=why,
             )
-        case Resize():
-            return Resize(
-                instance=action.instance,
-                host=action.host,
-                old=action.new,
-                new=action.old,
-                nodes=action.old_nodes,
-                old_nodes=action.nodes,
-                reason=why,
-            )
-        case Throttle() | Suspend() | Resume() | Allot():
-            return _inverse_of_sharing(action, why)
+        case Resize() | Throttle() | Allot():
+            return _old_value_back(action, why)
+        case Suspend():
+            return Resume(instance=action.instance, host=action.host, reason=why)
+        case Resume():
+            return Suspend(instance=action.instance, host=action.host, reason=why)
         case Start():
             return Stop(instance=action.instance, host=action.host, reason=why)
         case Stop():
@@ -74,8 +68,19 @@ def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - 
             assert_never(action)
 
 
-def _inverse_of_sharing(action: Throttle | Suspend | Resume | Allot, why: str) -> Action:
+def _old_value_back(action: Resize | Throttle | Allot, why: str) -> Action:
+    """Return the action that puts back what an action says was there before."""
     match action:
+        case Resize():
+            return Resize(
+                instance=action.instance,
+                host=action.host,
+                old=action.new,
+                new=action.old,
+                nodes=action.old_nodes,
+                old_nodes=action.nodes,
+                reason=why,
+            )
         case Throttle():
             return Throttle(
                 instance=action.instance,
@@ -84,10 +89,6 @@ def _inverse_of_sharing(action: Throttle | Suspend | Resume | Allot, why: str) -
                 was_milli=action.cpu_limit_milli,
                 reason=why,
             )
-        case Suspend():
-            return Resume(instance=action.instance, host=action.host, reason=why)
-        case Resume():
-            return Suspend(instance=action.instance, host=action.host, reason=why)
         case Allot():
             return Allot(
                 host=action.host,

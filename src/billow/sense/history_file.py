@@ -56,7 +56,7 @@ def write(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
     """Write the contents of a recorder. Blocking I/O; raises OSError."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     part.replace(path)
 
 
