@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from billow.capabilities.defrag.policy import DefragPolicy
+from billow.capabilities.defrag.report import report
 from billow.capabilities.defrag.slots import fragmentation, left_in, slots_by_host
 from billow.capabilities.defrag.solve import Answer, Stopwatch, solve
 from billow.capabilities.defrag.target import Target, targets_of
@@ -17,6 +18,8 @@ from billow.model.action import Migrate
 from billow.model.plan import Finding, Proposal, Severity
 from billow.model.policy import Policy
 from billow.model.pool import Pool
+from billow.model.report import Report
+from billow.plan.amounts import amount
 
 NAME: Final = "defrag"
 
@@ -51,6 +54,14 @@ class Defrag:
         actions = tuple(_explained(pool, answer, targets, policy))
         findings = tuple(_findings(answer, targets, policy))
         return Proposal(NAME, actions, findings, gain=_gain(pool, answer, targets))
+
+    def report(self, pool: Pool, policy: DefragPolicy, /) -> Report:
+        """Return which leftovers nobody can buy, by shape, resource, NUMA node and host.
+
+        Raises:
+            Invalid: a wanted shape that the pool does not know.
+        """
+        return report(pool, policy)
 
 
 def _explained(
@@ -92,10 +103,10 @@ def _findings(
     yield Finding(subject, Severity.INFO, _words(answer, policy))
     wanted = policy.slots_wanted
     if wanted and answer.after < wanted:
-        text = f"{wanted} slots are wanted; {_number(answer.after)} are reached"
+        text = f"{wanted} slots are wanted; {amount(answer.after)} are reached"
         if answer.bound < wanted:
-            text += f", and no plan of at most {policy.moves} moves reaches more than "
-            text += _number(answer.bound)
+            text += f", and no plan of at most {amount(policy.moves, 'moves')} reaches more than "
+            text += amount(answer.bound)
         yield Finding(subject, Severity.WARNING, text)
     if answer.failure:
         text = f"the solver gave no answer ({answer.failure}); this is the heuristic's"
@@ -103,23 +114,16 @@ def _findings(
 
 
 def _words(answer: Answer, policy: DefragPolicy) -> str:
-    after, count = _number(answer.after), len(answer.moves)
+    what = f"{amount(answer.after, 'slots')} with {amount(len(answer.moves), 'moves')}"
     if answer.bound == float("inf"):
-        return f"{after} slots with {count} moves, without a bound"
+        return f"{what}, without a bound"
     if answer.proven:
-        return (
-            f"{after} slots with {count} moves, proven: "
-            f"no plan of at most {policy.moves} moves gives more"
-        )
+        return f"{what}, proven: no plan of at most {amount(policy.moves, 'moves')} gives more"
     if policy.slots_wanted and answer.after >= policy.slots_wanted:
-        return f"{after} slots with {count} moves, as wanted"
-    return f"{after} slots with {count} moves, at most {_number(answer.bound)} are possible"
+        return f"{what}, as wanted"
+    return f"{what}, at most {amount(answer.bound)} are possible"
 
 
 def _nothing_wanted() -> Finding:
     text = "no shape is named, and no instance is there to take one from"
     return Finding("shapes", Severity.INFO, text)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.10g}" if value == int(value) else f"{value:,.2f}"
