@@ -6,11 +6,13 @@ import pytest
 from benchmarks.whitepaper_pools import S6_WANTED, pool_s6
 from hypothesis import given, settings
 
-from billow.capabilities.defrag import Defrag, DefragPolicy
+from billow.capabilities.defrag import Defrag, DefragPolicy, dense_solve
 from billow.capabilities.defrag.compact import compact_of
 from billow.capabilities.defrag.dense import crowd_of, is_dense
 from billow.capabilities.defrag.dense_bound import yields_of
+from billow.capabilities.defrag.dense_mix import mixed_worth
 from billow.capabilities.defrag.dense_solve import Wish, rearranged
+from billow.capabilities.defrag.highs import SolverFailed
 from billow.capabilities.defrag.problem import allowed
 from billow.capabilities.defrag.program import Effort, solved
 from billow.capabilities.defrag.slots import left_in, slots, slots_by_host
@@ -20,6 +22,7 @@ from billow.model.plan import Proposal
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.plan.replay import replay
+from billow.testing.pools import pool
 from billow.testing.strategies import pools
 
 UNLIMITED = Effort(np.inf, 200)
@@ -89,3 +92,39 @@ def test_few_residents_are_another_solvers() -> None:
     assert is_dense(world, (Target(bound),), allowed(world, frozenset()))
     nothing = Pool.build(world.host_views(), [])
     assert not is_dense(nothing, (Target(bound),), allowed(nothing, frozenset()))
+
+
+def test_a_mix_may_float_and_be_bound_at_once() -> None:
+    world = generate(40, seed=2)
+    weights = {"c16-m64": 16.0, "c4-m16": 4.0, "a16-m64": 16.0}
+    found = Defrag().propose(world, DefragPolicy(shapes=weights, moves=5))
+    targets = tuple(
+        Target(shape, weights[shape.name]) for shape in world.shapes if shape.name in weights
+    )
+    after = replay(world, found.actions)
+    crowd = crowd_of(after, targets, allowed(after, frozenset()))
+    assert found.gain["slots_after"] == mixed_worth(crowd)
+    assert found.gain["slots_before"] < found.gain["slots_after"] <= found.gain["slots_bound"]
+
+
+def test_the_best_mix_of_one_host_by_hand() -> None:
+    # 11 CPUs: one of 8 and one of 3 are worth 11; three of 3 would be worth 9
+    world = pool("1 hosts x 64GiB 11c")
+    targets = (Target(Shape("eight", 8000, 0), 8.0), Target(Shape("three", 3000, 0), 3.0))
+    assert mixed_worth(crowd_of(world, targets, allowed(world, frozenset()))) == 11.0
+
+
+def test_a_large_pool_is_looked_at_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense_solve, "MOST_COLUMNS", 400)
+    found = plan(generate(120, seed=5), "c16-m64", 6)
+    assert found.gain["slots_after"] >= found.gain["slots_before"] + 6
+    assert found.gain["proven"]
+
+
+def test_a_solver_that_fails_leaves_the_greedy_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise SolverFailed("broken on purpose")
+
+    monkeypatch.setattr(dense_solve, "solved", fails)
+    found = plan(generate(40, seed=2), "c16-m64", 20)
+    assert any("broken on purpose" in each.text for each in found.findings) or found.gain["proven"]

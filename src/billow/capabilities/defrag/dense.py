@@ -88,6 +88,38 @@ class Crowd:
         node = 1 + np.log2(mask).astype(np.int64)
         return np.where(self.width[self.klass[rows]] == 1, node, 0)
 
+    def towards(self, number: int) -> "Crowd":
+        """Return the same with one of its targets alone."""
+        items = np.append(np.arange(self.classes), self.classes + number)
+        return Crowd(
+            self.pool,
+            (self.targets[number],),
+            self.hosts,
+            self.klass,
+            self.classes,
+            self.demand[items],
+            self.share[items],
+            self.width[items],
+            self.suits[:, items],
+            self.worth[items],
+        )
+
+    def still(self) -> "Crowd":
+        """Return the same with targets alone: nobody may move."""
+        first = self.classes
+        return Crowd(
+            self.pool,
+            self.targets,
+            self.hosts,
+            np.full_like(self.klass, NO_CLASS),
+            0,
+            self.demand[first:],
+            self.share[first:],
+            self.width[first:],
+            self.suits[:, first:],
+            self.worth[first:],
+        )
+
     def only(self, positions: IntArray) -> "Crowd":
         """Return the same of some of the hosts (positions in `hosts`)."""
         hosts = self.hosts[positions]

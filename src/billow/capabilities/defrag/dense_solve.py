@@ -14,6 +14,7 @@ from billow.capabilities.defrag.compact import Compact, compact_of
 from billow.capabilities.defrag.dense import Crowd
 from billow.capabilities.defrag.dense_bound import Yields, yields_of
 from billow.capabilities.defrag.dense_core import core_of
+from billow.capabilities.defrag.dense_mix import mixed_worth
 from billow.capabilities.defrag.dense_moving import realised
 from billow.capabilities.defrag.highs import SolverFailed
 from billow.capabilities.defrag.program import Effort, Solved, solved
@@ -80,15 +81,12 @@ class _Rearranging:
 
     def run(self) -> Crowded:
         """Bound all hosts, choose those to look at, and look for the most, then the fewest."""
-        yields = _yields(self._crowd)
-        bound = yields.bound(self._wish.moves) if yields else np.inf
+        yields, one = _yields(self._crowd), len(self._crowd.targets) == 1
+        bound = yields.bound(self._wish.moves) if one else np.inf
         if bound <= self._wish.floor + NEAR:
             return Crowded(None, bound)
         core = self._core(yields)
-        beside = 0.0
-        if yields and core is not self._crowd:
-            inside = np.isin(self._crowd.hosts, core.hosts)
-            beside = float(yields.now[~inside].sum())
+        beside = self._beside(core, yields)
         compact = compact_of(core)
         enough = min(bound, self._wish.wanted or np.inf) - beside
         best = self._most(compact, enough)
@@ -98,18 +96,26 @@ class _Rearranging:
         if best.values is None or float(compact.worth @ best.values) <= floor + NEAR:
             return Crowded(None, bound)
         goal = min(float(compact.worth @ best.values), enough)
-        least = yields.fewest_moves(goal + beside) if yields else 0
+        least = yields.fewest_moves(goal + beside) if one else 0
         values = self._fewest(compact, goal, least, best.values)
         return Crowded(realised(compact, values), bound)
 
-    def _core(self, yields: Yields | None) -> Crowd:
+    def _beside(self, core: Crowd, yields: Yields) -> float:
+        """Return what hosts that are not looked at are worth."""
+        if core is self._crowd:
+            return 0.0
+        if len(core.targets) > 1:
+            return self._wish.floor - mixed_worth(core)
+        return float(yields.now[~np.isin(self._crowd.hosts, core.hosts)].sum())
+
+    def _core(self, yields: Yields) -> Crowd:
         """Return the hosts to look at: all, or those that the moves are best for."""
         crowd = self._crowd
         columns = _columns(crowd)
-        if columns <= MOST_COLUMNS or not yields:
+        if columns <= MOST_COLUMNS:
             return crowd
         most = max(int(len(crowd.hosts) * MOST_COLUMNS / columns), 2)
-        return crowd.only(core_of(crowd, yields, self._wish.moves, most))
+        return crowd.only(core_of(_heaviest(crowd), yields, self._wish.moves, most))
 
     def _most(self, compact: Compact, enough: float) -> Solved:
         program = compact.most_slots(self._wish.moves, enough)
@@ -137,12 +143,15 @@ class _Rearranging:
         return Effort(left * share if left < self._first else np.inf, nodes)
 
 
-def _yields(crowd: Crowd) -> Yields | None:
-    """Return what departures can give; None where several targets share hosts."""
-    if len(crowd.targets) > 1:
-        return None
-    pool, shape = crowd.pool, crowd.targets[0].shape
-    return yields_of(crowd, slots_by_host(pool, left_in(pool), shape)[crowd.hosts])
+def _yields(crowd: Crowd) -> Yields:
+    """Return what departures can give for the one target, or for the one that is worth most."""
+    alone = _heaviest(crowd)
+    pool, shape = crowd.pool, alone.targets[0].shape
+    return yields_of(alone, slots_by_host(pool, left_in(pool), shape)[crowd.hosts])
+
+
+def _heaviest(crowd: Crowd) -> Crowd:
+    return crowd.towards(int(np.argmax(crowd.worth[crowd.classes :])))
 
 
 def _columns(crowd: Crowd) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from billow.capabilities.defrag.dense import crowd_of, is_dense
+from billow.capabilities.defrag.dense_mix import mixed_worth
 from billow.capabilities.defrag.dense_solve import Wish, rearranged
 from billow.capabilities.defrag.greedy import emptied
 from billow.capabilities.defrag.highs import SolverFailed
@@ -29,7 +30,7 @@ from billow.capabilities.defrag.states import States, states_of
 from billow.capabilities.defrag.target import Target
 from billow.model.action import Migrate
 from billow.model.pool import Pool
-from billow.model.resources import CPU, IntArray
+from billow.model.resources import CPU, BoolArray, IntArray
 from billow.plan.draft import Draft
 
 Stopwatch = Callable[[], float]
@@ -80,12 +81,19 @@ def worth(pool: Pool, targets: tuple[Target, ...], policy: DefragPolicy) -> floa
     if len(targets) == 1:
         left = left_in(pool)
         return float(slots(pool, left, targets[0].shape, count_memory=policy.count_memory))
-    nobody = np.zeros(len(pool.instances), dtype=np.bool_)
-    still = Allowed(nobody, allowed(pool, frozenset()).hosts)
-    if not still.hosts.any():
+    return _mixed(pool, targets, allowed(pool, frozenset()).hosts)
+
+
+def _mixed(pool: Pool, targets: tuple[Target, ...], hosts: BoolArray) -> float:
+    """Return what the best mix is worth on hosts; in rounded units where the solver fails."""
+    still = Allowed(np.zeros(len(pool.instances), dtype=np.bool_), hosts)
+    if not hosts.any():
         return 0.0
-    frame = states_of(problem_of(pool, targets, still))
-    return priced(frame, Prices(0.0, 1.0, np.zeros(0))).total
+    try:
+        return mixed_worth(crowd_of(pool, targets, still))
+    except SolverFailed:
+        frame = states_of(problem_of(pool, targets, still))
+        return priced(frame, Prices(0.0, 1.0, np.zeros(0))).total
 
 
 class _Solving:
@@ -120,7 +128,8 @@ class _Solving:
             moves += ordering.moves
             if self._enough(after, bound) or self._left_s() <= 0:
                 break
-        found = max(Ordering(tuple(moves), pool), self._first or Ordering((), self._pool), key=self._rank)
+        still = self._first or Ordering((), self._pool)
+        found = max(Ordering(tuple(moves), pool), still, key=self._rank)
         after = worth(found.after, self._targets, self._policy)
         return Answer(found.moves, found.after, before, after, max(bound, after), self._failure)
 
@@ -229,7 +238,9 @@ class _Solving:
     def _beside(self, pool: Pool, hosts: IntArray) -> float:
         """Return what fits on hosts (rows) that take no part."""
         if len(self._targets) > 1:
-            return 0.0
+            others = allowed(pool, frozenset()).hosts.copy()
+            others[hosts] = False
+            return _mixed(pool, self._targets, others)
         policy, shape = self._policy, self._targets[0].shape
         by_host = slots_by_host(pool, left_in(pool), shape, count_memory=policy.count_memory)
         by_host = by_host.copy()

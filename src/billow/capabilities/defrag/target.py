@@ -31,17 +31,9 @@ def targets_of(pool: Pool, policy: DefragPolicy) -> tuple[Target, ...]:
     """Return what a policy asks for; what the pool itself says where it asks for nothing.
 
     Raises:
-        Invalid: a shape that the pool does not know, or shapes bound to NUMA nodes beside floating
-            ones.
+        Invalid: a shape that the pool does not know.
     """
-    chosen = _asked(pool, policy) or _marked(pool) or _largest_in_demand(pool)
-    if len({bool(target.shape.numa_nodes) for target in chosen}) > 1:
-        raise Invalid(
-            "shapes bound to NUMA nodes and floating ones cannot be wanted at once",
-            fix="make one plan for each",
-            code="mixed-targets",
-        )
-    return chosen
+    return _asked(pool, policy) or _marked(pool) or _largest_in_demand(pool)
 
 
 def _asked(pool: Pool, policy: DefragPolicy) -> tuple[Target, ...]:
