@@ -48,7 +48,7 @@ def shown(found: Iterator[Figure], *, as_json: bool) -> bool:
             print(json.dumps(figure.document()), flush=True)
         else:
             print(f"  {figure.name}: {figure.value:.4g} {figure.unit}", file=sys.stderr)
-    if not as_json:
+    if figures and not as_json:
         Console().print(table_of(figures))
     return all(figure.reached is not False for figure in figures)
 
