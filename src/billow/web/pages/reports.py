@@ -44,7 +44,7 @@ async def reports(visit: Visit) -> Response:
 async def card(visit: Visit) -> Response:
     """Send the main figures of a report."""
     name, plan_id = visit.path("name"), visit.asked.get("plan", "")[:100]
-    before, after = await visit.house.reports.told(name, {}, plan_id)
+    before, after, _ = await visit.house.reports.told(name, {}, plan_id)
     figures = figures_of(before, after)[:ON_A_CARD]
     return visit.part("parts/report_card.html", report=after or before, figures=figures)
 
@@ -55,12 +55,13 @@ async def report(visit: Visit) -> Response:
     visit.billow.policies.reporting(name)
     knobs = visit.billow.policies.knobs(name)
     given = given_in(visit.asked.items(), knobs)
-    before, after = await visit.house.reports.told(name, values_of(given), plan_id)
+    before, after, seen_at = await visit.house.reports.told(name, values_of(given), plan_id)
     context: dict[str, Any] = {
         "name": name,
         "report": after or before,
         "before": before,
         "after": after,
+        "seen_at": 0.0 if plan_id else seen_at,
         "figures": figures_of(before, after),
         "pictures": await asyncio.to_thread(_drawings, before, after),
         "plan_id": plan_id,
