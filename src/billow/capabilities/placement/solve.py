@@ -191,16 +191,16 @@ class Placer:
             self._zones[code] = Closed(cells=cells) if zone else NOTHING_CLOSED
         return self._zones[code]
 
-    def _board(self, instance: int) -> Board:
-        """Return the board of a shape and kind, and of a company; zones and groups close cells."""
-        guest = self._ends.guest(instance) if self._ends is not None else None
-        return self._board_for(instance, guest)
-
     def _plain(self, instance: int, closed: Closed) -> int | None:
         """Return the host (row) that would be best if nobody cared for ends."""
-        return self._board_for(instance, None).pick(self._balance.term, closed)
+        return self._board(instance, plain=True).pick(self._balance.term, closed)
 
-    def _board_for(self, instance: int, guest: Guest | None) -> Board:
+    def _board(self, instance: int, *, plain: bool = False) -> Board:
+        """Return the board of a shape and kind, and unless it is plain of a company.
+
+        Zones and groups close cells of it.
+        """
+        guest = None if plain or self._ends is None else self._ends.guest(instance)
         ours = self.scene.pool.instances
         key = int(ours.shape[instance]), int(ours.kind[instance]), guest
         board = self._boards.get(key)
