@@ -63,6 +63,16 @@ def yields_of(crowd: Crowd, now: IntArray) -> Yields:
     return Yields(now, gain, _slopes(gain))
 
 
+def poured(crowd: Crowd) -> float:
+    """Return what all that is free would be worth as one host, sold as what pays best."""
+    demand, worth = crowd.demand[crowd.classes :], crowd.worth[crowd.classes :]
+    best = np.inf
+    for kind in np.flatnonzero((demand > 0).all(axis=0)).tolist():
+        rate = float((worth / demand[:, kind]).max())
+        best = min(best, rate * float(crowd.free[:, kind].sum()))
+    return best
+
+
 def _held(crowd: Crowd) -> IntArray:
     """Return how many slots each class takes with it wherever it may come to, `(classes,)`."""
     target, classes = len(crowd.width) - 1, crowd.classes

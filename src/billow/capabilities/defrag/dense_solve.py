@@ -12,7 +12,7 @@ import numpy as np
 
 from billow.capabilities.defrag.compact import Compact, compact_of
 from billow.capabilities.defrag.dense import Crowd
-from billow.capabilities.defrag.dense_bound import Yields, yields_of
+from billow.capabilities.defrag.dense_bound import Yields, poured, yields_of
 from billow.capabilities.defrag.dense_core import core_of
 from billow.capabilities.defrag.dense_mix import mixed_worth
 from billow.capabilities.defrag.dense_moving import realised
@@ -25,12 +25,16 @@ from billow.plan.draft import Draft
 NEAR = 1e-6
 MOST_COLUMNS = 6_000
 """Most columns of one program; more of them take too long to be looked at together."""
-HARDLY = 0.02
+MOSTLY = 0.9
+"""Moves are left over where at most this share of them is used."""
+HARDLY = 0.05
 """Moves are not saved where at most this share of them could be."""
 NODES_FOR_FEWER = 20
 """Most nodes of the search tree for fewer moves; nearly all is found at its root."""
-FOR_THE_MOST = 0.6
-"""Share of the time for the most worth; the rest is for the fewest moves."""
+FOR_THE_MOST = 0.5
+"""Share of the time for the most worth."""
+FOR_FEWER = 0.6
+"""Share of what is left then for the fewest moves; the rest is for the proof."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,9 @@ class _Rearranging:
     def run(self) -> Crowded:
         """Bound all hosts, choose those to look at, and look for the most, then the fewest."""
         yields, one = _yields(self._crowd), len(self._crowd.targets) == 1
-        bound = yields.bound(self._wish.moves) if one else np.inf
+        bound = _even(poured(self._crowd), self._crowd)
+        if one:
+            bound = min(bound, yields.bound(self._wish.moves))
         if bound <= self._wish.floor + NEAR:
             return Crowded(None, bound)
         core = self._core(yields)
@@ -98,6 +104,8 @@ class _Rearranging:
         goal = min(float(compact.worth @ best.values), enough)
         least = yields.fewest_moves(goal + beside) if one else 0
         values = self._fewest(compact, goal, least, best.values)
+        if goal < bound - beside - NEAR and core is self._crowd:
+            bound = self._without_limit(compact, values, bound)
         return Crowded(realised(compact, values), bound)
 
     def _beside(self, core: Crowd, yields: Yields) -> float:
@@ -131,12 +139,26 @@ class _Rearranging:
             return values
         program = compact.fewest_moves(self._wish.moves, goal, least)
         try:
-            lean = solved(program, self._effort(1.0, min(NODES_FOR_FEWER, self._nodes)))
+            lean = solved(program, self._effort(FOR_FEWER, min(NODES_FOR_FEWER, self._nodes)))
         except SolverFailed:
             return values
         if lean.values is None or compact.moves @ lean.values >= known:
             return values
         return lean.values
+
+    def _without_limit(self, compact: Compact, values: IntArray, bound: float) -> float:
+        """Return a better bound where moves are left over.
+
+        It is not their limit, then, that keeps from more, and without it a proof is easier.
+        """
+        if self._wish.wanted or compact.moves @ values > self._wish.moves * MOSTLY:
+            return bound
+        program = compact.most_slots(int(compact.moves @ compact.upper), bound)
+        try:
+            found = solved(program, self._effort(1.0, self._nodes))
+        except SolverFailed:
+            return bound
+        return min(bound, _even(-found.bound, compact.crowd))
 
     def _effort(self, share: float, nodes: int) -> Effort:
         left = self._left_s()
