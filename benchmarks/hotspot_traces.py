@@ -63,7 +63,11 @@ def planetlab(path: Path) -> Trace:
 
 
 def bitbrains(path: Path) -> Trace:
-    """Read rows of `id,t_s,dur_s,cpu_count,cap_mhz,cpu_mhz`; a sample holds for its duration."""
+    """Read rows of `id,t_s,dur_s,cpu_count,cap_mhz,cpu_mhz`.
+
+    A sample is the average of the `dur_s` before `t_s`: so read, the rows of an instance join
+    without gaps or overlaps.
+    """
     with gzip.open(path, "rt") as lines:
         rows = [row for row in csv.DictReader(lines) if int(row["cpu_count"]) > 0]
     place = {name: number for number, name in enumerate(sorted({row["id"] for row in rows}))}
@@ -73,7 +77,8 @@ def bitbrains(path: Path) -> Trace:
         which, at = place[row["id"]], int(row["t_s"]) // STEP_S
         cpus = int(row["cpu_count"])
         held = max(1, int(row["dur_s"]) // STEP_S)
-        wanted[which, at : at + held] = 1000 * cpus * float(row["cpu_mhz"]) / float(row["cap_mhz"])
+        since = max(0, at - held + 1)
+        wanted[which, since : at + 1] = 1000 * cpus * float(row["cpu_mhz"]) / float(row["cap_mhz"])
         bought[which] = 1000 * cpus
     stretch = DAYS_APART * 86_400 // STEP_S
     parts = [wanted[:, at : at + stretch] for at in range(0, length - stretch + 1, stretch)]

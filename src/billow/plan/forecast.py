@@ -86,6 +86,49 @@ def leaning(
     return Outlook(mean, within, last, ahead.seen)
 
 
+def thirds(
+    samples: SamplesLike,
+    mean: FloatArray,
+    size: FloatArray,
+    half_life: float = math.inf,
+    weight: float = 48.0,
+) -> FloatArray:
+    """Return the third central moment of each row, which adds up where rows are independent.
+
+    Few samples show little of it: each row counts `weight` samples of an average row beside.
+
+    Args:
+        samples: `(rows, samples)`, NaN where not seen.
+        mean: Of each row's samples, `(rows,)`.
+        size: What a row may use at most, in the unit of the samples, `(rows,)`.
+        half_life: After how many samples one weighs half.
+        weight: How many of a row's own samples count as much as what all rows do on average.
+    """
+    weights = np.exp2(-np.arange(samples.shape[1] - 1, -1, -1) / half_life)
+    there = ~np.isnan(samples)
+    apart = np.where(there, samples - mean[:, None], 0.0)
+    seen = there.sum(axis=1)
+    own = ((apart * apart * apart) @ weights) / np.maximum(there @ weights, 1e-12)
+    cubes = float((size[seen > 0] ** 3).sum())
+    common = float(own[seen > 0].sum()) / cubes if cubes else 0.0
+    trust = seen / (seen + weight)
+    third: FloatArray = trust * own + (1 - trust) * max(common, 0.0) * size**3
+    return third
+
+
+def skewed(distance: FloatArray, skewness: FloatArray) -> FloatArray:
+    """Return how far a normal value would be as unlikely as this distance is for a skewed one.
+
+    Above its mean a sum of few instances that jump has a heavier tail than the normal law. It is
+    taken for a shifted gamma law with this skewness (Wilson and Hilferty 1931); without skewness,
+    and with one below zero, the distance stays as it is.
+    """
+    lean = np.maximum(skewness, 1e-6)
+    root = np.cbrt(np.maximum(1.0 + lean * distance / 2, 0.0))
+    far: FloatArray = 6.0 / lean * (root - 1.0 + lean**2 / 36)
+    return np.where(skewness > 1e-3, far, distance)
+
+
 def persistence(samples: SamplesLike, horizon: int, prior: float = 0.95) -> float:
     """Return how much of a deviation from the mean is still there, on average over a horizon.
 
@@ -140,10 +183,12 @@ def sums(samples: SamplesLike, row_of: RowArray, count: int, gap: FloatArray) ->
     """
     placed = row_of >= 0
     groups, values = row_of[placed], samples[placed]
-    values = np.where(np.isnan(values), gap[placed, None], values)
+    values = np.where(np.isnan(values), gap[placed, None].astype(values.dtype), values)
     total: FloatArray = np.zeros((count, samples.shape[1]))
-    for column in range(samples.shape[1]):
-        total[:, column] = np.bincount(groups, weights=values[:, column], minlength=count)
+    order = np.argsort(groups, kind="stable")
+    there, first = np.unique(groups[order], return_index=True)
+    if len(there):
+        total[there] = np.add.reduceat(values[order], first, axis=0, dtype=np.float64)
     return total
 
 

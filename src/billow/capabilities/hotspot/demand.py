@@ -15,13 +15,14 @@ from billow.model.history import History, Samples
 from billow.model.kinds import State, code_of
 from billow.model.pool import Pool
 from billow.model.resources import CPU, MEMORY, BoolArray, FloatArray
-from billow.plan.forecast import Outlook, leaning, outlook, persistence, sums
+from billow.plan.forecast import Outlook, leaning, outlook, persistence, skewed, sums, thirds
 
 Rows = npt.NDArray[np.intp]
 
 Depths = tuple[FloatArray, FloatArray]
 """How many deviations below full: soon, and in the long run."""
 
+LEAST_OPEN = 0.05
 MOST_OVERHEAD = 1.25
 """What hosts use beyond their instances counts up to this; more is a finding, not a rule."""
 
@@ -39,9 +40,11 @@ class Demand:
         swing: Its samples less their mean, weighted so that the squares of a row sum to their
             variance; zero where not seen, `(instances, window)`.
         alone: Variance that these samples do not show, `(instances,)`.
+        third: Third central moment of each, `(instances,)`: how heavy its upper tail is.
         forecast, usually, now: Sums over a host's instances, `(hosts,)`.
-        sway, apart: Sums of `swing` and `alone`, `(hosts, window)` and `(hosts,)`.
-        open: Which part of a variance is still open over the horizon.
+        sway, apart, lean: Sums of `swing`, `alone` and `third`; the first `(hosts, window)`,
+            the others `(hosts,)`.
+        stays: Which part of a deviation is still there, on average over the horizon.
     """
 
     capacity: FloatArray
@@ -51,12 +54,19 @@ class Demand:
     seen: BoolArray
     swing: Samples
     alone: FloatArray
+    third: FloatArray
     forecast: FloatArray
     usually: FloatArray
     now: FloatArray
     sway: FloatArray
     apart: FloatArray
-    open: float
+    lean: FloatArray
+    stays: float
+
+    @property
+    def open(self) -> float:
+        """Which part of a variance is still open over the horizon."""
+        return max(1.0 - self.stays**2, LEAST_OPEN)
 
     @property
     def depth(self) -> FloatArray:
@@ -66,7 +76,8 @@ class Demand:
     def depths_of(self, hosts: Rows) -> Depths:
         """Return the same for some hosts, soon and in the long run, `(len,)` each."""
         variance = self._square[hosts] + self.apart[hosts]
-        return self._depths(hosts, self.forecast[hosts], self.usually[hosts], variance)
+        means = self.forecast[hosts], self.usually[hosts]
+        return self._depths(self.capacity[hosts], means, variance, self.lean[hosts])
 
     def depths_with(self, instance: int, hosts: Rows) -> Depths:
         """Return the same as if each of these hosts had this instance as well."""
@@ -74,8 +85,12 @@ class Demand:
         together = self.sway[hosts] @ swing
         variance = self._square[hosts] + 2 * together + swing @ swing
         variance += self.apart[hosts] + self.alone[instance]
-        soon = self.forecast[hosts] + self.ahead[instance]
-        return self._depths(hosts, soon, self.usually[hosts] + self.usual[instance], variance)
+        means = (
+            self.forecast[hosts] + self.ahead[instance],
+            self.usually[hosts] + self.usual[instance],
+        )
+        lean = self.lean[hosts] + self.third[instance]
+        return self._depths(self.capacity[hosts], means, variance, lean)
 
     def depths_without(self, instances: Rows, host: int) -> Depths:
         """Return the same for one host as if each of these had left it."""
@@ -83,9 +98,12 @@ class Demand:
         together = swing @ self.sway[host]
         variance = self._square[host] - 2 * together + (swing**2).sum(axis=1)
         variance += self.apart[host] - self.alone[instances]
-        soon = self.forecast[host] - self.ahead[instances]
-        usually = self.usually[host] - self.usual[instances]
-        return self._depths(np.full(len(instances), host), soon, usually, variance)
+        means = (
+            self.forecast[host] - self.ahead[instances],
+            self.usually[host] - self.usual[instances],
+        )
+        lean = self.lean[host] - self.third[instances]
+        return self._depths(self.capacity[host], means, variance, lean)
 
     def move(self, instance: int, source: int, target: int) -> None:
         """Take an instance from one host's sums to another's."""
@@ -95,16 +113,25 @@ class Demand:
             self.now[host] += sign * self.last[instance]
             self.sway[host] += sign * self.swing[instance]
             self.apart[host] += sign * self.alone[instance]
+            self.lean[host] += sign * self.third[instance]
             self._square[host] = self.sway[host] @ self.sway[host]
 
     def _depths(
-        self, hosts: Rows, soon: FloatArray, usually: FloatArray, variance: FloatArray
+        self,
+        room: FloatArray | np.float64,
+        means: tuple[FloatArray, FloatArray],
+        variance: FloatArray,
+        lean: FloatArray,
     ) -> Depths:
-        room = self.capacity[hosts]
         least = (1e-3 * room) ** 2 + 1e-9  # a thousandth of a host is never known better
+        soon, usually = means
         near = np.sqrt(np.maximum(self.open * variance, least))
         far = np.sqrt(np.maximum(variance, least))
-        return (room - soon) / near, (room - usually) / far
+        fresh = max(1.0 - self.stays**3, LEAST_OPEN) * lean
+        return (
+            skewed((room - soon) / near, fresh / near**3),
+            skewed((room - usually) / far, lean / far**3),
+        )
 
     def __post_init__(self) -> None:
         self._square: FloatArray = (self.sway**2).sum(axis=1)
@@ -155,6 +182,7 @@ def _demand(pool: Pool, policy: HotspotPolicy, given: _Input) -> Demand:
     ahead = lean.mean + stays * (last - lean.mean)
     swing = _swing(samples, own, policy.half_life_samples)
     alone = np.maximum(lean.variance - (swing.astype(np.float64) ** 2).sum(axis=1), 0.0)
+    third = thirds(samples, own.mean, given.size, policy.half_life_samples)
     host, count = pool.instances.host, len(pool.hosts)
     return Demand(
         capacity=given.capacity,
@@ -164,12 +192,14 @@ def _demand(pool: Pool, policy: HotspotPolicy, given: _Input) -> Demand:
         seen=own.seen > 0,
         swing=swing,
         alone=alone,
+        third=third,
         forecast=_by_host(pool, ahead),
         usually=_by_host(pool, lean.mean),
         now=_by_host(pool, last),
         sway=sums(swing, host, count, np.zeros(len(host))),
         apart=_by_host(pool, alone),
-        open=max(1.0 - stays**2, 0.05),
+        lean=_by_host(pool, third),
+        stays=stays,
     )
 
 
@@ -183,7 +213,7 @@ def _by_host(pool: Pool, values: FloatArray) -> FloatArray:
 def _samples(given: _Input, window: int) -> Samples:
     """Return the past, or what is seen now where there is none, `(instances, window) float32`."""
     now = given.last[:, None].astype(np.float32)
-    if given.past is None or not given.past.shape[1]:
+    if given.past is None or np.isnan(given.past).all():
         return now
     samples = given.past[:, -window:].astype(np.float32)
     unknown = np.isnan(samples).all(axis=1)

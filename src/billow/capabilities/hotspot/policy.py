@@ -55,16 +55,23 @@ class HotspotPolicy(Policy):
         "is hot, and no host gets there by what it is sent.",
     )
     risk_act: float = Field(
-        0.03,
+        0.005,
         gt=0.0,
         lt=0.5,
         description="The same chance above which something moves, where that lowers it much.",
     )
     risk_target: float = Field(
-        0.005,
+        0.001,
         gt=0.0,
         lt=0.5,
         description="The same chance below which a host is cool and nothing more moves.",
+    )
+    worth_samples: float = Field(
+        0.3,
+        ge=0.0,
+        le=1e6,
+        description="A move must save so many samples of overload, by forecast and over both of "
+        "its hosts; what is above a target share by a tenth of a host counts as one.",
     )
     horizon_samples: int = Field(
         6, ge=1, le=1000, description="How many samples ahead a move must be worth it."

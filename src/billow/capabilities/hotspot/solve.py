@@ -25,8 +25,6 @@ from billow.plan.suit import node_mask, suits
 TRIES = 6
 """Instances of one host that are tried before it is left for the next pass."""
 PASSES = 8
-MUCH = 0.5
-"""What a move must better in deviations where it makes a host warmer than its target."""
 CALMEST = 128
 """Of more hosts only so many are weighed at first: those with the most to spare."""
 TARGETS = 12
@@ -145,14 +143,32 @@ class Cooler:
         self, hosts: Rows | int, depths: Depths, cpu: FloatArray, memory: FloatArray
     ) -> FloatArray:
         """Return how far hosts would be above their targets: deviations, and tenths of a host."""
-        most_cpu, most_memory = self._most
         soon, usually = depths
         risk = np.maximum(self._need - soon, 0.0) + np.maximum(self._need - usually, 0.0)
+        over: FloatArray = risk + self._above(hosts, cpu, memory)
+        return over
+
+    def _above(self, hosts: Rows | int, cpu: FloatArray, memory: FloatArray) -> FloatArray:
+        """Return how much use is expected above the target shares, in tenths of a host."""
+        most_cpu, most_memory = self._most
         used = np.maximum(cpu - most_cpu[hosts], 0.0) / np.maximum(self.cpu.capacity[hosts], 1.0)
         held = np.maximum(memory - most_memory[hosts], 0.0)
         held = held / np.maximum(self.memory.capacity[hosts], 1.0)
-        over: FloatArray = risk + (used + held) / TENTH
-        return over
+        above: FloatArray = (used + held) / TENTH
+        return above
+
+    def _loss(
+        self, hosts: Rows | int, depths: Depths, cpu: FloatArray, memory: FloatArray
+    ) -> FloatArray:
+        """Return what hosts will suffer: samples of overload, and tenths of a host too much."""
+        soon, usually = (tail(each) for each in depths)
+        samples = self.policy.horizon_samples * soon + self.policy.half_life_samples * usually
+        loss: FloatArray = samples + self._above(hosts, cpu, memory)
+        return loss
+
+    def _lost(self, hosts: Rows) -> FloatArray:
+        cpu, memory = self.cpu, self.memory
+        return self._loss(hosts, cpu.depths_of(hosts), cpu.forecast[hosts], memory.forecast[hosts])
 
     def _best(self, host: int, why: list[str]) -> Move | None:
         """Make the best move away from a host; None, with reasons, when there is none."""
@@ -226,7 +242,8 @@ class Cooler:
     def _better_with(self, row: int, hosts: Rows, source: int) -> Rows:
         """Return the hosts that may have an instance, those that stay cool with it first.
 
-        Where none stays cool, one may get warmer that stays much cooler than the source is.
+        Each is better for both hosts together, by what a move must be worth. Where none stays
+        cool, one may get warmer that does not become hot.
         """
         demand = self.pool.demand[self._draft.shape[row]]
         hosts = hosts[(self._draft.free_hosts[hosts] >= demand).all(axis=1)]
@@ -237,7 +254,7 @@ class Cooler:
         )
         depths = cpu.depths_with(row, hosts)
         over = self._over(hosts, depths, used, held)
-        good = over <= max(self._excess(source) - MUCH, 0.0)
+        good = self._gain(row, hosts, source, depths) >= self.policy.worth_samples
         good &= (over <= 0) | (
             (depths[0] >= self._hot_depth)
             & (used <= self.policy.cpu_hot_share * cpu.capacity[hosts])
@@ -245,6 +262,25 @@ class Cooler:
         )
         better: Rows = hosts[good][np.lexsort((-np.minimum(*depths)[good], over[good]))]
         return better
+
+    def _gain(self, row: int, hosts: Rows, source: int, depths: Depths) -> FloatArray:
+        """Return what is saved by moving an instance to each of these hosts: see `_loss`."""
+        cpu, memory = self.cpu, self.memory
+        rows, here = np.array([row]), np.array([source])
+        left = self._loss(
+            source,
+            cpu.depths_without(rows, source),
+            cpu.forecast[source] - cpu.ahead[rows],
+            memory.forecast[source] - memory.ahead[rows],
+        )
+        taken = self._loss(
+            hosts,
+            depths,
+            cpu.forecast[hosts] + cpu.ahead[row],
+            memory.forecast[hosts] + memory.ahead[row],
+        )
+        gain: FloatArray = self._lost(here) - left + self._lost(hosts) - taken
+        return gain
 
     def _moved(self, row: int, source: int, target: int, mask: int) -> Move:
         _, nodes = self._draft.where(row)
