@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from billow.capabilities.defrag import Defrag, DefragPolicy, dense_solve
 from billow.capabilities.defrag.compact import compact_of
 from billow.capabilities.defrag.dense import crowd_of, is_dense
-from billow.capabilities.defrag.dense_bound import yields_of
+from billow.capabilities.defrag.dense_bound import poured, yields_of
 from billow.capabilities.defrag.dense_mix import mixed_worth
 from billow.capabilities.defrag.dense_solve import Wish, rearranged
 from billow.capabilities.defrag.highs import SolverFailed
@@ -77,6 +77,7 @@ def test_bounds_hold_and_answers_can_be_done(shape: Shape, world: Pool) -> None:
         assert best.values is not None
         worth = float(compact.worth @ best.values)
         assert worth <= yields_of(crowd, now).bound(moves) + 1e-6
+        assert worth <= poured(crowd) + 1e-6
         assert worth >= now.sum() - 1e-6
         assert moves or worth == now.sum()
     found = rearranged(crowd, Wish(3, float(now.sum())), lambda: 1.0, 200)

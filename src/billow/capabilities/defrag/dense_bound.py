@@ -41,6 +41,10 @@ class Yields:
         slopes = np.sort(self.slope[self.slope > 0])[::-1]
         return float(np.floor(self.now.sum() + slopes[:moves].sum() + 1e-6))
 
+    def without(self, hosts: BoolArray) -> "Yields":
+        """Return the same where some hosts, `(n,) bool`, give nothing."""
+        return Yields(self.now, self.gain, np.where(hosts[:, None], 0.0, self.slope))
+
     def fewest_moves(self, slots: float) -> int:
         """Return a number of moves that no plan for so many slots can do without."""
         slopes = np.sort(self.slope[self.slope > 0])[::-1]

@@ -5,6 +5,8 @@ A hundred moves touch some two hundred hosts, however many there are. So a progr
 these alone; what the others could have given is in the bound, which looks at all hosts.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from billow.capabilities.defrag.dense import Crowd
@@ -17,14 +19,29 @@ FOR_GIVERS = 0.5
 """Most of the hosts that are there for what they gain; the others are there for what they take."""
 
 
-def core_of(crowd: Crowd, yields: Yields, moves: int, most_hosts: int) -> IntArray:
-    """Return positions of the hosts that moves are best for, ascending, at most so many."""
-    givers = _givers(crowd, yields, moves)[: int(most_hosts * FOR_GIVERS)]
+@dataclass(frozen=True)
+class Core:
+    """Hosts to look at together.
+
+    Attributes:
+        positions: Where they stand in the crowd's hosts, ascending.
+        moves: So many of the moves are for them; the rest is for others that gain as much.
+    """
+
+    positions: IntArray
+    moves: int
+
+
+def core_of(crowd: Crowd, yields: Yields, moves: int, most_hosts: int) -> Core:
+    """Return the hosts that moves are best for, at most so many."""
+    worthy = _givers(crowd, yields, moves)
+    givers = worthy[: int(most_hosts * FOR_GIVERS)]
     taking = _taking(crowd, yields, givers)
     taking[givers] = -1.0
     ranked = np.argsort(-taking, kind="stable")
     takers = ranked[: most_hosts - len(givers)]
-    return np.sort(np.concatenate([givers, takers]))
+    portion = -(-moves * len(givers) // max(len(worthy), 1))
+    return Core(np.sort(np.concatenate([givers, takers])), portion)
 
 
 def _givers(crowd: Crowd, yields: Yields, moves: int) -> IntArray:

@@ -27,6 +27,8 @@ MOST_COLUMNS = 6_000
 """Most columns of one program; more of them take too long to be looked at together."""
 MOSTLY = 0.9
 """Moves are left over where at most this share of them is used."""
+MOST_CORES = 4
+"""So many times others are looked at where nothing was found."""
 HARDLY = 0.05
 """Moves are not saved where at most this share of them could be."""
 NODES_FOR_FEWER = 20
@@ -84,25 +86,36 @@ class _Rearranging:
         self._first = left_s()
 
     def run(self) -> Crowded:
-        """Bound all hosts, choose those to look at, and look for the most, then the fewest."""
-        yields, one = _yields(self._crowd), len(self._crowd.targets) == 1
+        """Bound all hosts, choose those to look at, and look; where nothing is found, at others."""
+        yields = _yields(self._crowd)
         bound = _even(poured(self._crowd), self._crowd)
-        if one:
+        if len(self._crowd.targets) == 1:
             bound = min(bound, yields.bound(self._wish.moves))
-        if bound <= self._wish.floor + NEAR:
-            return Crowded(None, bound)
-        core = self._core(yields)
+        found = Crowded(None, bound)
+        others = yields
+        for _ in range(MOST_CORES):
+            if bound <= self._wish.floor + NEAR or self._left_s() <= 0:
+                break
+            core, moves = self._core(others)
+            found = self._looked_at(core, moves, yields, bound)
+            if found.draft is not None or core is self._crowd:
+                break
+            others = others.without(np.isin(self._crowd.hosts, core.hosts))
+        return found
+
+    def _looked_at(self, core: Crowd, moves: int, yields: Yields, bound: float) -> Crowded:
+        """Return the most with so many moves of some hosts, then with the fewest moves."""
         beside = self._beside(core, yields)
         compact = compact_of(core)
         enough = min(bound, self._wish.wanted or np.inf) - beside
-        best = self._most(compact, enough)
+        best = self._most(compact, moves, enough)
         if core is self._crowd:
             bound = min(bound, _even(-best.bound, core))
         floor = self._wish.floor - beside
         if best.values is None or float(compact.worth @ best.values) <= floor + NEAR:
             return Crowded(None, bound)
         goal = min(float(compact.worth @ best.values), enough)
-        least = yields.fewest_moves(goal + beside) if one else 0
+        least = yields.fewest_moves(goal + beside) if len(core.targets) == 1 else 0
         values = self._fewest(compact, goal, least, best.values)
         if goal < bound - beside - NEAR and core is self._crowd:
             bound = self._without_limit(compact, values, bound)
@@ -116,17 +129,18 @@ class _Rearranging:
             return self._wish.floor - mixed_worth(core)
         return float(yields.now[~np.isin(self._crowd.hosts, core.hosts)].sum())
 
-    def _core(self, yields: Yields) -> Crowd:
-        """Return the hosts to look at: all, or those that the moves are best for."""
-        crowd = self._crowd
+    def _core(self, yields: Yields) -> tuple[Crowd, int]:
+        """Return the hosts to look at, all or those that moves are best for, and the moves."""
+        crowd, moves = self._crowd, self._wish.moves
         columns = _columns(crowd)
         if columns <= MOST_COLUMNS:
-            return crowd
+            return crowd, moves
         most = max(int(len(crowd.hosts) * MOST_COLUMNS / columns), 2)
-        return crowd.only(core_of(_heaviest(crowd), yields, self._wish.moves, most))
+        core = core_of(_heaviest(crowd), yields, moves, most)
+        return crowd.only(core.positions), core.moves
 
-    def _most(self, compact: Compact, enough: float) -> Solved:
-        program = compact.most_slots(self._wish.moves, enough)
+    def _most(self, compact: Compact, moves: int, enough: float) -> Solved:
+        program = compact.most_slots(moves, enough)
         return solved(program, self._effort(FOR_THE_MOST, self._nodes))
 
     def _fewest(self, compact: Compact, goal: float, least: int, values: IntArray) -> IntArray:
