@@ -61,8 +61,8 @@ class DefragPolicy(Policy):
         200,
         ge=1,
         le=100_000,
-        description="Most rounds of pricing, and most nodes of a search tree; a limit that does not "
-        "depend on the machine.",
+        description="Most rounds of pricing, and most nodes of a search tree; a limit that does "
+        "not depend on the machine.",
     )
     protected: frozenset[str] = Field(
         frozenset(), description="Ids of instances and hosts that stay as they are."
