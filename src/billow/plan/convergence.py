@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether and how a live migration will end, before it begins: time, bytes, standstill, slow-down.
+
+Pre-copy goes in rounds: the first sends all memory, each next one what was written meanwhile, until
+what is left fits into the downtime (Akoush et al., MASCOTS 2010). Here a vCPU writes at its own
+rate and never more than its working set per round, and the two brakes that QEMU has act as they do
+there (docs/devel/migration/dirty-limit.rst; `migration/ram.c` for auto-converge). The constants
+were fitted to real migrations of QEMU 10 on this project's own lab; nothing here does I/O.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from billow.model.assessment import Assessment, Guest, Link, Way
+
+SETUP_S = 0.35
+"""Before the first byte flows, and after the last: connections, devices, the first sync."""
+SWITCH_S = 0.02
+"""Standstill for the devices' state, beside what is left of the memory."""
+BUDGET = 0.8
+"""Share of the bandwidth that writers may fill, so that rounds shrink by a fifth each."""
+TOLERANCE_MIB_S = 25.0
+"""QEMU leaves a vCPU alone within so much of its limit: a limit is set so much lower."""
+SETTLES_ABOVE_MIB_S = 8.0
+"""How far above its limit a vCPU comes to rest."""
+LEAST_SHARE = 0.2
+"""A limit is never less than this part of its vCPU's share."""
+SURE_BELOW, HOPELESS_FROM = 0.75, 0.95
+"""Written over carried: below the one pre-copy ends as foretold, from the other on do not count on
+it. In between it ends, but when is uncertain."""
+LONGEST_S = 900.0
+"""Longer than this is as good as never."""
+_MOST_ROUNDS = 1000
+LAG_S = 0.3
+"""What a limit takes until it works: QEMU measures before it puts a vCPU to sleep."""
+_LIMITED_FROM = 2
+_TIGHTEN_EVERY, _SHRINKS = 3, 0.9
+_FIRST_STEP, _STEP, _MOST_THROTTLE = 0.2, 0.1, 0.99
+_CHECK_S, _HIGH, _HIGHS = 1.0, 0.5, 2
+
+
+class Verdict(StrEnum):
+    """Whether a move will end."""
+
+    CONVERGES = "converges"
+    WITH_LIMIT = "converges-with-limit"
+    WILL_NOT = "will-not"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What one way of moving will come to.
+
+    Attributes:
+        ends: Whether it ends within `LONGEST_S`; else times are infinite or not a number.
+        seconds: From the order to the end, the standstill counted.
+        sent_mib: What flows; where it does not end, what flowed until that was clear.
+        speeds: Work of each vCPU during the copy over its work without it, 0 to 1.
+        limits_mib_s: What each vCPU may write at first; not a number where it is left alone.
+        throttle: Share of time that auto-converge took from all vCPUs in the end.
+    """
+
+    way: Way
+    ends: bool
+    seconds: float
+    downtime_s: float
+    sent_mib: float
+    rounds: int
+    speeds: tuple[float, ...]
+    limits_mib_s: tuple[float, ...]
+    throttle: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What to expect of a move.
+
+    Attributes:
+        sure: Whether the time is as good as the figures that it rests on; near the link's
+            bandwidth the smallest error in them changes it much.
+        chosen: What the verdict rests on: the way that hurts least and ends.
+        others: The other ways.
+    """
+
+    verdict: Verdict
+    sure: bool
+    chosen: Prediction
+    others: tuple[Prediction, ...]
+
+
+def outlook(assessment: Assessment) -> Outlook:
+    """Return whether a move will end, by the gentlest way that the hosts have."""
+    guest, link = assessment.guest, assessment.link
+    ways = [way for way in Way if way in assessment.ways or way is Way.PLAIN]
+    found = {way: predict(guest, link, way) for way in ways}
+    pressure = guest.dirty_mib_s / link.share_mib_s
+    harmless = guest.working_mib <= link.share_mib_s * link.downtime_s
+    plain = found[Way.PLAIN]
+    chosen = plain
+    if not plain.ends or not (harmless or pressure < HOPELESS_FROM):
+        ending = [each for each in found.values() if each.ends and each.way is not Way.PLAIN]
+        chosen = ending[0] if ending else plain
+    verdict = Verdict.WILL_NOT
+    if chosen.ends:
+        verdict = Verdict.CONVERGES if chosen is plain else Verdict.WITH_LIMIT
+    sure = harmless or pressure < SURE_BELOW or chosen is not plain or not chosen.ends
+    others = tuple(each for each in found.values() if each is not chosen)
+    return Outlook(verdict=verdict, sure=sure, chosen=chosen, others=others)
+
+
+def predict(guest: Guest, link: Link, way: Way) -> Prediction:
+    """Return what moving a guest over a link comes to; at most a thousand rounds of its vCPUs."""
+    copy, brake = _Copy(guest, link), _BRAKES[way](guest, link)
+    while copy.goes_on:
+        left, settled = copy.left_mib, brake.settled
+        copy.send(brake.speeds(copy.next_s))
+        brake.look(copy)
+        if settled and copy.rounds > 1 and copy.left_mib >= left * (1 - 1e-9):
+            break
+    seconds = copy.seconds + copy.left_mib / link.share_mib_s
+    ends = copy.fits and seconds <= LONGEST_S
+    return Prediction(
+        way=way,
+        ends=ends,
+        seconds=seconds + SETUP_S if ends else math.inf,
+        downtime_s=SWITCH_S + copy.left_mib / link.share_mib_s if ends else math.nan,
+        sent_mib=copy.sent_mib + (copy.left_mib if ends else 0.0),
+        rounds=copy.rounds,
+        speeds=copy.speeds,
+        limits_mib_s=brake.limits,
+        throttle=brake.throttle,
+    )
+
+
+def shares(rates: Sequence[float], budget: float) -> tuple[float, ...]:
+    """Return what each writer may write so that together they stay within a budget.
+
+    Water-filling: whoever writes less than an equal share keeps what it writes (not a number: no
+    limit), and what it leaves is shared by the others.
+    """
+    found = [math.nan] * len(rates)
+    if math.fsum(rates) <= budget:
+        return tuple(found)
+    left = budget
+    by_rate = sorted(range(len(rates)), key=lambda each: (rates[each], each))
+    for place, each in enumerate(by_rate):
+        share = left / (len(rates) - place)
+        if rates[each] > share:
+            found[each] = share
+        left -= min(rates[each], share)
+    return tuple(found)
+
+
+def limits(rates: Sequence[float], bandwidth_mib_s: float) -> tuple[float, ...]:
+    """Return the limits to set so that writers stay within their share of a bandwidth.
+
+    Not a number where a vCPU needs none; each is below its share by what QEMU tolerates.
+    """
+    return tuple(
+        share if math.isnan(share) else max(1.0, LEAST_SHARE * share, share - TOLERANCE_MIB_S)
+        for share in shares(rates, BUDGET * bandwidth_mib_s)
+    )
+
+
+class _Copy:
+    """Memory on its way, round by round."""
+
+    def __init__(self, guest: Guest, link: Link) -> None:
+        self._guest, self._link = guest, link
+        self.left_mib = guest.memory_mib * (1.0 - guest.empty_share)
+        self.seconds = self.sent_mib = 0.0
+        self.last_s = self.last_mib = 0.0
+        self.rounds = 0
+        self._worked = [0.0] * len(guest.writers)
+
+    @property
+    def fits(self) -> bool:
+        """Whether what is left goes over within the downtime."""
+        return self.left_mib <= self._link.share_mib_s * self._link.downtime_s
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another round; the first one always is."""
+        if self.rounds == 0:
+            return True
+        return not self.fits and self.rounds < _MOST_ROUNDS and self.seconds <= LONGEST_S
+
+    @property
+    def next_s(self) -> float:
+        """How long the next round takes."""
+        return self.left_mib / self._link.share_mib_s
+
+    @property
+    def speeds(self) -> tuple[float, ...]:
+        """Work of each vCPU until now over its work without a move."""
+        if self.seconds <= 0:
+            return (1.0,) * len(self._worked)
+        return tuple(min(1.0, worked / self.seconds) for worked in self._worked)
+
+    def send(self, speeds: Sequence[float]) -> None:
+        """Send what is left, while vCPUs write at a share of their speed."""
+        passed_s, written = self.next_s, 0.0
+        for each, (writer, speed) in enumerate(zip(self._guest.writers, speeds, strict=True)):
+            written += min(writer.working_mib, writer.dirty_mib_s * speed * passed_s)
+            self._worked[each] += speed * passed_s
+        self.seconds += passed_s
+        self.sent_mib += self.left_mib
+        self.last_s, self.last_mib = passed_s, self.left_mib
+        self.left_mib = min(self._guest.memory_mib, written)
+        self.rounds += 1
+
+
+class _Brake(Protocol):
+    """What slows vCPUs down."""
+
+    limits: tuple[float, ...]
+    throttle: float
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing will change any more, however the rounds go."""
+
+    def speeds(self, seconds: float) -> tuple[float, ...]:
+        """Return the share of its speed that each vCPU has over a round of this length."""
+
+    def look(self, copy: _Copy) -> None:
+        """Look at a round that ended, and act."""
+
+
+class _None:
+    """Slows nobody down."""
+
+    throttle = 0.0
+    settled = True
+
+    def __init__(self, guest: Guest, _: Link) -> None:
+        self.limits = (math.nan,) * len(guest.writers)
+
+    def speeds(self, _: float) -> tuple[float, ...]:
+        """Return full speed for all."""
+        return (1.0,) * len(self.limits)
+
+    def look(self, _: _Copy) -> None:
+        """Change nothing."""
+
+
+class _DirtyLimit:
+    """Full speed in the first round, then limits; halved while three rounds bring too little."""
+
+    throttle = 0.0
+
+    def __init__(self, guest: Guest, link: Link) -> None:
+        self._rates = tuple(writer.dirty_mib_s for writer in guest.writers)
+        self.limits = limits(self._rates, link.share_mib_s)
+        self._factor, self._best = 1.0, math.inf
+        self._limited, self._lag_s = False, LAG_S
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is no limit, or none that could still be tightened."""
+        set_ones = [each for each in self.limits if not math.isnan(each)]
+        return all(each * self._factor <= 1.0 for each in set_ones)
+
+    def speeds(self, seconds: float) -> tuple[float, ...]:
+        """Return full speed for those without a limit, and for all until limits work."""
+        if not self._limited or seconds <= 0:
+            return (1.0,) * len(self.limits)
+        free = min(self._lag_s, seconds) / seconds
+        self._lag_s = max(0.0, self._lag_s - seconds)
+        held = map(self._held, self._rates, self.limits)
+        return tuple(free + (1.0 - free) * each for each in held)
+
+    def look(self, copy: _Copy) -> None:
+        """Set the limits for the second round, tighten them where they do not help."""
+        since = copy.rounds + 1 - _LIMITED_FROM
+        if since == 0:
+            self._limited, self._best = True, copy.left_mib
+        elif since > 0 and since % _TIGHTEN_EVERY == 0:
+            if copy.left_mib > _SHRINKS * self._best:
+                self._factor /= 2
+            self._best = min(self._best, copy.left_mib)
+
+    def _held(self, rate: float, limit: float) -> float:
+        """Return the share of its speed that a vCPU keeps under a limit that works."""
+        if math.isnan(limit):
+            return 1.0
+        now = max(1.0, limit * self._factor)
+        return min(1.0, (now + min(now, SETTLES_ABOVE_MIB_S)) / rate)
+
+
+class _AutoConverge:
+    """Takes time from all vCPUs, in steps, while more than half of what was sent is written."""
+
+    def __init__(self, guest: Guest, _: Link) -> None:
+        self._busy = tuple(writer.busy for writer in guest.writers)
+        self.limits = (math.nan,) * len(self._busy)
+        self.throttle = 0.0
+        self._highs = 0
+        self._passed_s = self._written = self._sent = 0.0
+
+    @property
+    def settled(self) -> bool:
+        """Whether no step is left."""
+        return self.throttle >= _MOST_THROTTLE
+
+    def speeds(self, _: float) -> tuple[float, ...]:
+        """Return what the throttle leaves; it takes idle time first."""
+        left = 1.0 - self.throttle
+        return tuple(min(1.0, left / busy) if busy > 0 else 1.0 for busy in self._busy)
+
+    def look(self, copy: _Copy) -> None:
+        """Take a step after each second look, a second apart at least, that sees too much."""
+        self._passed_s += copy.last_s
+        self._sent += copy.last_mib
+        self._written += copy.left_mib
+        if self._passed_s >= _CHECK_S:
+            self._highs += self._written > _HIGH * self._sent
+            self._passed_s = self._written = self._sent = 0.0
+        if self._highs >= _HIGHS:
+            self._highs = 0
+            step = _STEP if self.throttle else _FIRST_STEP
+            self.throttle = min(self.throttle + step, _MOST_THROTTLE)
+
+
+_BRAKES: Mapping[Way, Callable[[Guest, Link], _Brake]] = {
+    Way.PLAIN: _None,
+    Way.DIRTY_LIMIT: _DirtyLimit,
+    Way.AUTO_CONVERGE: _AutoConverge,
+}
