@@ -140,6 +140,8 @@ def lines() -> list[str]:
         commands.undo("r"),
         commands.stop("r"),
         commands.line("plan", "why-not", "p"),
+        "billow instance create web --service=batch --policy=strategy=pack --set=cpu_weight=2",
+        "billow instance list --service=batch --sort=-cpu_wait",
     ]
 
 
