@@ -27,6 +27,8 @@ MOST_COLUMNS = 6_000
 """Most columns of one program; more of them take too long to be looked at together."""
 MOSTLY = 0.9
 """Moves are left over where at most this share of them is used."""
+COLUMNS_A_SECOND = 1_000
+"""Where time is short, so many columns for each second that is left."""
 MOST_CORES = 4
 """So many times others are looked at where nothing was found."""
 HARDLY = 0.05
@@ -132,10 +134,12 @@ class _Rearranging:
     def _core(self, yields: Yields) -> tuple[Crowd, int]:
         """Return the hosts to look at, all or those that moves are best for, and the moves."""
         crowd, moves = self._crowd, self._wish.moves
-        columns = _columns(crowd)
-        if columns <= MOST_COLUMNS:
+        columns, limit = _columns(crowd), float(MOST_COLUMNS)
+        if (left := self._left_s()) < self._first:
+            limit = min(limit, max(left, 0.0) * COLUMNS_A_SECOND)
+        if columns <= limit:
             return crowd, moves
-        most = max(int(len(crowd.hosts) * MOST_COLUMNS / columns), 2)
+        most = max(int(len(crowd.hosts) * limit / columns), 2)
         core = core_of(_heaviest(crowd), yields, moves, most)
         return crowd.only(core.positions), core.moves
 
