@@ -3,18 +3,22 @@
 
 Every run starts from the same placement, which knows only what instances bought. The hosts are as
 few as sell each CPU the wanted number of times; overload is the share of host time in which more
-CPU was wanted than the host has.
+CPU was wanted than the host has. Then each method gets fewer and fewer hosts, by bisection, until
+overload or moves are too many. Traces that did not serve to choose a default are "held out".
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.figure import Better, Figure, Peer
-from benchmarks.hotspot_replay import Controller, Moves, Outcome, replayed
+from benchmarks.hotspot_replay import Controller, Moves, Outcome, hosts_for, replayed_on
 from benchmarks.hotspot_traces import DATA, Trace, traces
-from benchmarks.watcher_rule import Watcher
+from benchmarks.watcher_rule import Choice, Watcher
 from billow.capabilities.hotspot import Hotspot, HotspotPolicy
 from billow.model.action import Migrate
 from billow.model.pool import Pool
@@ -22,8 +26,8 @@ from billow.model.pool import Pool
 SOLD = 2.0
 MOST_OVER = 0.005
 MOST_MOVES = 5.0
-STEPS = (2.5, 3.0, 3.5, 4.0, 4.5, 5.0)
-"""How often each CPU is sold, one after the other, until overload or moves are too many."""
+STEP = 0.01
+"""The bisection ends when one host more or less, or so much of the pool, is left to find."""
 TUNED = 0.1
 """A second threshold for the peer: by default (0.2) it seldom moves anything on small hosts."""
 
@@ -44,68 +48,110 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
     for trace in chosen:
         large = trace.name.startswith("bitbrains")
         cpus = arguments.bitbrains_cpus if large else arguments.planetlab_cpus
-        yield from _of_trace(trace, cpus)
+        yield from _of_trace(_Runs(trace, cpus))
 
 
-def _of_trace(trace: Trace, cpus: float) -> Iterator[Figure]:
-    """Compare all controllers at twice the capacity, then how far each can go."""
-    at_two = {name: _run(trace, cpus, SOLD, name) for name in CONTROLLERS}
-    ours, name = at_two["billow"], trace.name
-    goal = Better.HIGHER
-    yield Figure(f"{name}: CPUs sold per physical one", ours.sold, "", goal=SOLD, better=goal)
+class _Runs:
+    """One trace on hosts of one size; each run is made once."""
+
+    def __init__(self, trace: Trace, cpus: float) -> None:
+        self.trace = trace
+        self.cpus = cpus
+        self.name = f"{trace.name}{', held out' if trace.held_out else ''}"
+        self._known: dict[tuple[str, int], Outcome] = {}
+
+    def on(self, count: int, name: str) -> Outcome:
+        """Return what comes of a controller on so many hosts."""
+        if (name, count) not in self._known:
+            self._known[name, count] = self._run(name, count)
+        return self._known[name, count]
+
+    def hosts(self, times: float) -> int:
+        """Return on how many hosts each CPU is sold so often at least."""
+        return hosts_for(self.trace, self.cpus, times)
+
+    def furthest(self, name: str) -> Outcome:
+        """Return the run on the fewest hosts where overload and moves are few enough."""
+        many = self.hosts(SOLD)
+        if self._is_good(many, name):
+            few = math.ceil(self._wanted() / (1000 * self.cpus)) - 1
+        else:
+            few, many = many, self.hosts(1.0)
+        while many - few > max(1, int(STEP * many)):
+            middle = (few + many) // 2
+            if self._is_good(middle, name):
+                many = middle
+            else:
+                few = middle
+        return self.on(many, name)
+
+    def _is_good(self, count: int, name: str) -> bool:
+        """Return whether overload and moves are few enough; a run that is not ends early."""
+        key = name, count
+        found = self._known.get(key) or self._run(*key, (MOST_OVER, MOST_MOVES))
+        if found.over > MOST_OVER or found.moves > MOST_MOVES:
+            return False
+        self._known[key] = found
+        return True
+
+    def _wanted(self) -> float:
+        """Return what all instances want on average: fewer hosts than that cannot do."""
+        wanted = self.trace.wanted
+        return float(np.nansum(wanted) / wanted.shape[1])
+
+    def _run(
+        self, name: str, count: int, give_up: tuple[float, float] = (math.inf, math.inf)
+    ) -> Outcome:
+        found = replayed_on(self.trace, self.cpus, count, CONTROLLERS[name](), give_up)
+        print(
+            f"  {self.name}, {name}: sold {found.sold:.2f} on {found.hosts} hosts, overload "
+            f"{found.over:.3%}, over 90 % {found.near:.3%}, moves {found.moves:.2f} per host and "
+            f"day, {found.seconds:.1f} s of planning",
+            file=sys.stderr,
+            flush=True,
+        )
+        return found
+
+
+def _of_trace(runs: _Runs) -> Iterator[Figure]:
+    """Compare all controllers at twice the capacity, how far each gets, and where ours ends."""
+    yield from _beside(runs, runs.hosts(SOLD), f"{runs.name}: sold {SOLD:g} times")
+    furthest = {who: runs.furthest(who) for who in CONTROLLERS}
+    ours = furthest["billow"]
     for peer in PEERS:
-        theirs = at_two[peer]
         yield Figure(
-            f"{name}: overload time beside {peer}",
+            f"{runs.name}: most sold at <= {MOST_OVER:.1%} overload and {MOST_MOVES:g} moves, "
+            f"beside {peer}",
+            ours.sold,
+            "",
+            SOLD,
+            Better.HIGHER,
+            Peer(peer, furthest[peer].sold),
+        )
+    yield from _beside(runs, ours.hosts, f"{runs.name}: at Billow's most")
+
+
+def _beside(runs: _Runs, count: int, title: str) -> Iterator[Figure]:
+    """Yield overload and moves on so many hosts beside each peer's."""
+    ours = runs.on(count, "billow")
+    for peer in PEERS:
+        theirs = runs.on(count, peer)
+        tie = ", a tie" if (ours.over, ours.moves) == (theirs.over, theirs.moves) else ""
+        over, moves = Peer(peer, 100 * theirs.over), Peer(peer, theirs.moves)
+        yield Figure(
+            f"{title}, overload time beside {peer}{tie}",
             100 * ours.over,
             "%",
             100 * MOST_OVER,
-            peer=Peer(peer, 100 * theirs.over),
+            peer=over,
         )
         yield Figure(
-            f"{name}: moves per host and day beside {peer}",
+            f"{title}, moves per host and day beside {peer}{tie}",
             ours.moves,
             "",
             MOST_MOVES,
-            peer=Peer(peer, theirs.moves),
+            peer=moves,
         )
-    furthest = {who: _furthest(trace, cpus, who, at_two[who]) for who in CONTROLLERS}
-    for peer in PEERS:
-        yield Figure(
-            f"{name}: most sold at <= {MOST_OVER:.1%} overload and {MOST_MOVES:g} moves, "
-            f"beside {peer}",
-            furthest["billow"].sold,
-            "",
-            better=Better.HIGHER,
-            peer=Peer(peer, furthest[peer].sold),
-        )
-
-
-def _furthest(trace: Trace, cpus: float, name: str, first: Outcome) -> Outcome:
-    """Return the last run in which overload and moves were few enough."""
-    last = _run(trace, cpus, 1.0, name) if _too_much(first) else first
-    for times in () if _too_much(first) else STEPS:
-        found = _run(trace, cpus, times, name)
-        if _too_much(found):
-            break
-        last = found
-    return last
-
-
-def _too_much(found: Outcome) -> bool:
-    return found.over > MOST_OVER or found.moves > MOST_MOVES
-
-
-def _run(trace: Trace, cpus: float, times: float, name: str) -> Outcome:
-    found = replayed(trace, cpus, times, CONTROLLERS[name]())
-    print(
-        f"  {trace.name}, {name}: sold {found.sold:.2f} on {found.hosts} hosts, overload "
-        f"{found.over:.3%}, over 90 % {found.near:.3%}, moves {found.moves:.2f} per host and day, "
-        f"{found.seconds:.1f} s of planning",
-        file=sys.stderr,
-        flush=True,
-    )
-    return found
 
 
 def _still(_: Pool) -> Moves:
@@ -128,6 +174,7 @@ CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "billow": _billow,
     "Watcher's rule": Watcher,
     f"Watcher's rule at {TUNED}": lambda: Watcher(TUNED),
+    f"Watcher's full search at {TUNED}": lambda: Watcher(TUNED, Choice.FULLSEARCH),
     "no moves": lambda: _still,
 }
 PEERS = tuple(name for name in CONTROLLERS if name != "billow")

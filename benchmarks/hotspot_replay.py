@@ -6,6 +6,7 @@ what a host could give: on a host that is over capacity every instance is seen t
 wanted. Its moves hold from the next sample on.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ Moves = Sequence[tuple[int, int]]
 """Rows of instances and of the hosts that they go to."""
 Controller = Callable[[Pool], Moves]
 NEAR_FULL = 0.9
+DAY = 86_400 // STEP_S
 SLACK = 1.25
 """A host may sell so many times what the pool sells on average, so that something can move."""
 
@@ -53,7 +55,26 @@ class Outcome:
 
 def replayed(trace: Trace, cpus: float, times: float, controller: Controller) -> Outcome:
     """Run a trace on as many hosts as sell each CPU at least `times` times."""
-    count = max(2, int(trace.bought.sum() / (1000 * cpus * times)))
+    return replayed_on(trace, cpus, hosts_for(trace, cpus, times), controller)
+
+
+def hosts_for(trace: Trace, cpus: float, times: float) -> int:
+    """Return on how many hosts each CPU is sold at least `times` times."""
+    return max(2, int(trace.bought.sum() / (1000 * cpus * times)))
+
+
+def replayed_on(
+    trace: Trace,
+    cpus: float,
+    count: int,
+    controller: Controller,
+    give_up: tuple[float, float] = (math.inf, math.inf),
+) -> Outcome:
+    """Run a trace on so many hosts.
+
+    It ends early, with shares that count the rest of the time as free of overload and moves, when
+    overload and moves per host and day can no longer stay below what `give_up` says.
+    """
     pool = start(trace, cpus, count)
     capacity = 1000 * cpus
     wanted = np.nan_to_num(trace.wanted)
@@ -61,27 +82,30 @@ def replayed(trace: Trace, cpus: float, times: float, controller: Controller) ->
     host = pool.instances.host.copy()
     settled = np.zeros(len(host))
     totals = np.zeros((wanted.shape[1], count))
-    moves, seconds = 0, 0.0
+    seconds, days = 0.0, wanted.shape[1] * STEP_S / 86_400
+    made = np.zeros(wanted.shape[1], dtype=np.int64)
     for at in range(wanted.shape[1]):
         total = np.bincount(host, wanted[:, at], count)
         totals[at] = total
         given = np.minimum(1.0, capacity / np.maximum(total, 1e-9))[host]
         seen[:, at] = np.where(np.isnan(trace.wanted[:, at]), np.nan, wanted[:, at] * given)
-        now = sensed(pool, host, settled, seen[:, : at + 1], 1.0 - given, at)
+        lately = int(made[max(0, at - DAY) : at].sum())
+        now = sensed(pool, host, settled, seen[:, : at + 1], 1.0 - given, moved=lately)
         began = time.process_time()
         wishes = controller(now)
         seconds += time.process_time() - began
         for row, target in wishes:
             host[row], settled[row] = target, STEP_S * (at + 1.0)
-        moves += len(wishes)
-    days = wanted.shape[1] * STEP_S / 86_400
+        made[at] = len(wishes)
+        if (totals > capacity).mean() > give_up[0] or made.sum() > give_up[1] * count * days:
+            break
     return Outcome(
         sold=float(trace.bought.sum() / (capacity * count)),
         hosts=count,
         over=float((totals > capacity).mean()),
         near=float((totals > NEAR_FULL * capacity).mean()),
         lost=float(np.maximum(totals - capacity, 0).sum() / totals.sum()),
-        moves=moves / count / days,
+        moves=float(made.sum()) / count / days,
         seconds=seconds,
     )
 
@@ -113,9 +137,10 @@ def start(trace: Trace, cpus: float, count: int) -> Pool:
 
 
 def sensed(
-    pool: Pool, host: RowArray, settled: FloatArray, seen: Samples, wait: FloatArray, at: int
+    pool: Pool, host: RowArray, settled: FloatArray, seen: Samples, wait: FloatArray, moved: int
 ) -> Pool:
-    """Return the pool as it is seen at a sample."""
+    """Return the pool as it is seen at the last sample, `moved` moves after the day before."""
+    at = seen.shape[1] - 1
     instances = replace(
         pool.instances,
         host=frozen(host.copy()),
@@ -124,7 +149,7 @@ def sensed(
     )
     history = History(
         STEP_S, STEP_S * at, pool.instances.id, seen, np.full(seen.shape, np.nan, np.float32),
-        np.zeros(len(host)), settled,
+        np.zeros(len(host)), settled, moved=moved,
     )  # fmt: skip
     used = np.bincount(host, np.nan_to_num(seen[:, -1]), len(pool.hosts))
     hosts = replace(pool.hosts, cpu_used=frozen(used))

@@ -7,7 +7,7 @@ PlanetLab; Shen, van Beek and Iosup (CCGrid 2015) for Bitbrains (GWA-T-12).
 
 import csv
 import gzip
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ DATA = ROOT.parent / "shared" / "data"
 STEP_S = 300
 PLANETLAB_CPUS = (2.5, 2.0, 1.0, 0.5)
 """CloudSim's four types, by the quarter of the name-sorted file."""
+CHOSEN_ON = ("20110306", "20110322")
+"""PlanetLab days, and the first half of Bitbrains, by which the policy's defaults were chosen."""
 DAYS_APART = 5
 """Bitbrains: instances are replayed once for each stretch of so many days, side by side."""
 
@@ -28,6 +30,7 @@ class Trace:
     """What instances wanted.
 
     Attributes:
+        held_out: Whether it was left aside when the defaults of the policy were chosen.
         bought: Thousandths of a CPU, `(instances,) int64`.
         wanted: Likewise, NaN where nothing is known, `(instances, samples)`.
         memory_mib: What each holds, `(instances,) int64`.
@@ -37,6 +40,7 @@ class Trace:
     bought: IntArray
     wanted: FloatArray
     memory_mib: IntArray
+    held_out: bool = False
 
 
 def traces(folder: Path) -> list[Trace]:
@@ -48,7 +52,17 @@ def traces(folder: Path) -> list[Trace]:
             f"no planetlab/planetlab_*.csv.gz and bitbrains_small/*.csv.gz in {folder}; "
             "give the folder that holds them with --data"
         )
-    return [*map(planetlab, days), *map(bitbrains, weeks)]
+    return [*map(planetlab, days), *(half for week in weeks for half in halves(bitbrains(week)))]
+
+
+def halves(trace: Trace) -> list[Trace]:
+    """Cut a trace in the middle of its time: the second half is held out."""
+    middle = trace.wanted.shape[1] // 2
+    parts = (trace.wanted[:, :middle], trace.wanted[:, middle:])
+    return [
+        replace(trace, name=f"{trace.name} half {number}", wanted=part, held_out=number > 1)
+        for number, part in enumerate(parts, start=1)
+    ]
 
 
 def planetlab(path: Path) -> Trace:
@@ -59,7 +73,8 @@ def planetlab(path: Path) -> Trace:
     cpus = np.array(PLANETLAB_CPUS)[np.arange(count) * len(PLANETLAB_CPUS) // count]
     bought = (1000 * cpus).astype(np.int64)
     name = path.name.partition(".")[0].replace("_", " ")
-    return Trace(name, bought, percent / 100 * bought[:, None], bought)
+    held_out = not any(day in name for day in CHOSEN_ON)
+    return Trace(name, bought, percent / 100 * bought[:, None], bought, held_out)
 
 
 def bitbrains(path: Path) -> Trace:

@@ -16,8 +16,10 @@ from billow.plan.forecast import (
     outlook,
     over,
     quantile,
+    skewed,
     sums,
     tail,
+    thirds,
 )
 
 GAP = math.nan
@@ -89,3 +91,42 @@ def test_exceeding_is_the_normal_tail() -> None:
     risk = exceeding(np.array([5.0, 5.0]), np.array([4.0, 0.0]), np.array([9.0, 4.0]))
     assert risk[0] == pytest.approx(0.02275, rel=1e-3)
     assert risk[1] == 1.0
+
+
+def test_third_moments_add_up_where_rows_are_independent() -> None:
+    dice = np.random.default_rng(1)
+    samples = dice.gamma(0.5, size=(8, 200_000))
+    size = np.ones(8)
+    each = thirds(samples, samples.mean(axis=1), size)
+    total = samples.sum(axis=0)
+    assert each.sum() == pytest.approx(((total - total.mean()) ** 3).mean(), rel=0.1)
+    assert each == pytest.approx(np.full(8, 2 * 0.5), rel=0.2)
+
+
+def test_few_samples_lean_on_the_tail_of_all() -> None:
+    jumps = np.full((3, 96), GAP)
+    jumps[0] = [8.0] * 6 + [0.0] * 90
+    jumps[1, :6] = [0.0] * 6
+    size = np.array([10.0, 10.0, 20.0])
+    own = thirds(jumps, outlook(jumps).mean, size)
+    assert own[0] > own[1] > 0
+    assert own[2] > 8 * own[1]  # twice as large and never seen
+
+
+@pytest.mark.parametrize("shape", [0.5, 1.0, 4.0, 50.0])
+@pytest.mark.parametrize("risk", [0.1, 0.01, 0.001])
+def test_a_skewed_sum_lies_above_its_limit_as_often_as_it_is_said(
+    shape: float, risk: float
+) -> None:
+    values = np.random.default_rng(2).gamma(shape, size=1_000_000)
+    limit = np.quantile(values, 1 - risk)
+    distance = (limit - shape) / math.sqrt(shape)
+    said = tail(skewed(np.array([distance]), np.array([2 / math.sqrt(shape)])))
+    assert said[0] == pytest.approx(risk, rel=0.25)
+
+
+def test_without_skewness_the_distance_stays() -> None:
+    distance = np.array([-2.0, 0.0, 3.0])
+    assert skewed(distance, np.zeros(3)).tolist() == distance.tolist()
+    assert skewed(distance, np.full(3, -1.0)).tolist() == distance.tolist()
+    assert skewed(distance, np.full(3, 2e-3)) == pytest.approx(distance, abs=0.01)

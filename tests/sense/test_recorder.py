@@ -93,6 +93,15 @@ def test_hosts_that_were_switched() -> None:
     assert np.isnan(history.switched[0])
 
 
+def test_who_moves_twice_counts_twice_for_a_day() -> None:
+    day = 86_400
+    recorder = Recorder()
+    looks = [pool(0, {"a": "h1"}), pool(10, {"a": "h2"}), pool(20, {"a": "h1", "b": "h1"})]
+    assert told(recorder, *looks).moved == 2
+    assert told(recorder, pool(day + 15, {"a": "h1", "b": "h2"})).moved == 2
+    assert told(recorder, pool(2 * day + 30, {"a": "h1", "b": "h1"})).moved == 1
+
+
 def test_levels_are_taken_by_the_hour() -> None:
     homes = {"a": "h1", "b": "h1"}
     history = told(Recorder(), *(pool(at, homes) for at in (0, 1800, 3600, 3700)))
@@ -114,6 +123,7 @@ def test_a_restarted_process_remembers(tmp_path: Path) -> None:
     assert after.settled_of(["a"]).tolist() == before.settled_of(["a"]).tolist() == [100]
     assert after.cpu_of(["a"])[0, :10].tolist() == list(range(0, 100, 10))
     assert after.wakes.tolist() == before.wakes.tolist() == [1, 0]
+    assert after.moved == before.moved == 1
     assert after.lives is not None
     assert after.lives.ended[0] == 100
 

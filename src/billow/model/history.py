@@ -64,6 +64,8 @@ class History:
         hosts: Ids, one per row of what follows.
         switched: When power was last seen to change, NaN for never, `(hosts,) float64`.
         wakes: How often it was powered on within the last day, `(hosts,) int32`.
+        moved: How many moves there were within the last day, an instance that moved twice counted
+            twice; None when nobody counted.
     """
 
     step_s: float
@@ -78,6 +80,7 @@ class History:
     wakes: RowArray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     lives: Lives | None = None
     levels: Levels | None = None
+    moved: int | None = None
 
     @cached_property
     def row(self) -> dict[str, int]:

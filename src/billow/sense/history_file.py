@@ -41,6 +41,7 @@ def contents(recorder: Recorder) -> Mapping[str, npt.NDArray[Any]]:
         "power": past.power,
         "switched": past.switched,
         "wakes": past.wakes,
+        "moves": [*past.moves],
     }
     return {
         "text": np.frombuffer(json.dumps(words).encode(), dtype=np.uint8),
@@ -79,6 +80,7 @@ def _remember(recorder: Recorder, arrays: Mapping[str, Any]) -> None:
     window.restore(arrays["born"], arrays["settled"], arrays["home"])
     window.load(arrays["cpu"], arrays["memory"])
     past = Past(power=words["power"], switched=words["switched"], wakes=words["wakes"])
+    past.moves.extend((at, count) for at, count in words.get("moves", ()))
     past.lives.extend(Life(*life) for life in words["lives"])
     past.levels.extend(
         (at, np.array(reserved, dtype=np.int64), np.array(sold, dtype=np.int64))

@@ -46,6 +46,7 @@ class Past:
         power: Code of each host's power at the last look, by id.
         switched: When power was last seen to change, by host id.
         wakes: When hosts were powered on lately, by host id.
+        moves: When instances were moved within the last day, and how many, oldest first.
     """
 
     lives: deque[Life] = field(default_factory=lambda: deque(maxlen=MOST_LIVES))
@@ -55,6 +56,7 @@ class Past:
     power: dict[str, int] = field(default_factory=dict)
     switched: dict[str, float] = field(default_factory=dict)
     wakes: dict[str, list[float]] = field(default_factory=dict)
+    moves: deque[tuple[float, int]] = field(default_factory=deque)
 
 
 class Recorder:
@@ -134,11 +136,20 @@ class Recorder:
                 self.hosts.append(name)
         places = np.array([*map(slot.__getitem__, names), NOWHERE], dtype=np.int32)
         home = places[pool.instances.host]  # NOWHERE counts from the end
-        moved = self._slots[self.window.home[self._slots] != home]
+        before = self.window.home[self._slots]
+        moved = self._slots[before != home]
+        self._note_moves(int(((before != home) & (before >= 0) & (home >= 0)).sum()), pool.taken_at)
         settled = self.window.settled.copy()  # the old one was handed out
         settled[moved] = pool.taken_at
         self.window.settled = settled
         self.window.home[self._slots] = home
+
+    def _note_moves(self, count: int, at: float) -> None:
+        moves = self.past.moves
+        if count:
+            moves.append((at, count))
+        while moves and moves[0][0] <= at - DAY_S:
+            moves.popleft()
 
     def _note_power(self, pool: Pool) -> None:
         past, at = self.past, pool.taken_at
@@ -197,6 +208,7 @@ class Recorder:
             wakes=_wakes(past, hosts, pool.taken_at),
             lives=_lives(past, self.window.born[self._slots], pool),
             levels=_levels(past),
+            moved=sum(count for at, count in past.moves if at > pool.taken_at - DAY_S),
         )
 
 

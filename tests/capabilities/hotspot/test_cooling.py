@@ -207,6 +207,39 @@ def test_nothing_seen_means_nothing_done() -> None:
     assert proposed(pool(THREE)).actions == ()
 
 
+def test_nothing_is_shuffled_where_every_host_is_crowded() -> None:
+    """Both hosts are as full as can be: a move would only change which of them is short."""
+    spec = pool("2 hosts x 64GiB 24c; 3 vms x 4GiB 4c on=h1; b: 3 vms x 4GiB 4c on=h2")
+    one = [2.6 + 0.6 * (-1) ** (step // 3) for step in range(96)]
+    found = proposed(
+        lived(spec, {f"{name}{number}": one for name in ("vm", "b") for number in (1, 2, 3)}),
+        risk_hot=0.49,
+    )
+    assert found.actions == ()
+    assert found.gain["hosts_still_hot"] == 2
+
+
+def test_a_move_must_be_worth_it() -> None:
+    given = lived(pool(THREE), named(*steady(3.5, 2.5, 2.0)))
+    assert proposed(given, worth_samples=1e5).actions == ()
+    assert len(proposed(given, worth_samples=10).actions) == 1
+
+
+def test_one_who_jumps_makes_a_host_riskier_than_one_who_sways_as_much() -> None:
+    spec = pool("2 hosts x 64GiB 24c; vm: 4 vms x 4GiB 4c on=h1; b: 4 vms x 4GiB 4c on=h2")
+    jump = [[3.0 if step % 24 == turn else 0.5 for step in range(96)] for turn in (3, 9, 15, 21)]
+    level, deviation = float(np.mean(jump)), float(np.std(jump[0]))
+    sway = [
+        [level + deviation * (-1) ** (step // 2**turn) for step in range(96)] for turn in range(4)
+    ]
+    use = {f"vm{row + 1}": jump[row] for row in range(4)}
+    use |= {f"b{row + 1}": sway[row] for row in range(4)}
+    given = lived(spec, use)
+    cooler = Cooler(given, HotspotPolicy())
+    assert cooler.cpu.lean[0] > 3 * abs(cooler.cpu.lean[1])
+    assert cooler.cpu.depth[0] < cooler.cpu.depth[1]
+
+
 @given(used_pools())
 def test_the_sums_are_kept_move_by_move(given: Pool) -> None:
     cooler = Cooler(given, HotspotPolicy())

@@ -244,8 +244,13 @@ def _overhead(pool: Pool) -> float:
 
 
 def moves_lately(history: History | None) -> int:
-    """Return how many instances came to where they are by a move within the last day."""
+    """Return how many moves there were within the last day.
+
+    Where nobody counted them, those of which an instance still shows that it was moved.
+    """
     if history is None:
         return 0
+    if history.moved is not None:
+        return history.moved
     moved = (history.settled > history.until - 86_400.0) & (history.settled > history.born)
     return int(moved.sum())
