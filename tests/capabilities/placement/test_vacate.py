@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts are emptied by few moves, and only where that is worth them."""
 
+import re
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,7 +83,7 @@ def test_a_host_that_a_request_goes_to_is_not_emptied() -> None:
 
 def test_a_host_that_empties_by_itself_is_left_to_it() -> None:
     pool = pool_of([5, 2, 2])
-    born = NOW - 900 * HOUR + np.arange(200) * HOUR
+    born = NOW - 900 * HOUR + np.arange(200, dtype=np.float64) * HOUR
     tenants = ("brief", "steady") * 100
     ended = born + np.where(np.array(tenants) == "brief", 0.5, 80.0) * HOUR
     ids = tuple(pool.instances.id)
@@ -97,7 +99,20 @@ def test_a_host_that_empties_by_itself_is_left_to_it() -> None:
     nothing = np.full((len(ids), 0), np.nan, dtype=np.float32)
     since = np.full(len(ids), NOW - 0.2 * HOUR)
     history = History(300.0, NOW, ids, nothing, nothing, since, since, lives=lives)
-    assert set(moves(pool.with_history(history), 2)) == {"2-0", "2-1"}
+    pool = pool.with_history(history)
+    assert set(moves(pool, 2)) == {"2-0", "2-1"}
+    (said,) = {
+        each.reason
+        for each in Placement().propose(pool, policy(2)).actions
+        if isinstance(each, Migrate)
+    }
+    assert re.fullmatch(r"empties h2, which would stay in use for about \d\d\.\d hours", said)
+
+
+def test_without_a_past_no_time_is_said() -> None:
+    actions = Placement().propose(pool_of([6, 2]), policy(2)).actions
+    said = {each.reason for each in actions if isinstance(each, Migrate)}
+    assert said == {"empties h1, which would stay in use"}
 
 
 def pool_hosts(pool: Pool) -> list[Host]:

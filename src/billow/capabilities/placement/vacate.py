@@ -22,6 +22,8 @@ from billow.model.pool import Pool
 from billow.model.resources import CPU, MEMORY, BoolArray, FloatArray, IntArray
 
 _RESOURCES: Final = [CPU, MEMORY]
+_FORESEEN_H: Final = float(AHEAD[-1]) / 3600.0
+"""For how long ahead anything is foretold, hours."""
 
 
 class Vacating:
@@ -61,19 +63,24 @@ class Vacating:
         for row in self.moved:
             source = int(ours.host[row])
             target, mask = self._placer.scene.draft.where(row)
-            stays = f"which would stay in use for about {self._stay_h[source]:.3g} hours"
             yield Migrate(
                 instance=ours.id[row],
                 source=hosts[source],
                 target=hosts[target],
                 source_nodes=nodes_of(int(ours.nodes[row])),
                 target_nodes=nodes_of(mask),
-                reason=f"empties {hosts[source]}, {stays}",
+                reason=self._why(source),
             )
 
     def gain(self) -> dict[str, float]:
         """Return what it comes to."""
         return {"hosts_emptied": float(len(self.emptied)), "moves": float(len(self.moved))}
+
+    def _why(self, host: int) -> str:
+        """Return why a host (row) is emptied; for how long it would stay when that is known."""
+        hours = float(self._stay_h[host])
+        known = f" for about {hours:.3g} hours" if hours < _FORESEEN_H else ""
+        return f"empties {self._pool.hosts.id[host]}, which would stay in use{known}"
 
     def _placed(self) -> IntArray:
         host = self._placer.scene.draft.host
