@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from billow.capabilities.defrag import Defrag, DefragPolicy
-from billow.capabilities.defrag.slots import left_in, slots
+from billow.capabilities.defrag.slots import slots
 from billow.capabilities.defrag.target import targets_of
 from billow.model.action import Migrate
 from billow.model.plan import Plan, Proposal
@@ -43,7 +43,7 @@ def planned(pool: Pool, moves: int, time_limit_s: float, started: float | None =
     proposal = Defrag(time.monotonic).propose(pool, policy)
     plan = compose(pool, [proposal], Limits(), Stamp("defrag"))
     shape = targets_of(pool, policy)[0].shape
-    reached = slots(plan.predicted, left_in(plan.predicted), shape, count_memory=False)
+    reached = slots(plan.predicted, shape, count_memory=False)
     bound = int(proposal.gain.get("slots_bound", reached) + 1e-6)
     return Run(pool, plan, proposal, reached, max(bound, reached))
 

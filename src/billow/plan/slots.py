@@ -63,15 +63,7 @@ class Room:
 
         By arch, traits, the number of NUMA nodes, and, for dedicated CPUs, that they are sold once.
         """
-        good: BoolArray = self.open & (self.hosts.node_count >= shape.numa_nodes)
-        if shape.arch is not None:
-            good &= self.hosts.arch == code_of(shape.arch)
-        if shape.traits:
-            able = [shape.traits <= traits for traits in self.hosts.traits.categories]
-            good &= np.array(able, dtype=np.bool_)[self.hosts.traits.codes]
-        if shape.dedicated:
-            good &= self.hosts.cpu_ratio <= 1.0
-        return good
+        return self.open & suitable(self.hosts, shape)
 
     def per_host(self, shape: Shape) -> IntArray:
         """Return how many more instances of a shape fit on each host: `(hosts,) int64`, exact.
@@ -119,6 +111,19 @@ class Room:
         return replace(self, free=free, free_nodes=self.free_nodes - on_nodes[..., None] * share)
 
 
+def suitable(hosts: Hosts, shape: Shape) -> BoolArray:
+    """Return which hosts are of the right kind for a shape, open or not: `(hosts,) bool`."""
+    good: BoolArray = hosts.node_count >= shape.numa_nodes
+    if shape.arch is not None:
+        good &= hosts.arch == code_of(shape.arch)
+    if shape.traits:
+        able = [shape.traits <= traits for traits in hosts.traits.categories]
+        good &= np.array(able, dtype=np.bool_)[hosts.traits.codes]
+    if shape.dedicated:
+        good &= hosts.cpu_ratio <= 1.0
+    return good
+
+
 def open_hosts(pool: Pool) -> BoolArray:
     """Return which hosts take something new: schedulable, and not whole in the hands of one."""
     ours = pool.instances
@@ -137,9 +142,15 @@ def best_possible(room: Room, emptied: Room, shape: Shape) -> int:
     """Return a number of slots that no defragmentation can exceed.
 
     All that is free as one host would hold no more, and no host holds more than when all that may
-    move has left it (`Room.emptied`).
+    move has left it (`Room.emptied`). Room on hosts that the shape itself cannot use counts too, as
+    residents may leave for there; not on hosts of another architecture.
     """
-    return min(room.theoretical(shape), emptied.fit(shape))
+    able = room.suits(shape)
+    archs = np.unique(room.hosts.arch[able])
+    near = room.open & np.isin(room.hosts.arch, archs)
+    left = np.maximum(room.free[near], 0).sum(axis=0)
+    together = int(_times(left, shape.demand)) if left.any() else 0
+    return min(together, emptied.fit(shape))
 
 
 def _times(free: IntArray, amounts: tuple[int, ...]) -> IntArray:

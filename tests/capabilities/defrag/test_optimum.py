@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from billow.capabilities.defrag import Defrag, DefragPolicy
 from billow.capabilities.defrag.problem import allowed, problem_of
-from billow.capabilities.defrag.slots import left_in, slots
+from billow.capabilities.defrag.slots import slots
 from billow.capabilities.defrag.solve import worth
 from billow.capabilities.defrag.target import Target, targets_of
 from billow.model.host import Host, Node
@@ -53,7 +53,7 @@ def pools(draw: st.DrawFn) -> Pool:
 def best(pool: Pool, policy: DefragPolicy, target: Shape) -> int:
     """Return the most slots of any end state with so many changes, by trying all."""
     places = {1: [1, 2], 2: [3]}
-    top = slots(pool, left_in(pool), target)
+    top = slots(pool, target)
     rows = range(len(pool.instances))
     for moving in combinations(rows, min(policy.moves, len(rows))):
         widths = [pool.shapes[int(pool.instances.shape[row])].numa_nodes for row in moving]
@@ -63,7 +63,7 @@ def best(pool: Pool, policy: DefragPolicy, target: Shape) -> int:
             for row in moving:
                 draft.assign(row, -1)
             if all(draft.assign(row, *end) for row, end in zip(moving, ends, strict=True)):
-                top = max(top, slots(pool, left_in(draft.freeze()), target))
+                top = max(top, slots(draft.freeze(), target))
     return top
 
 
@@ -78,7 +78,7 @@ def after(pool: Pool, proposal: Proposal) -> Pool:
 def test_no_end_state_is_better_than_the_bound(pool: Pool) -> None:
     target = targets_of(pool, WANTED)[0].shape
     proposal = Defrag().propose(pool, WANTED)
-    reached = slots(pool, left_in(after(pool, proposal)), target)
+    reached = slots(after(pool, proposal), target)
     optimum = best(pool, WANTED, target)
     assert proposal.gain["slots_after"] == reached
     assert reached <= optimum <= proposal.gain["slots_bound"]

@@ -13,12 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from billow.capabilities.defrag.problem import NO_CLASS, Allowed
-from billow.capabilities.defrag.slots import hosts_for
 from billow.capabilities.defrag.target import Target
 from billow.model.instances import NOWHERE
 from billow.model.pool import Pool
 from billow.model.resources import RESOURCES, BoolArray, FloatArray, IntArray
 from billow.model.shape import Shape
+from billow.plan.slots import suitable
 
 MOST_WAYS = 300_000
 """Up to so many ways for residents to leave a pool's hosts, they can all be written down."""
@@ -209,7 +209,7 @@ def _table(amounts: list[tuple[int, int, int, int]]) -> IntArray:
 def _suits(pool: Pool, hosts: IntArray, shapes: list[Shape], zones: list[str]) -> BoolArray:
     good = np.zeros((len(hosts), len(shapes)), dtype=np.bool_)
     for number, (shape, zone) in enumerate(zip(shapes, zones, strict=True)):
-        able = hosts_for(pool, shape) & (pool.hosts.node_count >= shape.numa_nodes)
+        able = suitable(pool.hosts, shape)
         if zone:
             able &= pool.hosts.zone.where(zone)
         good[:, number] = able[hosts]

@@ -11,7 +11,7 @@ from billow.capabilities.defrag.compact import compact_of
 from billow.capabilities.defrag.dense import Crowd
 from billow.capabilities.defrag.highs import SolverFailed
 from billow.capabilities.defrag.program import Effort, solved
-from billow.capabilities.defrag.slots import left_in, slots_by_host
+from billow.capabilities.defrag.slots import slots_by_host
 from billow.model.resources import FloatArray, IntArray
 
 MOST_NODES = 10_000
@@ -23,9 +23,8 @@ AT_ONCE = 16
 def mixed_worth(crowd: Crowd) -> float:
     """Return what the best mix of targets is worth on the hosts of a crowd. Raises SolverFailed."""
     still = crowd.still()
-    left = left_in(crowd.pool)
     by_host = np.stack(
-        [slots_by_host(crowd.pool, left, target.shape)[crowd.hosts] for target in crowd.targets],
+        [slots_by_host(crowd.pool, target.shape)[crowd.hosts] for target in crowd.targets],
         axis=1,
     )
     alone = (by_host > 0).sum(axis=1) <= 1

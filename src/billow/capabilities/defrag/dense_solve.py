@@ -18,7 +18,7 @@ from billow.capabilities.defrag.dense_mix import mixed_worth
 from billow.capabilities.defrag.dense_moving import realised
 from billow.capabilities.defrag.highs import SolverFailed
 from billow.capabilities.defrag.program import Effort, Solved, solved
-from billow.capabilities.defrag.slots import left_in, slots_by_host
+from billow.capabilities.defrag.slots import slots_by_host
 from billow.model.resources import IntArray
 from billow.plan.draft import Draft
 
@@ -187,7 +187,7 @@ def _yields(crowd: Crowd) -> Yields:
     """Return what departures can give for the one target, or for the one that is worth most."""
     alone = _heaviest(crowd)
     pool, shape = crowd.pool, alone.targets[0].shape
-    return yields_of(alone, slots_by_host(pool, left_in(pool), shape)[crowd.hosts])
+    return yields_of(alone, slots_by_host(pool, shape)[crowd.hosts])
 
 
 def _heaviest(crowd: Crowd) -> Crowd:

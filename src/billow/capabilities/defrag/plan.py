@@ -11,7 +11,7 @@ from typing import Final
 
 from billow.capabilities.defrag.policy import DefragPolicy
 from billow.capabilities.defrag.report import report
-from billow.capabilities.defrag.slots import fragmentation, left_in, slots_by_host
+from billow.capabilities.defrag.slots import fragmentation, slots_by_host
 from billow.capabilities.defrag.solve import Answer, Stopwatch, solve
 from billow.capabilities.defrag.target import Target, targets_of
 from billow.model.action import Migrate
@@ -69,8 +69,8 @@ def _explained(
 ) -> Iterator[Migrate]:
     """Yield the moves, each with what it is good for."""
     shape, memory = targets[0].shape, policy.count_memory
-    before = slots_by_host(pool, left_in(pool), shape, count_memory=memory)
-    after = slots_by_host(answer.pool, left_in(answer.pool), shape, count_memory=memory)
+    before = slots_by_host(pool, shape, count_memory=memory)
+    after = slots_by_host(answer.pool, shape, count_memory=memory)
     for move in answer.moves:
         row = pool.host_row(move.source)
         gain = int(after[row] - before[row])
@@ -90,9 +90,8 @@ def _gain(pool: Pool, answer: Answer, targets: tuple[Target, ...]) -> dict[str, 
         "moves": float(len(answer.moves)),
     }
     if len(targets) == 1 and shape.cpu_milli:
-        old, new = left_in(pool), left_in(answer.pool)
-        gain["fragmentation_before"] = fragmentation(pool, old, shape, int(answer.before))
-        gain["fragmentation_after"] = fragmentation(pool, new, shape, int(answer.after))
+        gain["fragmentation_before"] = fragmentation(pool, shape, int(answer.before))
+        gain["fragmentation_after"] = fragmentation(answer.pool, shape, int(answer.after))
     return {name: value for name, value in gain.items() if value != float("inf")}
 
 

@@ -11,12 +11,12 @@ from math import gcd
 
 import numpy as np
 
-from billow.capabilities.defrag.slots import hosts_for
 from billow.capabilities.defrag.target import Target
 from billow.model.instances import NOWHERE
 from billow.model.pool import Pool
 from billow.model.resources import CPU, GPU, HUGE, MEMORY, BoolArray, IntArray
 from billow.model.shape import Shape
+from billow.plan.slots import suitable
 
 FINEST_CPU = 1024
 FINEST_MEMORY = 64
@@ -133,7 +133,7 @@ def _suits(pool: Pool, shapes: list[Shape], zones: list[str], *, by_node: bool) 
     good = np.ones((len(hosts), len(shapes)), dtype=np.bool_)
     for number, (shape, zone) in enumerate(zip(shapes, zones, strict=True)):
         column = good[:, number]
-        column &= hosts_for(pool, shape)
+        column &= suitable(pool.hosts, shape)
         if zone:
             column &= hosts.zone.where(zone)
         if by_node and shape.numa_nodes > 1:

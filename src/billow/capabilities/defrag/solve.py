@@ -25,7 +25,7 @@ from billow.capabilities.defrag.prices import Prices
 from billow.capabilities.defrag.pricing import priced
 from billow.capabilities.defrag.problem import Allowed, allowed, problem_of
 from billow.capabilities.defrag.sequence import Ordering, sequence
-from billow.capabilities.defrag.slots import left_in, slots, slots_by_host
+from billow.capabilities.defrag.slots import slots, slots_by_host
 from billow.capabilities.defrag.states import States, states_of
 from billow.capabilities.defrag.target import Target
 from billow.model.action import Migrate
@@ -79,8 +79,7 @@ def solve(
 def worth(pool: Pool, targets: tuple[Target, ...], policy: DefragPolicy) -> float:
     """Return what fits into a pool: instances of the one target, or the worth of the best mix."""
     if len(targets) == 1:
-        left = left_in(pool)
-        return float(slots(pool, left, targets[0].shape, count_memory=policy.count_memory))
+        return float(slots(pool, targets[0].shape, count_memory=policy.count_memory))
     return _mixed(pool, targets, allowed(pool, frozenset()).hosts)
 
 
@@ -242,7 +241,7 @@ class _Solving:
             others[hosts] = False
             return _mixed(pool, self._targets, others)
         policy, shape = self._policy, self._targets[0].shape
-        by_host = slots_by_host(pool, left_in(pool), shape, count_memory=policy.count_memory)
+        by_host = slots_by_host(pool, shape, count_memory=policy.count_memory)
         by_host = by_host.copy()
         by_host[hosts] = 0
         return float(by_host.sum())
