@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden cases of every capability: a pool, and as text the plan and the report that come of it.
 
-A case is `NAME/cases/*.pool` beside its `.plan`. A line `# policy: knob=value ...` in a pool sets the
-policy. `pytest tests/capabilities --regenerate-golden` writes the plans anew; read the difference
-before you commit it.
+A case is `NAME/cases/*.pool` beside its `.plan`. A line `# policy: knob=value ...` in a pool sets
+the policy. `pytest tests/capabilities --regenerate-golden` writes the plans anew; read the
+difference before you commit it.
 """
 
 import re

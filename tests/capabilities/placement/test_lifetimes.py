@@ -115,7 +115,7 @@ def world(*, history: bool = True) -> Pool:
 def past(pool: Pool) -> History:
     count = 200
     half = np.arange(count) < count // 2
-    born = NOW - 900 * HOUR + np.arange(count) * HOUR
+    born = NOW - 900.0 * HOUR + HOUR * np.arange(count, dtype=np.float64)
     lives = Lives(
         cpu_milli=np.full(count, 1000),
         memory_mib=np.where(half, 1024, 2048),
@@ -178,5 +178,6 @@ def test_the_report_tells_which_host_will_be_empty_first() -> None:
 
 def test_the_report_does_without_a_past() -> None:
     report = Placement().report(world(history=False), PLAIN)
-    assert report.grids == report.pictures == ()
+    assert report.grids == ()
+    assert report.pictures == ()
     assert report.figures["cpu_sold_share"] == 0.25
