@@ -3,6 +3,7 @@
 
 A host that is hot at this moment is always named. It is acted on when its forecast is hot too, or
 when signs of waiting (load, pressure, swapping, ballooning) stand beside a use over its target.
+What is likely in the long run only is waited for until the forecast shows it, if it can wait.
 """
 
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ def acting(
     """Return which hosts must be cooled as things stand, `(hosts,) bool`."""
     cpu_ahead = _part(cpu.forecast, cpu.capacity)
     acts = cpu_ahead > policy.cpu_hot_share
-    acts |= np.minimum(*cpu.depths_of(np.arange(len(cpu_ahead)))) < depth(policy.risk_act)
+    soon, usually = cpu.depths_of(np.arange(len(cpu_ahead)))
+    acts |= (soon < depth(policy.risk_act)) | (usually < depth(policy.risk_hot))
     acts |= signs.cpu & (cpu_ahead > policy.cpu_target_share)
     memory_ahead = _part(memory.forecast, memory.capacity)
     full = memory_ahead > policy.memory_hot_share

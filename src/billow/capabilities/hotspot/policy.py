@@ -51,14 +51,15 @@ class HotspotPolicy(Policy):
         0.05,
         gt=0.0,
         lt=0.5,
-        description="Chance that a sample to come wants more CPU than the host has: above this it "
-        "is hot, and no host gets there by what it is sent.",
+        description="Chance that a sample to come wants more CPU than the host has: above this, "
+        "soon or in the long run, it is hot, and no host gets there by what it is sent.",
     )
     risk_act: float = Field(
         0.005,
         gt=0.0,
         lt=0.5,
-        description="The same chance above which something moves, where that lowers it much.",
+        description="The same chance over the horizon above which something moves, where that "
+        "is worth it.",
     )
     risk_target: float = Field(
         0.001,
