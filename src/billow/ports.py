@@ -9,9 +9,10 @@ contract suites in `billow.testing`.
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from billow.model.action import Action
+from billow.model.assessment import Assessment
 from billow.model.event import Event
 from billow.model.plan import Plan, Proposal
 from billow.model.policy import Policy
@@ -95,6 +96,22 @@ class Engine(Protocol):
 
     async def aclose(self) -> None:
         """Let go of connections; the pool runs on."""
+
+
+@runtime_checkable
+class Assessor(Protocol):
+    """An engine that can measure a move beforehand."""
+
+    async def assess(self, instance: str, target: str) -> Assessment:
+        """Measure how an instance writes and what the link to a host carries. Changes nothing.
+
+        Takes seconds at most.
+
+        Raises:
+            NotFound: no such instance here.
+            Invalid: it is on that host already.
+            Unavailable: it could not be measured now.
+        """
 
 
 class Capability(Protocol[Policy_contra]):

@@ -50,11 +50,13 @@ class Guest:
         memory_mib: What the instance has.
         writers: One per vCPU; a single one for all where they cannot be told apart.
         empty_share: Share of its pages that hold nothing but zeros and cost next to nothing.
+        writes_known: Whether it was measured how it writes; without that it counts as idle.
     """
 
     memory_mib: float
     writers: tuple[Writer, ...]
     empty_share: float = 0.0
+    writes_known: bool = True
 
     def __post_init__(self) -> None:
         _check("memory_mib", self.memory_mib, math.inf)

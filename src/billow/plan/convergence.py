@@ -107,6 +107,7 @@ def outlook(assessment: Assessment) -> Outlook:
     if chosen.ends:
         verdict = Verdict.CONVERGES if chosen is plain else Verdict.WITH_LIMIT
     sure = harmless or pressure < SURE_BELOW or chosen is not plain or not chosen.ends
+    sure = sure and guest.writes_known
     others = tuple(each for each in found.values() if each is not chosen)
     return Outlook(verdict=verdict, sure=sure, chosen=chosen, others=others)
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from billow.engines.qemu.assess import assess
 from billow.engines.qemu.deed import Deed, Deeds, Standing
 from billow.engines.qemu.durable import turn
 from billow.engines.qemu.ground import Ground
@@ -25,6 +26,7 @@ from billow.engines.qemu.settle import settle, unclear
 from billow.engines.qemu.verbs import VERBS, Craft
 from billow.errors import BillowError, Invalid, Leased, Lost, NotFound, Refused, Unavailable
 from billow.model.action import Action, Migrate, Place, PowerOff, Resize, Throttle
+from billow.model.assessment import Assessment
 from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import Blocker, Clock, Trace
@@ -124,6 +126,11 @@ class QemuEngine:
             await self._adopt(deed)
             deed = self._deeds.find(action_id)
         return Trace.UNKNOWN if deed is None else _TRACES[deed.standing]
+
+    async def assess(self, instance: str, target: str) -> Assessment:
+        """Measure an instance and its link to a host. Raises as `billow.ports.Assessor` says."""
+        under_way = [each.action for each in self._running.values()]
+        return await assess(self.ground, instance, target, under_way, self._clock.now())
 
     async def aclose(self) -> None:
         """Let go: instances run on, and actions under way are left to the next engine.
