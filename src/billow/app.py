@@ -34,6 +34,7 @@ from billow.errors import BillowError, Blocked, Conflict, Leased
 from billow.identity.keeper import Keeper
 from billow.loop import Loop, Wish
 from billow.model.ask import Ask
+from billow.model.assessment import Assessment
 from billow.model.event import Event, EventKind
 from billow.model.group import Group
 from billow.model.instance import Instance
@@ -44,7 +45,7 @@ from billow.model.report import Report
 from billow.model.run import Run
 from billow.plan.asked import requested
 from billow.policies import Policies, limits_of
-from billow.ports import Capability, Clock, Engine
+from billow.ports import Assessor, Capability, Clock, Engine
 from billow.sense.collect import Collector
 from billow.sense.history_file import contents, load, write
 from billow.sense.recorder import Recorder
@@ -162,6 +163,22 @@ class Billow:
         pools = [each.with_history(now.history) for each in (base, plan.predicted)]
         made = [await asyncio.to_thread(asked.report, each, rules) for each in pools]
         return made[0], made[1]
+
+    async def assess(self, instance: str, target: str = "") -> Assessment:
+        """Measure a move of an instance; without a target, to where placement would move it.
+
+        Raises:
+            NotFound: no such instance or host.
+            Blocked: no other host takes it.
+            EngineError: it could not be measured.
+        """
+        pool = await self.pool()
+        pool.instance_row(instance)
+        target = target or elsewhere(pool, instance)[0]
+        pool.host_row(target)
+        if isinstance(self._engine, Assessor):
+            return await self._engine.assess(instance, target)
+        raise Blocked(f"the engine {self._engine.name} cannot assess moves", code="no-assessor")
 
     async def propose(
         self,

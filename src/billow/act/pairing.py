@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Sequence
 
 from billow.errors import Refused
 from billow.model.action import Action
+from billow.model.assessment import Assessment
 from billow.model.pool import Pool
 from billow.model.run import Progress
-from billow.ports import Blocker, Engine, Trace
+from billow.ports import Assessor, Blocker, Engine, Trace
 from billow.sense.merge import merge
 
 
@@ -60,6 +61,13 @@ class Pairing:
             if trace is not Trace.UNKNOWN:
                 return trace
         return Trace.UNKNOWN
+
+    async def assess(self, instance: str, target: str) -> Assessment:
+        """Let the engine that has the host measure a move to it. Raises as that engine, Refused."""
+        for engine in self._engines:
+            if isinstance(engine, Assessor) and target in self._hosts.get(engine.name, ()):
+                return await engine.assess(instance, target)
+        raise Refused(f"no engine of this pool can assess a move to {target}", code="no-assessor")
 
     async def aclose(self) -> None:
         """Let go of all."""

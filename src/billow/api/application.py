@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from billow import __version__
 from billow.api import (
     answers,
+    assessments,
     changes,
     events,
     health,
@@ -57,7 +58,7 @@ def application(billow: Billow) -> FastAPI:
     app.state.billow = billow
     app.include_router(system.open_router)
     app.include_router(health.router)
-    for part in (changes, pool, plans, reports, runs, events, system):
+    for part in (changes, assessments, pool, plans, reports, runs, events, system):
         app.include_router(part.router, dependencies=[_BEARER])
     app.add_exception_handler(BillowError, problem.on_billow_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)

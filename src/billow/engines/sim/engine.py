@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self
 
+from billow.engines.sim.assess import assess
 from billow.engines.sim.fold import kept
 from billow.engines.sim.keep import KeptWorld
 from billow.engines.sim.operation import Operation
@@ -35,6 +36,7 @@ from billow.model.action import (
     Throttle,
     Uncordon,
 )
+from billow.model.assessment import Assessment
 from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import Blocker, Clock, Trace
@@ -177,6 +179,13 @@ class SimEngine:
         operation = self._look().operations.get(action_id)
         return Trace.UNKNOWN if operation is None else operation.trace
 
+    async def assess(self, instance: str, target: str) -> Assessment:
+        """Tell what a move would meet. Raises as `billow.ports.Assessor` says."""
+        world = self._look()
+        pool, taken_at = world.seen()
+        under_way = [each.action for each in world.operations.values() if _runs(each)]
+        return assess(kept(pool, taken_at=taken_at), world.setting, instance, target, under_way)
+
     async def aclose(self) -> None:
         """Let go; the world goes on."""
 
@@ -195,6 +204,10 @@ class SimEngine:
                 f"the simulated cloud went away during {action.name} of {action.subject}",
                 fix="ask again what became of it",
             ) from gone
+
+
+def _runs(operation: Operation) -> bool:
+    return operation.trace is Trace.RUNNING
 
 
 def _until_news(operation: Operation, world: World) -> float:
