@@ -27,7 +27,9 @@ def suits(pool: Pool, instance: int) -> BoolArray:
 def roomy(draft: Draft, instance: int) -> BoolArray:
     """Return which hosts have room for an instance (row) in total right now: `(hosts,) bool`."""
     demand = draft.pool.demand[draft.shape[instance]]
-    room: BoolArray = (draft.free_hosts >= demand).all(axis=1)
+    room: BoolArray = np.ones(len(draft.free_hosts), dtype=np.bool_)
+    for resource, amount in enumerate(demand.tolist()):  # by column: quicker than along rows
+        room &= draft.free_hosts[:, resource] >= amount
     return room
 
 

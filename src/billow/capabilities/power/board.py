@@ -53,11 +53,26 @@ class Board:
         np.add.at(self._errors, where, forecast.errors[placed])
         self._own = np.einsum("ij,ij->i", forecast.errors, forecast.errors).astype(np.float64)
         self._sum = np.einsum("ij,ij->i", self._errors, self._errors).astype(np.float64)
+        self._order = np.argsort(self.host, kind="stable")
+        self._starts = np.searchsorted(self.host[self._order], np.arange(rows + 1))
+        self._crews: dict[int, set[int]] = {}
+        self._risk = self._risk_of(slice(None))
+        self._stale: set[int] = set()
+        self._changed: set[int] = set()
 
     def risk(self) -> FloatArray:
         """Return how likely each host is over its limit, `(hosts,)`; 0 for an empty one."""
-        risk = self._tail(self.mean, self._spread(self.variance, self._sum), self.limit)
-        return np.where(self.count > 0, risk, 0.0)
+        if self._stale:
+            rows = np.array(sorted(self._stale), dtype=np.intp)
+            self._risk[rows] = self._risk_of(rows)
+            self._stale.clear()
+        return self._risk.copy()
+
+    def changed(self) -> list[int]:
+        """Return the hosts that got or lost instances since this was asked last, ascending."""
+        changed = sorted(self._changed)
+        self._changed.clear()
+        return changed
 
     def drop(self, instances: Rows) -> FloatArray:
         """Return how much risk each placed instance takes away when it leaves its host."""
@@ -75,21 +90,32 @@ class Board:
         ahead = self.forecast
         mean = self.mean[hosts] + ahead.mean[instances, None]
         variance = self.variance[hosts] + ahead.variance[instances, None]
-        cross = ahead.errors[instances] @ self._errors[hosts].T
-        total = self._sum[hosts] + self._own[instances, None] + 2 * cross
+        total = self._sum[hosts] + self._own[instances, None]
+        if self._share:
+            total += 2 * (ahead.errors[instances] @ self._errors[hosts].T)
         return self._tail(mean, self._spread(variance, total), self.limit[hosts])
 
     def move(self, instance: int, host: int) -> None:
         """Put an instance on a host, or on none."""
         was = int(self.host[instance])
         self.host[instance] = host
-        for row, sign in ((was, -1), (host, 1)):
-            if row != NOWHERE:
-                self._add(row, instance, sign)
+        if was != NOWHERE:
+            self._crew(was).discard(instance)
+            self._add(was, instance, -1)
+        if host != NOWHERE:
+            self._crew(host).add(instance)
+            self._add(host, instance, 1)
 
     def on(self, host: int) -> Rows:
-        """Return the instances on a host."""
-        return np.flatnonzero(self.host == host)
+        """Return the instances on a host, ascending."""
+        return np.array(sorted(self._crew(host)), dtype=np.intp)
+
+    def _crew(self, host: int) -> set[int]:
+        crew = self._crews.get(host)
+        if crew is None:
+            there = self._order[self._starts[host] : self._starts[host + 1]]
+            crew = self._crews[host] = set(there.tolist())
+        return crew
 
     def _add(self, row: int, instance: int, sign: int) -> None:
         ahead = self.forecast
@@ -98,6 +124,13 @@ class Board:
         self.count[row] += sign
         self._errors[row] += np.float32(sign) * ahead.errors[instance]
         self._sum[row] = float(self._errors[row] @ self._errors[row])
+        self._stale.add(row)
+        self._changed.add(row)
+
+    def _risk_of(self, rows: Rows | slice) -> FloatArray:
+        spread = self._spread(self.variance[rows], self._sum[rows])
+        risk = self._tail(self.mean[rows], spread, self.limit[rows])
+        return np.where(self.count[rows] > 0, risk, 0.0)
 
     def _spread(self, variance: FloatArray, squares: FloatArray) -> FloatArray:
         mixed = (1 - self._share) * variance + self._per_sample * squares

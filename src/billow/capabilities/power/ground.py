@@ -3,7 +3,7 @@
 
 from billow.capabilities.power.board import Board, Rows
 from billow.model.pool import Pool
-from billow.model.resources import BoolArray
+from billow.model.resources import CPU, MEMORY, BoolArray, IntArray
 from billow.plan.draft import Draft
 from billow.plan.suit import node_mask, roomy, suits
 
@@ -15,6 +15,7 @@ class Ground:
         board: Expected use and risk of hosts.
         open: Which hosts may get instances, `(hosts,) bool`; who empties a host closes it.
         movable: Which instances may be moved, `(instances,) bool`.
+        sold: CPU and memory that each host may sell, added up, `(hosts,) int64`.
     """
 
     def __init__(self, pool: Pool, board: Board, movable: BoolArray, closed: BoolArray) -> None:
@@ -23,6 +24,7 @@ class Ground:
         self.movable = movable
         self.open: BoolArray = pool.hosts.schedulable & ~closed
         self.draft = Draft(pool)
+        self.sold: IntArray = pool.hosts.sellable[:, :, [CPU, MEMORY]].sum(axis=(1, 2))
         self._suits: dict[tuple[int, str], BoolArray] = {}
         self._done: list[tuple[int, int]] = []
 

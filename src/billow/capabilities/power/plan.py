@@ -56,8 +56,8 @@ def _actions(scene: Scene, done: Round) -> Iterator[Action]:
     pool = scene.pool
     yield from _wakes(pool, sorted(done.woken), "demand and what must be kept free need it")
     yield from _moves(scene, done)
+    load = f"{amount(done.awake_count, 'hosts')} can carry the load"
     for row in sorted(done.emptied):
-        load = f"{amount(done.awake_count, 'hosts')} can carry the load"
         yield PowerOff(host=pool.hosts.id[row], reason=load)
 
 

@@ -8,15 +8,18 @@ from functools import cached_property
 
 import numpy as np
 
+from billow.capabilities.power.board import Rows
 from billow.capabilities.power.energy import watts
 from billow.capabilities.power.scene import Scene
-from billow.capabilities.power.solve import Aims, relieve, short_of, vacate
+from billow.capabilities.power.solve import Aims, Relief, short_of, vacate
 from billow.capabilities.power.spare import survives
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Power, code_of
 from billow.model.resources import BoolArray, FloatArray
 
 _OFF = code_of(Power.OFF)
+_TRIED = 6
+"""How many hosts with instances are tried before the others are relieved again."""
 
 
 class Round:
@@ -32,6 +35,7 @@ class Round:
         self._ground = scene.ground
         self._policy = policy = scene.policy
         self._aims = Aims(policy.overload_share, policy.move_gain_share, policy.hysteresis_share)
+        self._relief = Relief(self._ground, self._aims)
         self._left = policy.moves_per_plan
         self.woken: set[int] = set()
         self.emptied: set[int] = set()
@@ -101,9 +105,9 @@ class Round:
     def _relieve(self) -> None:
         if not (self._policy.relieve and self._scene.seen):
             return
-        self._left -= relieve(self._ground, self._aims, self._left)
+        self._left -= self._relief.relieve(self._left)
         while self._left > 0 and short_of(self._ground, self._aims) and self._wake_one():
-            moved = relieve(self._ground, self._aims, self._left)
+            moved = self._relief.relieve(self._left)
             self._left -= moved
             if not moved:
                 break
@@ -149,11 +153,23 @@ class Round:
         may[list(self.woken)] = True
         rows = np.flatnonzero(may)
         count = self._ground.board.count[rows]
-        rank = np.empty(len(may), dtype=np.int64)
-        rank[self._scene.thrift] = np.arange(len(may))
-        order = rows[np.lexsort((-rank[rows], count))]
-        empty = order[self._ground.board.count[order] == 0]
-        return [*empty.tolist(), *order[len(empty) :][:6].tolist()]
+        place = count * len(may) + self._waste[rows]
+        used = place[count > 0]
+        few = np.partition(used, _TRIED)[:_TRIED] if len(used) > _TRIED else used
+        places = np.concatenate([np.sort(place[count == 0]), np.sort(few)])
+        return self._wasteful[places % len(may)].tolist()
+
+    @cached_property
+    def _wasteful(self) -> Rows:
+        """Rows of hosts, those that do least per watt first."""
+        return self._scene.thrift[::-1]
+
+    @cached_property
+    def _waste(self) -> Rows:
+        """The place of each host among the wasteful ones."""
+        place = np.empty(len(self._wasteful), dtype=np.intp)
+        place[self._wasteful] = np.arange(len(place))
+        return place
 
     @cached_property
     def _held(self) -> bool:
@@ -161,8 +177,8 @@ class Round:
         return hour in self._policy.always_on_hours
 
     def _zone_needs(self, host: int) -> bool:
-        zones = self._scene.pool.hosts.zone
-        left = int((self._ground.open & zones.where(zones[host])).sum())
+        zones = self._scene.pool.hosts.zone.codes
+        left = int(np.count_nonzero(self._ground.open & (zones == zones[host])))
         return left <= self._policy.least_on_per_zone
 
     def _sleepers(self) -> list[int]:

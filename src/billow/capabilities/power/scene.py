@@ -69,7 +69,7 @@ class Scene:
         per_watt = self.cpus / np.maximum(self.curves[:, -1], 1e-9)
         return np.argsort(-per_watt, kind="stable")
 
-    @property
+    @cached_property
     def seen(self) -> bool:
         """Whether anything is known of what instances use."""
         return bool((~np.isnan(self.samples)).any())

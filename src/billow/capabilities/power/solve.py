@@ -14,7 +14,7 @@ import numpy as np
 
 from billow.capabilities.power.board import Rows
 from billow.capabilities.power.ground import Ground
-from billow.model.resources import BoolArray, FloatArray
+from billow.model.resources import FloatArray
 
 _AT_ONCE = 64
 """Instances whose moves are compared at once."""
@@ -36,47 +36,64 @@ class Aims:
     slack: float = 0.1
 
 
-def relieve(ground: Ground, aims: Aims, most: int) -> int:
-    """Make the move that takes most risk off, while there is one worth it; return how many."""
-    movable = np.flatnonzero(ground.movable)
-    done, drop = 0, ground.board.drop(movable)
-    while done < most:
-        order = np.argsort(-drop, kind="stable")
-        hopeful = order[: int((drop > aims.least_gain).sum())]
-        hosts = _best_of(ground, movable[hopeful], drop[hopeful], aims.least_gain)
-        if hosts is None:
-            break
-        touched = np.isin(ground.board.host[movable], hosts)
-        drop[touched] = ground.board.drop(movable[touched])
-        done += 1
-    return done
+class Relief:
+    """Single moves off the hosts most at risk; what leaving takes off is kept up to date."""
+
+    def __init__(self, ground: Ground, aims: Aims) -> None:
+        self._ground = ground
+        self._aims = aims
+        self._drop: FloatArray | None = None
+
+    def relieve(self, most: int) -> int:
+        """Make the move that takes most risk off, while there is one worth it; return how many."""
+        done = 0
+        while done < most:
+            hopeful, drop = self._hopeful()
+            if not _best_of(self._ground, hopeful, drop, self._aims.least_gain):
+                break
+            done += 1
+        return done
+
+    def _hopeful(self) -> tuple[Rows, FloatArray]:
+        """Return who takes enough risk off by leaving, most first, and how much."""
+        drop = self._fresh()
+        rows = np.flatnonzero(drop > self._aims.least_gain)
+        rows = rows[np.argsort(-drop[rows], kind="stable")]
+        return rows, drop[rows]
+
+    def _fresh(self) -> FloatArray:
+        """Return what each instance takes off; only hosts that changed are counted anew."""
+        board, changed = self._ground.board, self._ground.board.changed()
+        if self._drop is None:
+            self._drop = np.full(len(board.host), -np.inf)
+            rows = np.flatnonzero(self._ground.movable)
+        elif changed:
+            rows = np.concatenate([self._ground.movable_on(host) for host in changed])
+        else:
+            return self._drop
+        self._drop[rows] = board.drop(rows)
+        return self._drop
 
 
-def _best_of(
-    ground: Ground, instances: Rows, drop: FloatArray, least: float
-) -> tuple[int, int] | None:
-    """Make the best move of instances, those with the largest drop first; return its two hosts."""
+def _best_of(ground: Ground, instances: Rows, drop: FloatArray, least: float) -> bool:
+    """Make the best move of instances, those with the largest drop first; False without one."""
     for first in range(0, len(instances), _AT_ONCE):
         some, theirs = instances[first : first + _AT_ONCE], drop[first : first + _AT_ONCE]
-        moved = _best_move(ground, some, theirs, least)
-        if moved is not None:
-            return moved
-    return None
+        if _best_move(ground, some, theirs, least):
+            return True
+    return False
 
 
-def _best_move(
-    ground: Ground, instances: Rows, drop: FloatArray, least: float
-) -> tuple[int, int] | None:
+def _best_move(ground: Ground, instances: Rows, drop: FloatArray, least: float) -> bool:
     board, hosts = ground.board, np.flatnonzero(ground.open)
     gain = drop[:, None] - (board.risk_with(instances, hosts) - board.risk()[hosts])
     gain[board.host[instances][:, None] == hosts] = 0.0
     rows, columns = np.nonzero(gain >= least)
     for place in np.argsort(-gain[rows, columns], kind="stable").tolist():
         instance, target = int(instances[rows[place]]), int(hosts[columns[place]])
-        source = int(board.host[instance])
         if ground.targets(instance)[target] and ground.take(instance, target):
-            return source, target
-    return None
+            return True
+    return False
 
 
 def empty(ground: Ground, host: int, allowed: float) -> bool:
@@ -93,10 +110,10 @@ def empty(ground: Ground, host: int, allowed: float) -> bool:
     mark, was_open = ground.mark(), bool(ground.open[host])
     ground.open[host] = False
     order = instances[np.argsort(-ground.board.forecast.mean[instances], kind="stable")]
-    left = allowed - float(ground.board.risk().sum())
-    left += float(ground.board.risk()[host])
+    risk = ground.board.risk()
+    left = allowed - float(risk.sum()) + float(risk[host])
     for instance in order.tolist():
-        rise = _settle(ground, instance, _in_reach(ground, host), left)
+        rise = _settle(ground, instance, left)
         if rise is None:
             ground.back(mark)
             ground.open[host] = was_open
@@ -105,18 +122,17 @@ def empty(ground: Ground, host: int, allowed: float) -> bool:
     return True
 
 
-def _settle(ground: Ground, instance: int, hosts: Rows, left: float) -> float | None:
+def _settle(ground: Ground, instance: int, left: float) -> float | None:
     """Put an instance where it adds least risk; return how much, None where it cannot go."""
-    hosts = hosts[ground.targets(instance)[hosts]]
+    hosts = np.flatnonzero(ground.targets(instance))
     if not len(hosts):
         return None
     here = ground.board.risk()[hosts]
     rise = ground.board.risk_with(np.array([instance]), hosts)[0] - here
-    for place in np.argsort(rise, kind="stable").tolist():
-        if rise[place] > left:
-            return None
+    while rise[place := int(np.argmin(rise))] <= left:
         if ground.take(instance, int(hosts[place])):
             return float(rise[place])
+        rise[place] = np.inf  # the next best; mostly the first one does
     return None
 
 
@@ -134,7 +150,7 @@ def vacate(ground: Ground, aims: Aims, host: int, agrees: Callable[[], bool], mo
     if count > most:
         return False
     mark, was_open = ground.mark(), bool(ground.open[host])
-    used = int((ground.board.count > 0).sum()) - (count > 0)
+    used = int(np.count_nonzero(ground.board.count)) - (count > 0)
     if not empty(ground, host, aims.risk * (1 - aims.slack) * used):
         return False
     if agrees():
@@ -147,10 +163,6 @@ def vacate(ground: Ground, aims: Aims, host: int, agrees: Callable[[], bool], mo
 def short_of(ground: Ground, aims: Aims) -> bool:
     """Return whether the hosts that are on carry more risk than is allowed."""
     risk = ground.board.risk()
-    return float(risk.sum()) > aims.risk * (1 + aims.slack) * max(int((risk > 0).sum()), 1)
-
-
-def _in_reach(ground: Ground, host: int) -> Rows:
-    reach: BoolArray = ground.open.copy()
-    reach[host] = False
-    return np.flatnonzero(reach)
+    return float(risk.sum()) > aims.risk * (1 + aims.slack) * max(
+        int(np.count_nonzero(risk > 0)), 1
+    )

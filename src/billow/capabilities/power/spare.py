@@ -4,6 +4,7 @@
 import numpy as np
 
 from billow.capabilities.power.ground import Ground
+from billow.model.resources import CPU, MEMORY, FloatArray, IntArray
 
 
 def survives(ground: Ground, deaths: int) -> bool:
@@ -15,15 +16,24 @@ def survives(ground: Ground, deaths: int) -> bool:
     """
     if not deaths:
         return True
-    board, pool = ground.board, ground.pool
-    taken = pool.hosts.sellable.sum(axis=1) - ground.draft.free_hosts
-    size = np.where(board.count > 0, taken[:, :2].sum(axis=1), -1)
-    dead = [row for row in np.argsort(-size, kind="stable")[:deaths].tolist() if size[row] >= 0]
+    board = ground.board
+    free = ground.draft.free_hosts
+    size = np.where(board.count > 0, ground.sold - free[:, CPU] - free[:, MEMORY], -1)
+    dead = _largest(size, deaths)
     mark, was_open = ground.mark(), ground.open[dead].copy()
     ground.open[dead] = False
     found = all(_rescued(ground, host) for host in dead)
     ground.open[dead] = was_open
     ground.back(mark)
+    return found
+
+
+def _largest(size: IntArray, count: int) -> list[int]:
+    """Return the rows of the so many largest; what is below zero is not there."""
+    found: list[int] = []
+    while len(found) < count and size[row := int(np.argmax(size))] >= 0:
+        found.append(row)
+        size[row] = -1
     return found
 
 
@@ -33,9 +43,16 @@ def _rescued(ground: Ground, host: int) -> bool:
     for instance in there[np.argsort(-board.forecast.mean[there], kind="stable")].tolist():
         good = ground.targets(instance)
         good &= board.mean + board.forecast.mean[instance] <= board.limit
-        free = board.limit - board.mean
-        hosts = np.flatnonzero(good)
-        order = hosts[np.argsort(-free[hosts], kind="stable")]
-        if not any(ground.take(instance, int(target)) for target in order.tolist()):
+        free = np.where(good, board.limit - board.mean, -np.inf)
+        if not _taken(ground, instance, free):
             return False
     return True
+
+
+def _taken(ground: Ground, instance: int, free: FloatArray) -> bool:
+    """Put an instance where most is free; rows of minus infinity are no place for it."""
+    while free[host := int(np.argmax(free))] > -np.inf:
+        if ground.take(instance, host):
+            return True
+        free[host] = -np.inf
+    return False
