@@ -52,7 +52,8 @@ def traces(folder: Path) -> list[Trace]:
             f"no planetlab/planetlab_*.csv.gz and bitbrains_small/*.csv.gz in {folder}; "
             "give the folder that holds them with --data"
         )
-    return [*map(planetlab, days), *(half for week in weeks for half in halves(bitbrains(week)))]
+    whole = [bitbrains(week) for week in weeks]
+    return [*map(planetlab, days), *whole, *(half for trace in whole for half in halves(trace))]
 
 
 def halves(trace: Trace) -> list[Trace]:
