@@ -8,7 +8,7 @@ from billow.act.pairing import Pairing
 from billow.engines.sim.engine import SimEngine
 from billow.engines.sim.setting import Setting
 from billow.engines.sim.world import World
-from billow.errors import Refused
+from billow.errors import NotFound, Refused
 from billow.model.action import Migrate, Place
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
@@ -54,3 +54,13 @@ async def test_what_no_engine_reaches_alone_is_refused() -> None:
     with pytest.raises(Refused, match="no engine of this pool can migrate"):
         async for _ in pair.perform(across, fence=1):
             pass
+
+
+async def test_a_move_is_assessed_by_the_engine_that_has_its_target() -> None:
+    pair = Pairing([Named("h1"), Named("h2")])
+    await pair.sense()
+    with pytest.raises(NotFound):
+        await pair.assess("a", "h2")
+    with pytest.raises(Refused) as refusal:
+        await pair.assess("a", "h3")
+    assert refusal.value.code == "no-assessor"

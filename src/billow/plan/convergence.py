@@ -319,7 +319,8 @@ class _AutoConverge:
         self._written += copy.left_mib
         if self._passed_s >= _CHECK_S:
             self._highs += self._written > _HIGH * self._sent
-            self._passed_s = self._written = self._sent = 0.0
+            self._passed_s = min(self._passed_s - _CHECK_S, _CHECK_S)
+            self._written = self._sent = 0.0
         if self._highs >= _HIGHS:
             self._highs = 0
             step = _STEP if self.throttle else _FIRST_STEP

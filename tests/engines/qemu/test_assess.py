@@ -155,6 +155,33 @@ async def test_a_writer_that_is_too_fast_needs_a_limit(large: QemuStand) -> None
     await engine.aclose()
 
 
+async def test_without_the_ring_pages_are_sampled(stand: QemuStand, findings: Findings) -> None:
+    translated = replace(findings, kvm=False, kvm_systems=False, dirty_ring=False)
+    large = LargeStand(stand.folder.root, translated)
+    engine = await large.open()
+    await boot_with(large, engine, [writer(20, 24), reader(80, 8)])
+    await asyncio.sleep(2.0)
+    found = await engine.assess("x", large.second)
+    assert (len(found.guest.writers), found.guest.writes_known) == (1, True)
+    assert 0 < found.guest.dirty_mib_s <= 12, "in three seconds no page counts twice"
+    assert Way.DIRTY_LIMIT not in found.ways
+    assert "cannot be told apart" in found.gaps[0]
+    await engine.aclose()
+
+
+async def test_a_small_guest_without_the_ring_is_a_gap(
+    stand: QemuStand, findings: Findings
+) -> None:
+    stand.findings = replace(findings, kvm=False, kvm_systems=False, dirty_ring=False)
+    engine = await stand.open()
+    await boot_with(stand, engine, [writer(5, 8)])
+    found = await engine.assess("x", stand.second)
+    assert not found.guest.writes_known
+    assert not outlook(found).sure
+    assert "not known" in found.gaps[0]
+    await engine.aclose()
+
+
 async def test_what_cannot_be_assessed_is_told(large: QemuStand) -> None:
     engine = await large.open()
     with pytest.raises(NotFound):
