@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from billow.capabilities.power.energy import HOUR_S, carbon_kg, watts
+from billow.capabilities.power.outlook import outlook
 from billow.capabilities.power.policy import PowerPolicy
-from billow.capabilities.power.round import Round
 from billow.capabilities.power.scene import Scene
 from billow.model.kinds import Power, code_of
 from billow.model.plan import Finding, Severity
@@ -71,11 +71,10 @@ class _Page:
         self._watts: FloatArray = np.where(
             off, policy.asleep_watts, watts(scene.curves, self._load)
         )
-        self._round = Round(scene)
-        if not policy.all_on:
-            self._round.run()
-        self._now = self._bill(self._round.watts_before)
-        self._after = self._bill(self._round.watts_after)
+        drawn = float(self._watts.sum())
+        self._ahead = outlook(scene)
+        self._now = self._bill(drawn)
+        self._after = self._bill(max(drawn - self._ahead.spared_watts, 0.0))
 
     def report(self) -> Report:
         return Report(
@@ -94,24 +93,25 @@ class _Page:
         return _Bill(kwh, kwh * self._policy.euro_per_kwh, co2)
 
     def _summary(self) -> str:
-        count = len(self._round.emptied)
+        count = self._ahead.sleep
         now = f"The hosts draw {self._now.kwh:.1f} kWh a day"
         if not count:
             return f"{now}; none of them can be spared."
         hosts = "1 host" if count == 1 else f"{count} hosts"
         spared = self._now.kwh - self._after.kwh
-        return f"{now}; {hosts} could sleep, which spares {spared:.1f} kWh a day."
+        about = "about " if self._ahead.about else ""
+        return f"{now}; {about}{hosts} could sleep, which spares {about}{spared:.1f} kWh a day."
 
     def _measures(self) -> tuple[Measure, ...]:
         on = self._pool.hosts.power == _ON
         used = self._risk[self._count > 0]
-        done = self._round
+        ahead, note = self._ahead, self._how
         found = [
             *self._money(),
             Measure("hosts_on", "Hosts on", float(on.sum()), "hosts", Better.DOWN),
-            Measure("hosts_could_sleep", "Hosts that could sleep", len(done.emptied), "hosts"),
-            Measure("hosts_to_wake", "Hosts to be woken", len(done.woken), "hosts"),
-            Measure("moves", "Moves that it takes", done.moves, "moves"),
+            Measure("hosts_could_sleep", "Hosts that could sleep", ahead.sleep, "hosts", note=note),
+            Measure("hosts_to_wake", "Hosts to be woken", ahead.wake, "hosts", note=note),
+            Measure("moves", "Moves that it takes", ahead.moves, "moves", note=note),
             Measure(
                 "overload_share",
                 "Risk of overload, mean of hosts in use",
@@ -125,25 +125,35 @@ class _Page:
 
     def _money(self) -> list[Measure]:
         now, after, down = self._now, self._after, Better.DOWN
+        note = f"the best is {self._how}" if self._ahead.about else ""
         found = [
-            Measure("energy_kwh", "Energy a day", now.kwh, "kwh", down, after.kwh),
-            Measure("money_euro", "Money a day", now.euro, "euro", down, after.euro),
+            Measure("energy_kwh", "Energy a day", now.kwh, "kwh", down, after.kwh, note),
+            Measure("money_euro", "Money a day", now.euro, "euro", down, after.euro, note),
         ]
         if now.co2_kg is not None:
-            found.append(Measure("co2_kg", "CO2 a day", now.co2_kg, "kg", down, after.co2_kg))
+            carbon = Measure("co2_kg", "CO2 a day", now.co2_kg, "kg", down, after.co2_kg, note)
+            found.append(carbon)
         return found
+
+    @property
+    def _how(self) -> str:
+        """How it is known what could be; nothing to say of a plan of the whole pool."""
+        if not self._ahead.about:
+            return ""
+        planned = f"{self._ahead.planned:,} of {len(self._pool.hosts):,} hosts"
+        return f"about: scaled from a plan tried on {planned}"
 
     def _hosts(self) -> Grid:
         """List hosts: those that could sleep first, then by what they draw."""
-        first = [row in self._round.emptied or row in self._round.woken for row in self._rows]
-        order = sorted(self._rows, key=lambda row: (not first[row], -self._watts[row]))
-        shown = tuple(self._row(row) for row in order[:MOST_ROWS])
+        last = np.ones(len(self._pool.hosts), dtype=np.bool_)
+        last[list(self._ahead.asleep | self._ahead.woken)] = False
+        order = np.lexsort((-self._watts, last))
+        shown = tuple(self._row(row) for row in order[:MOST_ROWS].tolist())
         left = max(len(order) - MOST_ROWS, 0)
-        return Grid("hosts", "Hosts", _COLUMNS, shown, left, "Loads and risks are forecasts.")
-
-    @property
-    def _rows(self) -> range:
-        return range(len(self._pool.hosts))
+        note = "Loads and risks are forecasts."
+        if self._ahead.about:
+            note += f" What hosts could do is {self._how}; others may do the same."
+        return Grid("hosts", "Hosts", _COLUMNS, shown, left, note)
 
     def _row(self, row: int) -> tuple[Cell, ...]:
         hosts = self._pool.hosts
@@ -160,9 +170,9 @@ class _Page:
         )
 
     def _could(self, row: int) -> str:
-        if row in self._round.emptied:
+        if row in self._ahead.asleep:
             return "sleep"
-        if row in self._round.woken:
+        if row in self._ahead.woken:
             return "be woken"
         return "be woken when needed" if self._scene.asleep[row] else ""
 

@@ -157,7 +157,8 @@ class Round:
         used = place[count > 0]
         few = np.partition(used, _TRIED)[:_TRIED] if len(used) > _TRIED else used
         places = np.concatenate([np.sort(place[count == 0]), np.sort(few)])
-        return self._wasteful[places % len(may)].tolist()
+        order: list[int] = self._wasteful[places % len(may)].tolist()
+        return order
 
     @cached_property
     def _wasteful(self) -> Rows:
