@@ -29,6 +29,7 @@ def test_a_quiet_instance_just_moves() -> None:
     assert said[1].startswith("pre-copy: ")
     assert "uncertain" not in said[1]
     assert said[2].endswith("keeps 100% of its speed")
+    assert not any(line.startswith("otherwise") for line in said)
 
 
 def test_only_the_writer_is_slowed_down() -> None:

@@ -51,7 +51,8 @@ def sentences(answer: Document) -> Iterator[str]:
         yield f"  vCPU {each}: {writes}; keeps {percent(speed)} of its speed{held}"
     shared = f", shared by {answer['moves']} moves" if answer["moves"] > 1 else ""
     yield f"link: {answer['bandwidth_mib_s']:.0f} MiB/s{shared}"
-    for other in answer["others"]:
+    plain = answer["sure"] and answer["verdict"] == "converges"
+    for other in () if plain else answer["others"]:
         yield f"otherwise, {_course(other)}"
     if answer["used"] != chosen["way"] and chosen["way"] != "pre-copy":
         yield f"note: the engine moves with {answer['used']} today"
