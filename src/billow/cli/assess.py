@@ -64,14 +64,21 @@ def rows(answer: Document) -> Iterator[tuple[str, ...]]:
     """Yield an assessment as lines of cells."""
     yield "verdict", answer["verdict"], "sure" if answer["sure"] else "unsure"
     for each in (answer["prediction"], *answer["others"]):
-        figures = (each["seconds"], each["downtime_s"], each["sent_mib"])
-        yield "way", each["way"], *("" if value is None else str(value) for value in figures)
+        yield (
+            "way",
+            each["way"],
+            *map(_cell, (each["seconds"], each["downtime_s"], each["sent_mib"])),
+        )
     for each, (vcpu, speed, limit) in enumerate(_vcpus(answer, answer["prediction"])):
         figures = (vcpu["dirty_mib_s"], vcpu["working_mib"], speed, limit)
-        yield "vcpu", str(each), *("" if value is None else str(value) for value in figures)
+        yield "vcpu", str(each), *map(_cell, figures)
     yield "link", str(answer["bandwidth_mib_s"]), str(answer["moves"])
     for gap in answer["gaps"]:
         yield "gap", gap
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _course(prediction: Document) -> str:
