@@ -20,14 +20,11 @@ def expected_emptying(pool: Pool, past: Past) -> FloatArray:
     A host with an instance of unknown age is taken to stay; rows of hosts without instances are
     NaN. Linear in instances.
     """
-    rows = np.fromiter(past.guests, np.int64, len(past.guests))
-    host = pool.instances.host[rows].astype(np.int64)
+    host = pool.instances.host[past.rows].astype(np.int64)
     here = host != NOWHERE
-    guests = list(past.guests.values())
-    age = np.array([past.now - guest.born_h * 3600.0 for guest in guests])[here]
-    survival = past.lifetimes.survival(past.groups[here], np.maximum(age, 0.0))
-    batch = np.array([guest.batch for guest in guests], dtype=np.int64)[here]
-    empty = emptying(host[here], batch, survival, len(pool.hosts))
+    age = np.maximum(past.now - past.born[here], 0.0)
+    survival = past.lifetimes.survival(past.groups[here], age)
+    empty = emptying(host[here], past.batch[here], survival, len(pool.hosts))
     there = pool.instances.host[pool.instances.host != NOWHERE]
     count = np.bincount(there, minlength=len(pool.hosts))
     known = np.bincount(host[here], minlength=len(pool.hosts))
@@ -47,11 +44,16 @@ def emptying(host: IntArray, batch: IntArray, survival: FloatArray, hosts: int) 
         survival: Of each instance at its age, `(instances, ahead) float64`.
         hosts: How many hosts there are; one without instances is empty.
     """
-    lives, which = np.unique(np.stack([host, batch]), axis=1, return_inverse=True)
-    longest = np.zeros((lives.shape[1], len(AHEAD)))
-    np.maximum.at(longest, which.ravel(), survival)
     empty = np.ones((hosts, len(AHEAD)))
-    np.multiply.at(empty, lives[0], 1.0 - longest)
+    if not len(host):
+        return empty
+    order = np.lexsort((batch, host))
+    host, batch = host[order], batch[order]
+    new = np.concatenate([[True], (host[1:] != host[:-1]) | (batch[1:] != batch[:-1])])
+    lives = np.flatnonzero(new)
+    stays = 1.0 - np.maximum.reduceat(survival[order], lives, axis=0)
+    there = np.flatnonzero(np.diff(host[lives], prepend=-1))
+    empty[host[lives][there]] = np.multiply.reduceat(stays, there, axis=0)
     return empty
 
 

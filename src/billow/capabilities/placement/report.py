@@ -7,7 +7,7 @@ import numpy as np
 
 from billow.capabilities.placement.emptying import expected_emptying
 from billow.capabilities.placement.lifetimes import AHEAD, expected_s
-from billow.capabilities.placement.past import Past, past_of
+from billow.capabilities.placement.past import Past, numbered, past_of
 from billow.capabilities.placement.solve import requests
 from billow.model.history import Lives
 from billow.model.instances import NOWHERE
@@ -93,13 +93,12 @@ def _emptying_grid(pool: Pool, empty: FloatArray) -> Grid:
 
 
 def _lives_grid(lives: Lives, past: Past) -> Grid:
-    shapes, which = np.unique(
-        np.stack([lives.cpu_milli, lives.memory_mib]), axis=1, return_inverse=True
-    )
-    seen = np.bincount(which.ravel(), minlength=shapes.shape[1])
-    ended = np.bincount(which.ravel(), ~np.isnan(lives.ended), minlength=shapes.shape[1])
-    order = np.argsort(-seen, kind="stable")
-    pairs = [(int(cpu), int(memory)) for cpu, memory in shapes.T[order]]
+    which, first = numbered(lives.cpu_milli, lives.memory_mib)
+    seen = np.bincount(which, minlength=len(first))
+    ended = np.bincount(which, ~np.isnan(lives.ended), minlength=len(first))
+    shapes = np.stack([lives.cpu_milli[first], lives.memory_mib[first]], axis=1)
+    order = np.lexsort((shapes[:, 1], shapes[:, 0], -seen))
+    pairs = [(int(cpu), int(memory)) for cpu, memory in shapes[order]]
     groups = np.array([past.lifetimes.group(pair) for pair in pairs], dtype=np.int64)
     survival = past.lifetimes.survival(groups, np.zeros(len(groups)))
     mean_h = expected_s(survival) / 3600.0 if len(groups) else np.zeros(0)
