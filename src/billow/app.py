@@ -32,7 +32,7 @@ from billow.capabilities.placement.policy import PlacementPolicy
 from billow.capabilities.power.plan import Power
 from billow.errors import BillowError, Blocked, Conflict, Leased
 from billow.identity.keeper import Keeper
-from billow.loop import Loop, Wish
+from billow.loop import Loop, Wish, mending
 from billow.model.ask import Ask
 from billow.model.assessment import Assessment
 from billow.model.event import Event, EventKind
@@ -207,7 +207,8 @@ class Billow:
             grown = pool.with_groups(groups).with_requests(requests)
             return grown, [chosen.propose(grown, rules)]
 
-        return await self.loop.plan(want, Wish(_title(capability, requests), actor))
+        wish = Wish(_title(capability, requests), actor)
+        return await self.loop.plan(want, wish, mending(chosen, rules))
 
     async def ask(self, asks: Sequence[Ask], *, actor: str) -> Plan:
         """Make and keep the plan for direct requests on things that exist.

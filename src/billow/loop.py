@@ -36,6 +36,10 @@ Want = Callable[[Pool], tuple[Pool, Sequence[Proposal]]]
 """What is wanted of a pool: the pool with the requests that are new to it, and the proposals."""
 
 
+Mend = Callable[[Pool, Sequence[Proposal]], Sequence[Proposal]]
+"""What is left of proposals in a pool that has changed since they were made."""
+
+
 class Plans(Protocol):
     """Where plans are kept."""
 
@@ -111,8 +115,11 @@ class Loop:
             if not self._running and self._is_due(each, pool):
                 await self._let_propose(each, pool)
 
-    async def plan(self, want: Want, wish: Wish) -> Plan:
+    async def plan(self, want: Want, wish: Wish, mend: Mend | None = None) -> Plan:
         """Look, let `want` propose for what is there, and keep the one plan that comes of it.
+
+        With `mend`, look again when it has been thought; if the pool is another one by then, the
+        plan is what `mend` makes of the proposals.
 
         Raises:
             Invalid, NotFound: what is wanted makes no sense in this pool.
@@ -122,6 +129,9 @@ class Loop:
         stamp = Stamp(self._name("p"), self.world.clock.now(), parent=wish.parent, title=wish.title)
         with telemetry.PLAN_SECONDS.time():
             grown, proposals = await asyncio.to_thread(want, pool)
+            if mend and (now := await self.world.collector.fresh()).digest != pool.digest:
+                pool = grown = now
+                proposals = await asyncio.to_thread(mend, now, proposals)
             plan = await asyncio.to_thread(
                 compose, pool, proposals, self.world.limits, stamp, grown
             )
@@ -230,7 +240,7 @@ class Loop:
         if not proposal.actions or again:
             return  # nothing to do, or nobody has taken up the same plan yet
         wish = Wish(f"{name}: {len(proposal.actions)} steps", "billow")
-        plan = await self.plan(_again(each), wish)
+        plan = await self.plan(_again(each), wish, mending(each.capability, each.policy))
         if each.approved and plan.steps:
             await self.start(plan.id, actor="billow")
 
@@ -250,6 +260,14 @@ def _count(pool: Pool) -> None:
     telemetry.HOSTS.set(len(pool.hosts))
     telemetry.INSTANCES.set(len(pool.instances))
     telemetry.GAPS.set(len(pool.gaps))
+
+
+def mending(capability: object, policy: Policy) -> Mend | None:
+    """Return how a capability's proposals are mended; None where it thinks in no time."""
+    mended = getattr(capability, "mended", None)
+    if mended is None:
+        return None
+    return lambda pool, proposals: [mended(pool, each, policy) for each in proposals]
 
 
 def _again(standing: Standing) -> Want:

@@ -129,6 +129,13 @@ class Capability(Protocol[Policy_contra]):
         """Return what it wants of this pool. Deterministic; the second time, nothing."""
 
 
+class Mending(Protocol[Policy_contra]):
+    """Whose thinking takes so long that the pool may change meanwhile. Pure, as a capability is."""
+
+    def mended(self, pool: Pool, proposal: Proposal, policy: Policy_contra, /) -> Proposal:
+        """Return what is left of a proposal in the pool as it is now, and what takes its place."""
+
+
 class Reporting(Protocol[Policy_contra]):
     """Who can say something of a pool without changing it. Pure, as a capability is."""
 

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from billow.loop import Standing
+from billow.loop import Standing, Wish, mending
 from billow.model.action import Action, Cordon, Migrate
 from billow.model.plan import Proposal
 from billow.model.policy import Policy
@@ -97,3 +97,40 @@ def test_an_approved_one_acts_and_then_has_nothing_to_do(tmp_path: Path) -> None
         assert len(await lab.store.runs(limit=10)) == 1
 
     standing_test(tmp_path, body, every_s=1e-9, approved=True)
+
+
+class Thinker(Mover):
+    """Thinks so long that the world changes meanwhile, and then wants what is left."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+        self.mended_for: list[str] = []
+
+    def propose(self, pool: Pool, policy: Policy, /) -> Proposal:
+        """Return the move of an instance that is gone by then."""
+        wanted = super().propose(pool, policy)
+        self._meanwhile()
+        return wanted
+
+    def mended(self, pool: Pool, proposal: Proposal, policy: Policy, /) -> Proposal:
+        """Keep the actions on instances that are there."""
+        self.mended_for.append(pool.digest)
+        left = [each for each in proposal.actions if each.subject[9:] in pool.instances.row]
+        return Proposal(self.name, tuple(left))
+
+
+def test_what_changed_while_it_was_thought_is_mended_before_the_plan(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with Lab(START, tmp_path) as lab:
+            thinker = Thinker(lambda: lab.sim.ground.remove("a"))
+            controller = await lab.controller()
+            wish = Wish("by hand", "tester")
+            mend = mending(thinker, Policy())
+            plan = await controller.loop.plan(
+                lambda pool: (pool, [thinker.propose(pool, Policy())]), wish, mend
+            )
+            assert plan.steps == ()
+            assert thinker.mended_for == [plan.based_on] == [lab.pool().digest]
+
+    asyncio.run(body())

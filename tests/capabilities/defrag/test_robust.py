@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds when the solver fails, time is short, or the world changes meanwhile."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from benchmarks.defrag_pools import Recipe, document
 from benchmarks.defrag_replay import replayed
@@ -10,7 +13,10 @@ from billow.capabilities.defrag import Defrag, DefragPolicy, highs
 from billow.capabilities.defrag.repair import repair
 from billow.errors import Invalid
 from billow.model.action import Migrate
+from billow.model.policy import Limits
 from billow.model.pool import Pool
+from billow.plan.check import violations
+from billow.plan.compose import Stamp, compose
 from billow.sense.vmr import vmr_pool
 
 SMALL = document(Recipe(24, 120, seed=3))
@@ -108,3 +114,20 @@ def test_replay_finds_what_is_wrong() -> None:
     assert replayed(SMALL, moves).faults
     with pytest.raises(Invalid, match="no move"):
         replayed(SMALL, [{"instance_id": 1}])
+
+
+def test_a_proposal_is_mended_when_the_pool_has_changed() -> None:
+    pool, policy = vmr_pool(SMALL, "small"), DefragPolicy(moves=10)
+    proposal = Defrag().propose(pool, policy)
+    gone = next(each.instance for each in proposal.actions if isinstance(each, Migrate))
+    keep = [row for row, name in enumerate(pool.instances.id) if name != gone]
+    now = replace(pool, instances=pool.instances.take(np.array(keep)))
+    mended = Defrag().mended(now, proposal, policy)
+    moved = {each.instance for each in mended.actions if isinstance(each, Migrate)}
+    assert moved
+    assert gone not in moved
+    plan = compose(now, [mended], Limits(), Stamp("p"))
+    assert not plan.rejections
+    assert violations(now, plan) == ()
+    assert mended.gain["slots_after"] > mended.gain["slots_before"]
+    assert "were dropped" in mended.findings[0].text

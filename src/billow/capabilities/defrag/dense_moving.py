@@ -11,9 +11,10 @@ import numpy as np
 
 from billow.capabilities.defrag.compact import IN, SLOT, Compact
 from billow.capabilities.defrag.dense import Crowd
+from billow.capabilities.defrag.moving import move_costs
 from billow.capabilities.defrag.problem import NO_CLASS
 from billow.model.instances import NOWHERE
-from billow.model.resources import CPU, FloatArray, IntArray
+from billow.model.resources import CPU, IntArray
 from billow.plan.draft import Draft
 from billow.plan.suit import node_mask, roomy, suits
 
@@ -39,7 +40,7 @@ def _net(compact: Compact, values: IntArray) -> IntArray:
 class _Realising:
     def __init__(self, crowd: Crowd) -> None:
         self._crowd = crowd
-        self._cost = _costs(crowd)
+        self._cost = move_costs(crowd.pool)
         self._draft = Draft(crowd.pool)
         self._home: dict[int, Spot] = {}
 
@@ -126,14 +127,3 @@ class _Realising:
 
     def _size(self, number: int) -> int:
         return int(self._crowd.demand[number, CPU])
-
-
-def _costs(crowd: Crowd) -> FloatArray:
-    """Return how unwelcome the move of each instance is: groups, priority, then time to send it."""
-    ours, shapes = crowd.pool.instances, crowd.pool.shapes
-    memory = np.array([shape.memory_mib for shape in shapes], dtype=np.float64)
-    held = memory[ours.shape] if len(shapes) else np.zeros(len(ours))
-    dirty = np.nan_to_num(ours.dirty.astype(np.float64))
-    grouped = ~ours.group.where("")
-    cost: FloatArray = held * (1.0 + dirty / 100.0) + ours.priority * 1e6 + grouped * 1e15
-    return cost

@@ -13,6 +13,7 @@ import numpy as np
 from billow.capabilities.defrag.layout import WIDE, Layout, Place
 from billow.capabilities.defrag.problem import NO_CLASS, Problem
 from billow.model.instances import NOWHERE
+from billow.model.pool import Pool
 from billow.model.resources import CPU, FloatArray
 from billow.plan.draft import Draft
 
@@ -20,12 +21,11 @@ Spot = tuple[int, int]
 """Host row and node mask."""
 
 
-def move_costs(problem: Problem) -> FloatArray:
+def move_costs(pool: Pool) -> FloatArray:
     """Return how unwelcome the move of each instance is, `(instances,)`: time, then priority.
 
     Memory over the time that it takes to send it; what writes quickly is sent again and again.
     """
-    pool = problem.pool
     ours = pool.instances
     memory = np.array([shape.memory_mib for shape in pool.shapes], dtype=np.float64)
     held = memory[ours.shape] if len(memory) else np.zeros(len(ours))
@@ -40,7 +40,7 @@ class Moving:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._cost = move_costs(problem)
+        self._cost = move_costs(problem.pool)
         self.draft = Draft(problem.pool)
 
     def realise(self, layout: Layout) -> None:

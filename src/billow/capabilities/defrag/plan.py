@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Final
 
 from billow.capabilities.defrag.policy import DefragPolicy
+from billow.capabilities.defrag.repair import repair
 from billow.capabilities.defrag.report import report
 from billow.capabilities.defrag.slots import fragmentation, slots_by_host
-from billow.capabilities.defrag.solve import Answer, Stopwatch, solve
+from billow.capabilities.defrag.solve import Answer, Stopwatch, solve, worth
 from billow.capabilities.defrag.target import Target, targets_of
 from billow.model.action import Migrate
 from billow.model.plan import Finding, Proposal, Severity
@@ -54,6 +55,27 @@ class Defrag:
         actions = tuple(_explained(pool, answer, targets, policy))
         findings = tuple(_findings(answer, targets, policy))
         return Proposal(NAME, actions, findings, gain=_gain(pool, answer, targets))
+
+    def mended(self, pool: Pool, proposal: Proposal, policy: DefragPolicy, /) -> Proposal:
+        """Return the moves that can still be made, others in place of those that cannot.
+
+        The proof is for the pool that was: what is returned has none.
+        """
+        moves = [action for action in proposal.actions if isinstance(action, Migrate)]
+        targets = targets_of(pool, policy)
+        found = repair(pool, moves, policy.moves, policy.protected)
+        before = worth(pool, targets, policy) if targets else 0.0
+        after = worth(found.after, targets, policy) if targets else 0.0
+        left = found.moves if after > before else ()
+        text = (
+            f"instances came and went while this was found: of {amount(len(moves), 'moves')} "
+            f"{len(found.kept)} stand, {len(found.redirected)} go elsewhere, "
+            f"{len(found.dropped)} were dropped; {amount(after if left else before, 'slots')} with "
+            f"{amount(len(left), 'moves')}, without a bound: plan again for one"
+        )
+        gain = {"slots_before": before, "slots_after": after if left else before}
+        finding = Finding("pool", Severity.INFO, text)
+        return Proposal(NAME, left, (finding,), gain={**gain, "moves": float(len(left))})
 
     def report(self, pool: Pool, policy: DefragPolicy, /) -> Report:
         """Return which leftovers nobody can buy, by shape, resource, NUMA node and host.

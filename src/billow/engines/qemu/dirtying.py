@@ -101,9 +101,7 @@ async def can_limit(line: Path) -> bool:
     """Return whether this QEMU can hold one vCPU to a dirty rate. Raises Unavailable, Lost."""
     async with talk(line) as monitor:
         known = await monitor.execute("query-commands")
-    names = (
-        {each.get("name") for each in known if isinstance(each, dict)} if _rows(known) else set()
-    )
+    names = {each.get("name") for each in _rows(known)}
     return "set-vcpu-dirty-limit" in names
 
 
