@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billow.model.pool import Pool
+from billow.model.shape import Shape
 from billow.model.text import parse, render
 from billow.sense.merge import merge
 from tests.model.pools import assert_same, pools
@@ -124,3 +125,12 @@ def test_any_views_merge_into_a_pool_that_stands(views: list[Pool]) -> None:
     assert {name for view in views for name in view.hosts.id} == set(merged.hosts.id)
     assert {name for view in views for name in view.instances.id} == set(merged.instances.id)
     assert_same(parse(render(merged)), merged)
+
+
+def test_a_shape_of_the_longest_name_gets_another_that_is_no_longer() -> None:
+    name = "x" * 253
+    views = [
+        Pool.build([], shapes=[Shape(name, cpu, 1024)], taken_at=float(cpu)) for cpu in (1, 2, 3)
+    ]
+    names = {shape.name for shape in merge(views).shapes}
+    assert names == {name, "x" * 251 + "@2", "x" * 251 + "@3"}

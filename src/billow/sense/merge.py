@@ -22,6 +22,7 @@ from billow.model.hosts import Hosts
 from billow.model.instance import Instance
 from billow.model.instances import NOWHERE, Instances
 from billow.model.kinds import Health, Power, State
+from billow.model.names import LONGEST_ID
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.model.table import Table
@@ -86,7 +87,8 @@ class _Shapes:
         name, number = shape.name, 1
         while self._by_name.setdefault(name, named := replace(shape, name=name)) != named:
             number += 1
-            name = f"{shape.name}@{number}"
+            mark = f"@{number}"
+            name = shape.name[: LONGEST_ID - len(mark)] + mark
         if name != shape.name:
             why = f"two views disagree on what it is; the older one is called {name} here"
             self._gaps.add(Gap(f"shape/{shape.name}", why))

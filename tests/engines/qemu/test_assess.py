@@ -65,9 +65,9 @@ def reader(base_mib: int, pages_mib: int) -> Orders:
 async def shape(engine: QemuEngine, mbit: int) -> None:
     """Let the first host send so much and no more."""
     where = engine.ground.network.namespace("h1")
-    line = f"ip netns exec {where} tc qdisc replace dev {HOST_LINK} root tbf rate {mbit}mbit"
+    line = f"tc qdisc replace dev {HOST_LINK} root tbf rate {mbit}mbit burst 128k latency 20ms"
     process = await asyncio.create_subprocess_exec(
-        *line.split(), "burst", "128k", "latency", "20ms"
+        "nsenter", f"--net=/run/netns/{where}", *line.split()
     )
     assert await process.wait() == 0
 
