@@ -88,8 +88,9 @@ class Instance:
             what = f"priority of {self.id}"
             check_amount(what, self.priority, least=-MOST_PRIORITY, most=MOST_PRIORITY)
             check_text(f"the reason why {self.id} is immovable", self.immovable)
-        check_word(f"service of {self.id}", self.service, Service)
-        check_amount(f"cpu_limit_milli of {self.id}", self.cpu_limit_milli, most=MOST_LIMIT)
+        if self.service is not Service.LATENCY or self.cpu_limit_milli != 0:
+            check_word(f"service of {self.id}", self.service, Service)
+            check_amount(f"cpu_limit_milli of {self.id}", self.cpu_limit_milli, most=MOST_LIMIT)
         for name in _MEASURES:
             if getattr(self, name) is not UNSEEN:
                 check_measure(f"{name} of {self.id}", getattr(self, name))
