@@ -240,7 +240,8 @@ class Loop:
         if not proposal.actions or again:
             return  # nothing to do, or nobody has taken up the same plan yet
         wish = Wish(f"{name}: {len(proposal.actions)} steps", "billow")
-        plan = await self.plan(_again(each), wish, mending(each.capability, each.policy))
+        want = _wanting(each, proposal, pool.digest)
+        plan = await self.plan(want, wish, mending(each.capability, each.policy))
         if each.approved and plan.steps:
             await self.start(plan.id, actor="billow")
 
@@ -270,8 +271,15 @@ def mending(capability: object, policy: Policy) -> Mend | None:
     return lambda pool, proposals: [mended(pool, each, policy) for each in proposals]
 
 
-def _again(standing: Standing) -> Want:
-    return lambda pool: (pool, [standing.capability.propose(pool, standing.policy)])
+def _wanting(standing: Standing, proposal: Proposal, digest: str) -> Want:
+    """Want what was proposed already; think again only when the pool is another one by now."""
+
+    def want(pool: Pool) -> tuple[Pool, Sequence[Proposal]]:
+        if pool.digest == digest:
+            return pool, [proposal]
+        return pool, [standing.capability.propose(pool, standing.policy)]
+
+    return want
 
 
 def _check_fresh(pool: Pool, plan: Plan, if_match: str) -> None:

@@ -40,7 +40,7 @@ def unchanged(plane: ControlPlane) -> Iterator[None]:
         assert after == before
 
 
-def refused(answer: httpx2.Response) -> dict[str, Any]:
+def assert_refused(answer: httpx2.Response) -> dict[str, Any]:
     """Check that an answer is a clear refusal, and return its problem document."""
     assert 400 <= answer.status_code < 500, answer.text[:500]
     assert answer.headers["content-type"] == "application/problem+json"
@@ -63,21 +63,21 @@ def sent(client: httpx2.Client, path: str, body: object) -> httpx2.Response:
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[:20])
 def test_a_name_that_cannot_be_one(admin: httpx2.Client, name: object) -> None:
     body = {"instances": [{"id": name, "shape": SHAPE}]}
-    refused(sent(admin, "/v1/instances", body))
-    refused(sent(admin, "/v1/why-not", {"request": body["instances"][0]}))
+    assert_refused(sent(admin, "/v1/instances", body))
+    assert_refused(sent(admin, "/v1/why-not", {"request": body["instances"][0]}))
 
 
 @pytest.mark.parametrize("field", ["cpu_milli", "memory_mib", "numa_nodes", "gpus"])
 @pytest.mark.parametrize("amount", AMOUNTS, ids=lambda amount: ascii(amount)[:20])
 def test_an_amount_that_cannot_be_one(admin: httpx2.Client, field: str, amount: object) -> None:
     shape = {**SHAPE, field: amount}
-    refused(sent(admin, "/v1/instances", {"instances": [{"id": "a", "shape": shape}]}))
+    assert_refused(sent(admin, "/v1/instances", {"instances": [{"id": "a", "shape": shape}]}))
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda image: ascii(image)[:20])
 def test_an_image_that_leaves_its_folder(admin: httpx2.Client, image: object) -> None:
     body = {"instances": [{"id": "a", "shape": SHAPE, "image": image}]}
-    refused(sent(admin, "/v1/instances", body))
+    assert_refused(sent(admin, "/v1/instances", body))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_an_image_that_leaves_its_folder(admin: httpx2.Client, image: object) ->
     ids=lambda body: ascii(body)[:50],
 )  # fmt: skip
 def test_a_body_that_makes_no_sense(admin: httpx2.Client, body: object) -> None:
-    refused(sent(admin, "/v1/instances", body))
+    assert_refused(sent(admin, "/v1/instances", body))
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ def test_a_body_that_makes_no_sense(admin: httpx2.Client, body: object) -> None:
 )  # fmt: skip
 def test_a_change_that_makes_no_sense(admin: httpx2.Client, ask: object) -> None:
     fine = {"verb": "stop", "subject": "vm-2"}
-    refused(sent(admin, "/v1/changes", {"asks": [fine, ask]}))
+    assert_refused(sent(admin, "/v1/changes", {"asks": [fine, ask]}))
 
 
 def test_as_many_changes_as_cannot_be(admin: httpx2.Client) -> None:
     stop = {"verb": "stop", "subject": "vm-1"}
     wrong: list[object] = [[], {}, [stop, stop], [stop] * 20_001]
     for asks in wrong:
-        refused(sent(admin, "/v1/changes", {"asks": asks}))
+        assert_refused(sent(admin, "/v1/changes", {"asks": asks}))
 
 
 @pytest.mark.parametrize(
@@ -147,18 +147,18 @@ def test_as_many_changes_as_cannot_be(admin: httpx2.Client) -> None:
 )  # fmt: skip
 def test_a_body_that_is_no_json(admin: httpx2.Client, content: bytes) -> None:
     for kind in ("application/json", "text/plain", "application/xml", "multipart/form-data"):
-        refused(admin.post("/v1/instances", content=content, headers={"content-type": kind}))
+        assert_refused(admin.post("/v1/instances", content=content, headers={"content-type": kind}))
 
 
 def test_a_body_that_is_too_large(admin: httpx2.Client) -> None:
     body = b'{"instances": "' + b"x" * (9 * 2**20) + b'"}'
-    problem = refused(admin.post("/v1/instances", content=body))
+    problem = assert_refused(admin.post("/v1/instances", content=body))
     assert (problem["status"], problem["code"]) == (413, "too-large")
 
     def chunks() -> Iterator[bytes]:
         yield from [b"x" * 2**20] * 9
 
-    assert refused(admin.post("/v1/instances", content=chunks()))["status"] == 413
+    assert assert_refused(admin.post("/v1/instances", content=chunks()))["status"] == 413
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_body_that_is_too_large(admin: httpx2.Client) -> None:
     "name", ["../../etc/passwd", "%2e%2e%2f", "a\x00b", "é\u202e", "' OR 1=1 --", "x" * 5000]
 )
 def test_a_path_that_leads_nowhere(admin: httpx2.Client, path: str, name: str) -> None:
-    refused(admin.get(path.format(quote(name, safe=""))))
+    assert_refused(admin.get(path.format(quote(name, safe=""))))
 
 
 def test_what_is_done_to_what_is_not_there(admin: httpx2.Client) -> None:
@@ -183,7 +183,7 @@ def test_what_is_done_to_what_is_not_there(admin: httpx2.Client) -> None:
         ("POST", "/v1/runs/nothing/undo"),
         ("DELETE", "/v1/tokens/nothing"),
     ):
-        refused(admin.request(method, path, params={"apply": "true"}))
+        assert_refused(admin.request(method, path, params={"apply": "true"}))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_what_is_done_to_what_is_not_there(admin: httpx2.Client) -> None:
     ],
 )  # fmt: skip
 def test_a_question_that_makes_no_sense(admin: httpx2.Client, query: str) -> None:
-    refused(admin.get(f"/v1/instances?{query}"))
+    assert_refused(admin.get(f"/v1/instances?{query}"))
 
 
 @pytest.mark.parametrize(
@@ -213,19 +213,19 @@ def test_a_header_that_makes_no_sense(
 ) -> None:
     body = {"instances": [{"id": "a", "shape": SHAPE}]}
     answer = admin.post("/v1/instances", json=body, headers=headers, params={"apply": "true"})
-    assert refused(answer)["status"] == status
+    assert assert_refused(answer)["status"] == status
 
 
 def test_a_parameter_that_nobody_knows(admin: httpx2.Client) -> None:
-    problem = refused(admin.delete("/v1/instances/vm-1", params={"aply": "true"}))
+    problem = assert_refused(admin.delete("/v1/instances/vm-1", params={"aply": "true"}))
     assert problem["code"] == "unknown-parameter"
     assert "apply" in problem["fix"]
 
 
 def test_what_is_not_there_and_not_allowed(admin: httpx2.Client) -> None:
-    assert refused(admin.get("/v1/nonsense"))["code"] == "no-such-resource"
+    assert assert_refused(admin.get("/v1/nonsense"))["code"] == "no-such-resource"
     answer = admin.put("/v1/pool", json={})
-    assert refused(answer)["code"] == "method-not-allowed"
+    assert assert_refused(answer)["code"] == "method-not-allowed"
     assert answer.headers["allow"] == "GET"
     assert admin.put("/v1/tokens", json={}).headers["allow"] == "GET, POST"
 

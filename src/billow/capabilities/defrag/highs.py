@@ -45,7 +45,7 @@ class Relaxation:
     """A linear program that grows by columns and rows and is solved again from where it was."""
 
     def __init__(self, time_limit_s: float) -> None:
-        self._highs = _solver(time_limit_s)
+        self._highs = solver(time_limit_s)
         self._columns = 0
         self._rows = 0
 
@@ -103,7 +103,7 @@ def integer(columns: Columns, model: Model, target: float, time_limit_s: float) 
         SolverFailed: HiGHS is missing or broke; no answer in time is an outcome.
     """
     try:
-        highs = _solver(time_limit_s)
+        highs = solver(time_limit_s)
         highs.setOptionValue("objective_target", target)
         highs.setOptionValue("mip_rel_gap", 0.0)
         highs.passModel(_whole(columns, model))
@@ -127,7 +127,8 @@ def _integer_outcome(highs: Any) -> Outcome:  # noqa: ANN401 (highspy brings no 
     )
 
 
-def _solver(time_limit_s: float) -> Any:  # noqa: ANN401 (highspy brings no types)
+def solver(time_limit_s: float) -> Any:  # noqa: ANN401 (highspy brings no types)
+    """Return HiGHS, silent and the same each time. Raises SolverFailed when it is missing."""
     try:
         import highspy  # (a pool must be planned for without it, too)
     except ImportError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from billow.capabilities.defrag.highs import SolverFailed
+from billow.capabilities.defrag.highs import SolverFailed, solver
 from billow.model.resources import FloatArray, IntArray
 
 
@@ -88,23 +88,17 @@ def solved(program: Program, effort: Effort, start: IntArray | None = None) -> S
 
 
 def _loaded(program: Program, effort: Effort) -> Any:  # noqa: ANN401 (highspy brings no types)
-    try:
-        import highspy  # (a pool must be planned for without it, too)
-    except ImportError as error:
-        raise SolverFailed("HiGHS is not installed") from error
-    highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
-    highs.setOptionValue("output_flag", False)
-    highs.setOptionValue("threads", 1)
-    highs.setOptionValue("random_seed", 0)
-    highs.setOptionValue("time_limit", max(effort.seconds, 0.01))
+    highs = solver(effort.seconds)
     highs.setOptionValue("mip_max_nodes", effort.nodes)
     highs.setOptionValue("mip_rel_gap", 0.0)
     highs.setOptionValue("objective_target", program.enough + 1e-6)
-    highs.passModel(_model(highspy, program))
+    highs.passModel(_model(program))
     return highs
 
 
-def _model(highspy: Any, program: Program) -> Any:  # noqa: ANN401 (highspy brings no types)
+def _model(program: Program) -> Any:  # noqa: ANN401 (highspy brings no types)
+    import highspy
+
     order = np.lexsort((program.row, program.column))
     columns = len(program.cost)
     starts = np.searchsorted(program.column[order], np.arange(columns + 1))
