@@ -77,7 +77,10 @@ class Settings(BaseSettings):
         "0 for whenever something else than a measurement has changed.",
     )
     history_step_s: float = Field(
-        300.0, ge=1, le=86_400, description="Recorded use is averaged over so long; a day is kept."
+        300.0,
+        ge=1,
+        le=86_400,
+        description="Recorded use is averaged over so long; 288 such steps are kept.",
     )
     approved: frozenset[str] = Field(
         frozenset(),

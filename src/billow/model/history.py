@@ -8,6 +8,7 @@ Rows are found by id, so a pool that grows or loses instances needs no new histo
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from billow.model.resources import FloatArray, IntArray, RowArray
 
 Samples = npt.NDArray[np.float32]
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,8 @@ class History:
     Attributes:
         step_s: Seconds between two samples.
         until: When the last sample was taken, seconds since the epoch.
-        instances: Ids, one per row of what follows.
+        instances: Ids, one per row of what follows, in no order. One that is gone may still have a
+            row; of two rows with one id the last counts.
         cpu: Thousandths of a CPU, oldest first, NaN where not seen, `(instances, samples) float32`.
         memory: MiB, likewise.
         born: When first seen, `(instances,) float64`.
@@ -102,13 +105,11 @@ class History:
 
     def settled_of(self, instances: Sequence[str]) -> FloatArray:
         """Return since when each is where it is, NaN for unknown ones, `(len,) float64`."""
-        settled: FloatArray = _taken(self.settled, self._rows(instances))
-        return settled
+        return _taken(self.settled, self._rows(instances))
 
     def born_of(self, instances: Sequence[str]) -> FloatArray:
         """Return when each was first seen, NaN for unknown ones, `(len,) float64`."""
-        born: FloatArray = _taken(self.born, self._rows(instances))
-        return born
+        return _taken(self.born, self._rows(instances))
 
     def _rows(self, instances: Sequence[str]) -> npt.NDArray[np.intp]:
         if instances == self.instances:
@@ -117,6 +118,6 @@ class History:
         return np.fromiter((find(name, -1) for name in instances), np.intp, len(instances))
 
 
-def _taken(values: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]) -> npt.NDArray:  # type: ignore[type-arg]
+def _taken(values: npt.NDArray[Kind], rows: npt.NDArray[np.intp]) -> npt.NDArray[Kind]:
     padded = np.concatenate([values, np.full((1, *values.shape[1:]), np.nan, values.dtype)])
     return padded[rows]
