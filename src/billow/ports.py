@@ -114,6 +114,21 @@ class Assessor(Protocol):
         """
 
 
+@runtime_checkable
+class Canceller(Protocol):
+    """An engine that can take back what it is doing."""
+
+    async def cancel(self, action_id: str) -> None:
+        """Take an action back that is under way; return when the world is as before.
+
+        Whoever follows it gets Refused with the code `cancelled`.
+
+        Raises:
+            NotFound: it is not under way here.
+            Conflict: it can no longer be taken back: it ends by itself, or cannot be cancelled.
+        """
+
+
 class Capability(Protocol[Policy_contra]):
     """Why a pool changes. Pure: no I/O, no clock, no dice."""
 

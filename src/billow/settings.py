@@ -68,6 +68,24 @@ class Settings(BaseSettings):
     migrations_at_once_per_host: int = Field(
         2, ge=1, le=1000, description="Migrations that one host sends or receives at one time."
     )
+    migration_downtime_s: float = Field(
+        0.3,
+        ge=0.02,
+        le=60,
+        description="How long an instance may stand still at the end of a live migration.",
+    )
+    migration_timeout_s: float = Field(
+        900.0, ge=1, le=86_400, description="A live migration that takes longer is taken back."
+    )
+    migration_stall_s: float = Field(
+        30.0,
+        ge=1,
+        le=3600,
+        description="A live migration through which nothing flows for so long is taken back.",
+    )
+    migration_tls: bool = Field(
+        True, description="Encrypt live migrations between hosts; a pipe of one machine needs none."
+    )
     failures_allowed: int = Field(
         0, ge=0, description="Failed steps of a run before no further wave starts."
     )

@@ -16,7 +16,17 @@ from billow.model.host import Host, Node
 from billow.model.hosts import Hosts
 from billow.model.instance import Instance
 from billow.model.instances import NOWHERE, Instances
-from billow.model.kinds import Arch, Health, Kind, Power, Rule, Scope, Service, State
+from billow.model.kinds import (
+    Arch,
+    Health,
+    Kind,
+    MigrationPolicy,
+    Power,
+    Rule,
+    Scope,
+    Service,
+    State,
+)
 from billow.model.pool import Pool
 from billow.model.resources import LARGEST
 from billow.model.shape import Shape
@@ -104,6 +114,7 @@ CHANGES: dict[str, Any] = {
     "shape": replace(SMALL, cpu_milli=2000),
     "host": "",
     "power_curve": "1/2/3/4/5/6/7/8/9/10/11",
+    "migration": MigrationPolicy.POST_COPY,
     "service": Service.BATCH,
     "cpu_limit_milli": 500,
 }

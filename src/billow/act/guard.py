@@ -180,12 +180,15 @@ class Guard:
             await self._world.clock.sleep(RETRY_WAIT_S)
 
     async def _perform_once(self, action: Action) -> None:
-        told = -PROGRESS_EVERY_S
-        async for progress in self._world.engine.perform(action, fence=self._world.writer.fence):
+        told, last, untold = -PROGRESS_EVERY_S, Progress(0.0), False
+        async for last in self._world.engine.perform(action, fence=self._world.writer.fence):
             now = self._world.clock.now()
-            if now - told >= PROGRESS_EVERY_S:
+            untold = now - told < PROGRESS_EVERY_S
+            if not untold:
                 told = now
-                await self._tell_progress(action, progress)
+                await self._tell_progress(action, last)
+        if untold and last.flow:
+            await self._tell_progress(action, last)
 
     async def _verify(self, action: Action) -> None:
         pool = await self._patiently(self._world.collector.fresh)
@@ -200,7 +203,7 @@ class Guard:
         text = f"{action.name}: {progress.phase or 'under way'}"
         event = self._event(EventKind.STEP_PROGRESS, action, text)
         event.data.update(fraction=progress.fraction, phase=progress.phase, left_s=progress.left_s)
-        await self._world.witness.tell(event)
+        await self._world.witness.tell(replace(event, flow=progress.flow))
 
     async def _tell_end(self, action: Action, entry: Entry) -> None:
         text = f"{action.name} {entry.phase}"

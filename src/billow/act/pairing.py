@@ -5,14 +5,15 @@ Redfish powers and fences, an agent patches, OpenStack migrates; planners and gu
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-from billow.errors import Refused
+from billow.errors import NotFound, Refused
 from billow.model.action import Action
 from billow.model.assessment import Assessment
 from billow.model.pool import Pool
 from billow.model.run import Progress
-from billow.ports import Assessor, Blocker, Engine, Trace
+from billow.ports import Assessor, Blocker, Canceller, Engine, Trace
 from billow.sense.merge import merge
 
 
@@ -68,6 +69,14 @@ class Pairing:
             if isinstance(engine, Assessor) and target in self._hosts.get(engine.name, ()):
                 return await engine.assess(instance, target)
         raise Refused(f"no engine of this pool can assess a move to {target}", code="no-assessor")
+
+    async def cancel(self, action_id: str) -> None:
+        """Let the engine that does an action take it back. Raises NotFound, Conflict."""
+        for engine in self._engines:
+            if isinstance(engine, Canceller):
+                with contextlib.suppress(NotFound):
+                    return await engine.cancel(action_id)
+        raise NotFound(f"action {action_id} is not under way")
 
     async def aclose(self) -> None:
         """Let go of all."""

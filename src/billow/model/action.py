@@ -11,6 +11,7 @@ from typing import ClassVar, TypeAlias, get_args
 
 from billow.model.group import Group
 from billow.model.instance import Instance
+from billow.model.kinds import MigrationPolicy
 from billow.model.shape import Shape
 from billow.model.verb import Expect, OnHost, OnInstance, Verb, ratio_text, spelled
 
@@ -56,7 +57,12 @@ class Place(Verb):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migrate(Verb):
-    """Move a running instance to another host or other NUMA nodes, live."""
+    """Move a running instance to another host or other NUMA nodes, live.
+
+    Attributes:
+        policy: What may be done to it so that the move ends; None for as the instance says.
+        downtime_s: How long it may stand still at the end; None for as the pool says.
+    """
 
     name: ClassVar[str] = "migrate"
     instance: str
@@ -64,6 +70,8 @@ class Migrate(Verb):
     target: str
     source_nodes: tuple[int, ...] = ()
     target_nodes: tuple[int, ...] = ()
+    policy: MigrationPolicy | None = None
+    downtime_s: float | None = None
 
     @property
     def subject(self) -> str:

@@ -4,8 +4,13 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from billow.errors import Invalid
+from billow.model.kinds import MigrationPolicy
 from billow.model.names import check_id
 from billow.model.shape import Shape
+
+LEAST_DOWNTIME_S = 0.02
+"""No host hands a guest over in less, seconds."""
 
 
 class AskVerb(StrEnum):
@@ -47,6 +52,8 @@ class Ask:
     Attributes:
         subject: The name of an instance, or of a host for the last five verbs.
         target: The host to migrate to; empty lets placement choose.
+        migration: What may be done so that a migration ends; None for as the instance says.
+        downtime_s: How long a migrated instance may stand still; None for as the pool says.
         shape: The new shape of a resize.
         cpus: What a throttled instance may use; 0 lifts its limit.
         cpu_ratio, memory_ratio: What an allotted host sells per physical CPU and MiB; None keeps
@@ -62,8 +69,15 @@ class Ask:
     cpus: float | None = None
     cpu_ratio: float | None = None
     memory_ratio: float | None = None
+    migration: MigrationPolicy | None = None
+    downtime_s: float | None = None
 
     def __post_init__(self) -> None:
         check_id("subject", self.subject)
         if self.target:
             check_id("target host", self.target)
+        if self.downtime_s is not None and not LEAST_DOWNTIME_S <= self.downtime_s <= 60:
+            raise Invalid(
+                f"a downtime of {self.downtime_s:g} s cannot be promised",
+                fix=f"give {LEAST_DOWNTIME_S:g} to 60 seconds",
+            )

@@ -20,6 +20,8 @@ class Way(StrEnum):
     """Each vCPU that writes too fast is slowed down; needs KVM's dirty ring."""
     AUTO_CONVERGE = "auto-converge"
     """All vCPUs are slowed down, in steps."""
+    POST_COPY = "post-copy"
+    """It runs on the target before all of its memory is there: a dead target loses the guest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from billow.model.run import Flow
+
 
 class EventKind(StrEnum):
     """The closed set of things that can happen."""
@@ -32,6 +34,7 @@ class Event:
         actor: Who caused it: a person's name, or `billow`.
         text: One sentence for a person.
         data: Numbers and words for a program.
+        flow: With the progress of a live migration, how it goes.
     """
 
     kind: EventKind
@@ -41,3 +44,4 @@ class Event:
     actor: str = "billow"
     data: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     id: int = 0
+    flow: Flow | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from billow.errors import Invalid
 from billow.model.host import MOST_NODES
-from billow.model.kinds import Kind, Service, State
+from billow.model.kinds import Kind, MigrationPolicy, Service, State
 from billow.model.names import (
     check_amount,
     check_id,
@@ -43,6 +43,7 @@ class Instance:
         zone: The zone that it must be in; empty for any.
         image: What it boots, in its engine's words.
         immovable: Why it cannot be migrated live; empty when it can.
+        migration: What may be done to it so that a live migration ends.
         service: Whether somebody waits for its answers, or it takes what is left.
         cpu_limit_milli: Most it may use now, thousandths of a CPU; 0 for no limit.
         dirty_mib_s: How fast it writes memory, MiB/s; NaN when not seen.
@@ -63,6 +64,7 @@ class Instance:
     zone: str = ""
     image: str = ""
     immovable: str = ""
+    migration: MigrationPolicy = MigrationPolicy.BALANCED
     service: Service = Service.LATENCY
     cpu_limit_milli: int = 0
     dirty_mib_s: float = UNSEEN
@@ -91,6 +93,8 @@ class Instance:
         if self.service is not Service.LATENCY or self.cpu_limit_milli != 0:
             check_word(f"service of {self.id}", self.service, Service)
             check_amount(f"cpu_limit_milli of {self.id}", self.cpu_limit_milli, most=MOST_LIMIT)
+        if self.migration is not MigrationPolicy.BALANCED:
+            check_word(f"migration of {self.id}", self.migration, MigrationPolicy)
         for name in _MEASURES:
             if getattr(self, name) is not UNSEEN:
                 check_measure(f"{name} of {self.id}", getattr(self, name))

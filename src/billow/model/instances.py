@@ -20,7 +20,7 @@ from billow.model.column import (
 )
 from billow.model.hosts import Hosts, seen
 from billow.model.instance import MOST_LIMIT, MOST_PRIORITY, Instance, mask_of, nodes_of
-from billow.model.kinds import Kind, Service, State, value_of
+from billow.model.kinds import Kind, MigrationPolicy, Service, State, value_of
 from billow.model.names import check_optional_id, check_text
 from billow.model.resources import CodeArray, MaskArray, RowArray
 from billow.model.shape import Shape
@@ -41,6 +41,7 @@ class Instances(Table):
             `(instances,) uint32`.
         kind, state: `(instances,) uint8`, codes of `Kind` and `State`.
         priority: `(instances,) int32`.
+        migration: `(instances,) uint8`, codes of `MigrationPolicy`.
         service: `(instances,) uint8`, codes of `Service`.
         cpu_limit: Most it may use now, thousandths of a CPU, 0 for no limit, `(instances,) int32`.
         dirty: Memory written, MiB/s, NaN when not seen, `(instances,) float32`.
@@ -63,6 +64,7 @@ class Instances(Table):
     zone: Categorical[str] = field(metadata=words("zone", "", check_optional_id))
     image: Categorical[str] = field(metadata=words("image", "", check_optional_id))
     immovable: Categorical[str] = field(metadata=words("immovable", "", check_text))
+    migration: CodeArray = field(metadata=codes("migration", MigrationPolicy.BALANCED))
     service: CodeArray = field(metadata=codes("service", Service.LATENCY))
     cpu_limit: RowArray = field(
         metadata=numbers("cpu_limit_milli", 0, np.int32, least=0, most=MOST_LIMIT)
@@ -137,6 +139,7 @@ class Instances(Table):
             zone=self.zone[row],
             image=self.image[row],
             immovable=self.immovable[row],
+            migration=value_of(MigrationPolicy, self.migration[row]),
             service=value_of(Service, self.service[row]),
             cpu_limit_milli=int(self.cpu_limit[row]),
             dirty_mib_s=seen(self.dirty[row]),

@@ -66,6 +66,21 @@ class Service(StrEnum):
     """It takes what is left: throttled first, then suspended or moved."""
 
 
+class MigrationPolicy(StrEnum):
+    """What may be done to an instance so that a live migration of it ends."""
+
+    BALANCED = "balanced"
+    """Slow down only vCPUs that write too fast, and only once that is seen to be needed."""
+    SHORTEST = "shortest"
+    """Slow those vCPUs down from the start."""
+    NO_THROTTLE = "no_throttle"
+    """Slow nobody down; what would not end by itself is refused."""
+    POST_COPY = "post_copy"
+    """Switch after one round and fetch the rest afterwards: a target that dies loses the guest."""
+    AUTO_CONVERGE = "auto_converge"
+    """Slow all vCPUs down in steps, whoever writes; needs nothing of the host."""
+
+
 class Rule(StrEnum):
     """What a group asks of its members."""
 
@@ -98,6 +113,7 @@ _VOCABULARIES: tuple[type[StrEnum], ...] = (
     Kind,
     State,
     Service,
+    MigrationPolicy,
     Rule,
     Scope,
 )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from billow.model.column import Declared
 from billow.model.hosts import Hosts
 from billow.model.instances import Instances
-from billow.model.kinds import Arch, Health, Power, Service
+from billow.model.kinds import Arch, Health, MigrationPolicy, Power, Service
 from billow.model.shape import Shape
 from billow.model.spelling import (
     read_cores,
@@ -136,6 +136,7 @@ INSTANCE_OPTIONS = _of_table(
         "zone": ("zone", str, read_text),
         "image": ("image", str, read_text),
         "immovable": ("immovable", written_text, read_text),
+        "migration": ("migration", str, word_reader(MigrationPolicy)),
         "service": ("service", str, word_reader(Service)),
         "cpu_limit": ("cpu-limit", str, read_whole),
         "dirty": ("dirty", with_unit("MiB/s"), read_measure),

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A plan being carried out: what the journal knows of it."""
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from billow.model.assessment import Way
 
 
 class Phase(StrEnum):
@@ -34,6 +37,35 @@ class RunState(StrEnum):
         return self is not RunState.RUNNING
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """How a live migration goes at one moment.
+
+    Attributes:
+        way: How it gets across (`model.assessment.Way`), with the limits that are set now.
+        seconds: Since it began.
+        left_mib: What is still to be sent.
+        rate_mib_s: What flows; NaN while that is not known.
+        pages_round: The round of the copy, from 1.
+        dirty_mib_s: What each vCPU writes, MiB/s; one for all where they cannot be told apart,
+            empty while nothing was measured.
+        limits_mib_s: What each vCPU may write; NaN for one that is left alone. As many as vCPUs,
+            or empty while nobody is limited.
+        throttle: Share of time that is taken from all vCPUs.
+        downtime_s: How long the guest stood still; NaN before the end.
+    """
+
+    way: Way
+    seconds: float
+    left_mib: float
+    rate_mib_s: float = math.nan
+    pages_round: int = 1
+    dirty_mib_s: tuple[float, ...] = ()
+    limits_mib_s: tuple[float, ...] = ()
+    throttle: float = 0.0
+    downtime_s: float = math.nan
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far an action has come.
@@ -43,6 +75,7 @@ class Progress:
         phase: What the engine does now, in its own word (`copying`, `switching`).
         left_s: Expected seconds left; NaN when unknown.
         copied_mib, total_mib: Sent so far and in all, MiB; 0 where nothing is copied.
+        flow: How a live migration goes; None for all else.
     """
 
     fraction: float
@@ -50,6 +83,7 @@ class Progress:
     left_s: float = float("nan")
     copied_mib: float = 0.0
     total_mib: float = 0.0
+    flow: Flow | None = None
 
 
 @dataclass(frozen=True, slots=True)

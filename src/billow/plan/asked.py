@@ -184,6 +184,8 @@ def _migrate(pool: Pool, instance: Instance, ask: Ask, choose: Choose) -> Action
         target=target,
         source_nodes=instance.nodes,
         target_nodes=nodes,
+        policy=ask.migration,
+        downtime_s=ask.downtime_s,
         reason=_why(ask),
     )
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from billow.engines.qemu.machine import Machine
 from billow.model.group import Group
 from billow.model.host import Node
-from billow.model.kinds import Power, Service, State
+from billow.model.kinds import MigrationPolicy, Power, Service, State
 from billow.model.shape import Shape
 
 
@@ -35,6 +35,7 @@ class Description:
     zone: str = ""
     image: str = ""
     immovable: str = ""
+    migration: MigrationPolicy = MigrationPolicy.BALANCED
     service: Service = Service.LATENCY
     cpu_limit_milli: int = 0
 

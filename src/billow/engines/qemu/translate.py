@@ -62,6 +62,7 @@ def record_of(
         zone=wanted.zone,
         image=wanted.image,
         immovable=wanted.immovable,
+        migration=wanted.migration,
         service=wanted.service,
         cpu_limit_milli=wanted.cpu_limit_milli,
     )
@@ -137,6 +138,7 @@ def instance_of(
         zone=described.zone,
         image=described.image,
         immovable=described.immovable,
+        migration=described.migration,
         service=described.service,
         cpu_limit_milli=described.cpu_limit_milli,
         cpu_used_milli=used.cpu_milli,

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from billow.model.instance import nodes_of
-from billow.model.kinds import Kind, Service, State
+from billow.model.kinds import Kind, MigrationPolicy, Service, State
 from billow.model.listing.columns import Column, Flags, Grid, Lists, Makers, Numbers, Words
 from billow.model.listing.order import by_name, natural, places
 from billow.model.pool import Pool
@@ -63,6 +63,7 @@ def _rest(pool: Pool) -> Makers:
         "image": partial(Words.of, rows.image),
         "migratable": lambda: Flags("migratable", rows.immovable.where("")),
         "immovable": partial(Words.of, rows.immovable),
+        "migration": partial(Words.coded, rows.migration, MigrationPolicy),
         "service": partial(Words.coded, rows.service, Service),
         "cpu_limit_milli": partial(Numbers, "cpu_limit_milli", rows.cpu_limit),
         "dirty_mib_s": partial(Numbers, "dirty_mib_s", rows.dirty),
