@@ -70,6 +70,13 @@ def test_a_target_waits_and_is_otherwise_the_same() -> None:
     assert [word for word in there if word not in here] == ["-incoming", "defer"]
 
 
+def test_a_kernel_may_have_an_empty_disk_beside_it() -> None:
+    boot = Kernel(kernel="vmlinuz", initrd="initrd", arguments="billow.writer=/dev/vda", disk=True)
+    line = command_line(replace(SMALL, platform=TCG, boot=boot), site())
+    (disk,) = (json.loads(text) for text in after(line, "-blockdev"))
+    assert (disk["node-name"], disk["file"]["filename"]) == ("disk", "/pool/disk.qcow2")
+
+
 def test_a_machine_with_a_disk_has_a_seed_that_it_cannot_change() -> None:
     machine = replace(SMALL, platform=TCG, boot=Disk(), card=TAP)
     line = command_line(machine, site())

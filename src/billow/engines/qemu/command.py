@@ -100,6 +100,8 @@ def _boot(machine: Machine, site: Site) -> Iterator[str]:
             yield from ("-kernel", str(site.cache / kernel.kernel))
             yield from ("-initrd", str(site.cache / kernel.initrd))
             yield from ("-append", kernel.arguments)
+            if kernel.disk:
+                yield from _drive("disk", "qcow2", site.disk)
         case Disk():
             yield from _drive("disk", "qcow2", site.disk)
             yield from _drive("seed", "raw", site.seed, read_only=True)

@@ -51,12 +51,17 @@ class Firmware:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """Boots a Linux kernel with an initial RAM disk, both by their names in the cache folder."""
+    """Boots a Linux kernel with an initial RAM disk, both by their names in the cache folder.
+
+    Attributes:
+        disk: Whether it has an empty disk of its own beside them.
+    """
 
     kind: Literal["kernel"] = "kernel"
     kernel: str
     initrd: str
     arguments: str
+    disk: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
