@@ -219,6 +219,35 @@ def test_a_batch_instance_is_created_and_found(admin: httpx2.Client) -> None:
     assert admin.get("/v1/hosts", params=warm).status_code == 200
 
 
+def test_a_move_takes_a_policy_and_a_promise(admin: httpx2.Client) -> None:
+    assert create(admin, "torn", migration="post_copy")["state"] == "done"
+    assert admin.get("/v1/instances/torn").json()["migration"] == "post_copy"
+    found = admin.get("/v1/instances", params={"migration": "post_copy"}).json()["items"]
+    assert [each["id"] for each in found] == ["torn"]
+    body = {"policy": "shortest", "downtime_s": 0.05, "why": "a test"}
+    plan = admin.post("/v1/instances/torn/migrate", json=body).json()
+    (step,) = plan["steps"]
+    assert (step["action"]["policy"], step["action"]["downtime_s"]) == ("shortest", 0.05)
+    assert step["change"].endswith(", shortest, still at most 50 ms")
+    several = {"asks": [{"verb": "migrate", "subject": "torn"}]}
+    (step,) = admin.post("/v1/changes", json=several).json()["steps"]
+    assert (step["action"]["policy"], step["action"]["downtime_s"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        {"verb": "migrate", "subject": "x", "policy": "wild"},
+        {"verb": "migrate", "subject": "x", "downtime_s": 0.001},
+        {"verb": "migrate", "subject": "x", "downtime_s": "50ms"},
+        {"verb": "stop", "subject": "x", "policy": "shortest"},
+        {"verb": "stop", "subject": "x", "downtime_s": 0.05},
+    ],
+)
+def test_a_wrong_policy_or_promise_is_refused(admin: httpx2.Client, ask: dict[str, object]) -> None:
+    assert admin.post("/v1/changes", json={"asks": [ask]}).status_code in {400, 422}
+
+
 def test_events_tell_who_did_what(admin: httpx2.Client) -> None:
     run = create(admin, "told")
     events = admin.get("/v1/events", params={"subject": f"run/{run['id']}"}).json()["items"]

@@ -15,7 +15,7 @@ from billow.cli.client import checked_url, error_of
 from billow.cli.lists import filters
 from billow.cli.output import Column, Output, clean, exact
 from billow.cli.wanted import group_of, in_group, knobs_of, request_of, whole
-from billow.cli.words import mib_of, milli_of
+from billow.cli.words import mib_of, milli_of, seconds_of
 from billow.errors import BillowError, Blocked, Bug, Invalid, Stale
 
 HOSTILE = st.text(max_size=40) | st.sampled_from(
@@ -70,6 +70,7 @@ def test_a_request_says_what_it_says() -> None:
         "priority": -3,
     }
     assert request_of("x,cpu=1,service=batch")["service"] == "batch"
+    assert request_of("x,cpu=1,migration=post_copy")["migration"] == "post_copy"
     assert request_of("x,shape=small") == {"id": "x", "shape": "small"}
     assert knobs_of(["strategy=pack", "a=0.5", "b=true", "c=[1]"]) == {
         "strategy": "pack",
@@ -134,3 +135,16 @@ def test_a_problem_is_the_error_that_it_was() -> None:
 )
 def test_what_is_no_problem_is_told_as_such(content: bytes) -> None:
     assert isinstance(error_of(httpx2.Response(502, content=content)), Bug)
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"), [("50ms", 0.05), ("0.3", 0.3), ("2s", 2.0), ("1500 MS", 1.5)]
+)
+def test_a_length_of_time_is_typed(typed: str, seconds: float) -> None:
+    assert seconds_of(typed) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("typed", ["", "soon", "5m", "-1s", "1e3", "ms"])
+def test_what_is_no_length_of_time_is_refused(typed: str) -> None:
+    with pytest.raises(Invalid, match="length of time"):
+        seconds_of(typed)

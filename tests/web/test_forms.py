@@ -88,7 +88,8 @@ def test_a_wish_becomes_requests() -> None:
     wish = wish_from(
         form(name="web", count="3", cpus="1.5", memory_mib="2048", kind="container",
              group="g", rule="anti-affinity", scope="rack", strategy="pack", image="debian",
-             huge_pages="on", numa_nodes="1", zone="z1", priority="-5", service="batch")
+             huge_pages="on", numa_nodes="1", zone="z1", priority="-5", service="batch",
+             migration="post_copy")
     )  # fmt: skip
     assert [each.id for each in wish.requests] == ["web-1", "web-2", "web-3"]
     first = wish.requests[0]
@@ -99,7 +100,7 @@ def test_a_wish_becomes_requests() -> None:
     line = commands.create(wish.requests, wish.groups, wish.strategy, wish.name)
     assert line == (
         "billow instance create web cpu=1.5 memory=2048MiB numa=1 huge=true kind=container "
-        "service=batch image=debian zone=z1 group=g priority=-5 --count 3 "
+        "service=batch migration=post_copy image=debian zone=z1 group=g priority=-5 --count 3 "
         "--group=g:anti-affinity:rack --set=strategy=pack"
     )
 

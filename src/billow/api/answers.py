@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from billow.model.kinds import Arch, Health, Kind, Power, Service, State
+from billow.model.kinds import Arch, Health, Kind, MigrationPolicy, Power, Service, State
 
 Measure: TypeAlias = float | None
 """A number that is null where it was not seen."""
@@ -153,6 +153,9 @@ class InstanceRow(Answer):
     image: str = ""
     migratable: bool = True
     immovable: str = Field("", description="Why it cannot be moved live.")
+    migration: MigrationPolicy = Field(
+        MigrationPolicy.BALANCED, description="What may be done to it so that a live move ends."
+    )
     service: Service = Service.LATENCY
     cpu_limit_milli: int = Field(0, description="Most that it may use now; 0 for no limit.")
     dirty_mib_s: Measure = None

@@ -5,7 +5,7 @@ Each makes a plan and answers 201 with it; with `apply=true` it carries the plan
 answers 202 with the run.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -105,7 +105,8 @@ async def migrate_instance(
 ) -> Response:
     """Move a running instance live, to a host or to wherever placement says."""
     sent = body or Destination()
-    return await call.settle(Ask(AskVerb.MIGRATE, instance, target=sent.target, why=sent.why))
+    asked = Ask(AskVerb.MIGRATE, instance, target=sent.target, why=sent.why)
+    return await call.settle(replace(asked, migration=sent.policy, downtime_s=sent.downtime_s))
 
 
 @router.post(

@@ -92,6 +92,7 @@ class InstanceQuery(ListQuery):
     image: Filter = Field(None, description=WORDS)
     migratable: Filter = Field(None, description="`true` or `false`.")
     service: Filter = Field(None, description=WORDS)
+    migration: Filter = Field(None, description=WORDS)
     cpu_milli: Filter = Field(None, description=RANGE)
     memory_mib: Filter = Field(None, description=RANGE)
     gpus: Filter = Field(None, description=RANGE)

@@ -7,6 +7,7 @@ field an error.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import (
@@ -24,10 +25,10 @@ from pydantic import (
 
 from billow.errors import Invalid
 from billow.model.access import Role
-from billow.model.ask import Ask, AskVerb
+from billow.model.ask import LEAST_DOWNTIME_S, MOST_DOWNTIME_S, Ask, AskVerb
 from billow.model.group import Group
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Kind, Rule, Scope, Service
+from billow.model.kinds import Arch, Kind, MigrationPolicy, Rule, Scope, Service
 from billow.model.names import check_name
 from billow.model.pool import Pool
 from billow.model.resources import LARGEST
@@ -37,6 +38,7 @@ MOST_REQUESTS = 20_000
 Text = Annotated[str, Field(max_length=253)]
 Amount = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
 Ratio = Annotated[StrictFloat, Field(gt=0, le=1000)] | None
+Downtime = Annotated[StrictFloat, Field(ge=LEAST_DOWNTIME_S, le=MOST_DOWNTIME_S)] | None
 IMAGE = r"[A-Za-z0-9][A-Za-z0-9_:-]*([./][A-Za-z0-9_:-]+)*"
 """No `..`, no leading slash or dot."""
 
@@ -122,6 +124,9 @@ class NewInstance(Sent):
     service: Service = Field(
         Service.LATENCY, description="Whether somebody waits for it, or it takes what is left."
     )
+    migration: MigrationPolicy = Field(
+        MigrationPolicy.BALANCED, description="What may be done to it so that a live move ends."
+    )
     image: Annotated[str, AfterValidator(_image)] = Field(
         "",
         max_length=253,
@@ -141,6 +146,7 @@ class NewInstance(Sent):
             tenant=self.tenant,
             zone=self.zone,
             service=self.service,
+            migration=self.migration,
             image=self.image,
         )
 
@@ -189,9 +195,15 @@ class Reason(Sent):
 
 
 class Destination(Reason):
-    """Where to."""
+    """Where to, and what may be done to it on the way."""
 
     target: Text = Field("", description="A host's name; empty lets placement choose.")
+    policy: MigrationPolicy | None = Field(
+        None, description="What may be done so that the move ends; null for as the instance says."
+    )
+    downtime_s: Downtime = Field(
+        None, description="How long it may stand still; null for as the pool says.", examples=[0.05]
+    )
 
 
 class NewSize(Reason):
@@ -233,8 +245,9 @@ class NewAsk(Destination):
 
     def ask(self, pool: Pool) -> Ask:
         """Return the model's request. Raises Invalid: a name, a shape, or what the verb lacks."""
-        if self.target and self.verb is not AskVerb.MIGRATE:
-            raise Invalid(f"{self.verb} takes no target", fix="leave it out")
+        on_the_way = (self.policy, self.downtime_s) != (None, None)
+        if (self.target or on_the_way) and self.verb is not AskVerb.MIGRATE:
+            raise Invalid(f"{self.verb} takes no target, policy or downtime", fix="leave it out")
         if (self.shape is None) is (self.verb is AskVerb.RESIZE):
             raise Invalid("a resize takes a shape, and nothing else does", fix="see the schema")
         if (self.cpus is None) is (self.verb is AskVerb.THROTTLE):
@@ -243,7 +256,8 @@ class NewAsk(Destination):
         if ratios != (None, None) and self.verb is not AskVerb.ALLOT:
             raise Invalid(f"{self.verb} takes no ratio", fix="leave it out")
         shape = None if self.shape is None else shape_of(self.shape, pool)
-        return Ask(self.verb, self.subject, self.target, shape, self.why, self.cpus, *ratios)
+        asked = Ask(self.verb, self.subject, self.target, shape, self.why, self.cpus, *ratios)
+        return replace(asked, migration=self.policy, downtime_s=self.downtime_s)
 
 
 class NewAsks(Sent):

@@ -21,7 +21,7 @@ from billow.cli.lists import (
 from billow.cli.output import Column
 from billow.cli.session import Session
 from billow.cli.wanted import Request, described, group_of, in_group, knobs_of, sized
-from billow.cli.words import cpus, memory, percent
+from billow.cli.words import cpus, memory, percent, seconds_of
 from billow.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="See, create, move, resize and delete instances.")
@@ -34,6 +34,20 @@ OfService = Annotated[
         "--service",
         metavar="latency|batch",
         help="What it may expect: batch takes what latency leaves. As service=batch.",
+    ),
+]
+OnTheWay = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        metavar="balanced|shortest|no_throttle|post_copy|auto_converge",
+        help="What may be done so that the move ends; without it, as the instance says.",
+    ),
+]
+Downtime = Annotated[
+    str,
+    typer.Option(
+        metavar="50ms", help="How long it may stand still; without it, as the pool's settings say."
     ),
 ]
 MOST = 20_000
@@ -57,6 +71,7 @@ SHOWN = (
     Column("ZONE WANTED", "zone"),
     Column("IMAGE", "image"),
     Column("IMMOVABLE", "immovable"),
+    Column("MIGRATION", "migration"),
     Column("SERVICE", "service"),
     Column("CPU LIMIT", "cpu_limit_milli", cpus),
     Column("DIRTY MIB/S", "dirty_mib_s"),
@@ -71,7 +86,8 @@ Spec = Annotated[
     typer.Argument(
         metavar="[KEY=VALUE]...",
         help="cpu=2 (or 500m) memory=4GiB image=NAME zone=Z group=G kind=vm numa=1 gpus=0 "
-        "arch=x86_64 traits=a+b priority=0 tenant=T service=batch, or shape=NAME",
+        "arch=x86_64 traits=a+b priority=0 tenant=T service=batch migration=post_copy, "
+        "or shape=NAME",
     ),
 ]
 
@@ -143,10 +159,13 @@ def migrate(
     session: Session,
     instances: Names,
     to: Annotated[str, typer.Option(help="The host; without it, placement chooses.")] = "",
+    policy: OnTheWay = "",
+    downtime: Downtime = "",
     why: Why = "",
 ) -> None:
     """Move instances live."""
-    ask(session, "migrate", instances, target=to, why=why)
+    more = {"policy": policy or None, "downtime_s": seconds_of(downtime) if downtime else None}
+    ask(session, "migrate", instances, target=to, why=why, **more)
 
 
 @command(app, "resize", PLANS)

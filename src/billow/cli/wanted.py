@@ -44,6 +44,7 @@ REST: dict[str, Callable[[str], Any]] = {
     "tenant": str,
     "zone": str,
     "service": str,
+    "migration": str,
     "image": str,
 }
 

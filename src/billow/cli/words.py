@@ -44,6 +44,14 @@ def milli_of(text: str) -> int:
         raise Invalid(brief, fix="give one like 2, 0.5 or 500m") from None
 
 
+def seconds_of(text: str) -> float:
+    """Return a time as typed (`50ms`, `0.3`, `0.3s`) in seconds. Raises Invalid."""
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(ms|s|)", text.lower())
+    if match:
+        return float(match[1]) / (1000 if match[2] == "ms" else 1)
+    raise Invalid(f"{ascii(text)[:60]} is no length of time", fix="give one like 50ms or 0.3s")
+
+
 def mib_of(text: str) -> int:
     """Return memory as typed (`512`, `512MiB`, `4GiB`) in MiB. Raises Invalid."""
     match = re.fullmatch(r"([0-9]{1,9})\s*([a-z]*)", text.lower())

@@ -11,6 +11,7 @@ from billow.model.shape import Shape
 
 LEAST_DOWNTIME_S = 0.02
 """No host hands a guest over in less, seconds."""
+MOST_DOWNTIME_S = 60.0
 
 
 class AskVerb(StrEnum):
@@ -76,8 +77,9 @@ class Ask:
         check_id("subject", self.subject)
         if self.target:
             check_id("target host", self.target)
-        if self.downtime_s is not None and not LEAST_DOWNTIME_S <= self.downtime_s <= 60:
+        promised = LEAST_DOWNTIME_S if self.downtime_s is None else self.downtime_s
+        if not LEAST_DOWNTIME_S <= promised <= MOST_DOWNTIME_S:
             raise Invalid(
-                f"a downtime of {self.downtime_s:g} s cannot be promised",
-                fix=f"give {LEAST_DOWNTIME_S:g} to 60 seconds",
+                f"a downtime of {promised:g} s cannot be promised",
+                fix=f"give {LEAST_DOWNTIME_S:g} to {MOST_DOWNTIME_S:g} seconds",
             )

@@ -79,7 +79,7 @@ def change(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one arm per
             return f"-> {_at(action.host, action.nodes)} ({size})"
         case Migrate():
             source = _at(action.source, action.source_nodes)
-            return f"{source} -> {_at(action.target, action.target_nodes)}"
+            return f"{source} -> {_at(action.target, action.target_nodes)}{_on_the_way(action)}"
         case Resize():
             sizes = f"{shape_text(action.old)} -> {shape_text(action.new)}"
             return f"{sizes} on {action.host}, with a restart"
@@ -107,6 +107,12 @@ def change(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one arm per
             return f"to {action.destination}"
         case _:
             assert_never(action)
+
+
+def _on_the_way(move: Migrate) -> str:
+    """Return what a move was given beside its hosts: its own policy, its own promise."""
+    policy = f", {move.policy}" if move.policy else ""
+    return policy + (f", still at most {move.downtime_s * 1000:g} ms" if move.downtime_s else "")
 
 
 def text(before: Pool, plan: Plan) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from billow.model.ask import Ask, AskVerb
 from billow.model.group import Group
 from billow.model.instance import Instance
-from billow.model.kinds import Kind, Service
+from billow.model.kinds import Kind, MigrationPolicy, Service
 from billow.model.shape import Shape
 
 ON_HOSTS = tuple(verb for verb in AskVerb if verb.noun == "host")
@@ -57,6 +57,8 @@ def ask(wanted: Ask) -> str:
     """Return the command of a direct request."""
     words = [wanted.verb.noun, wanted.verb.value, wanted.subject]
     words += [f"--to={wanted.target}"] if wanted.target else []
+    words += [f"--policy={wanted.migration}"] if wanted.migration else []
+    words += [f"--downtime={wanted.downtime_s * 1000:g}ms"] if wanted.downtime_s else []
     words += size(wanted.shape) if wanted.shape else []
     for option, value in (
         ("--cpus", wanted.cpus),
@@ -105,6 +107,8 @@ def create(requests: Sequence[Instance], groups: Sequence[Group], strategy: str,
     words = ["instance", "create", name, *size(first.shape)]
     words += [f"kind={first.kind}"] if first.kind is not Kind.VM else []
     words += [f"service={first.service}"] if first.service is not Service.LATENCY else []
+    balanced = first.migration is MigrationPolicy.BALANCED
+    words += [] if balanced else [f"migration={first.migration}"]
     words += [
         f"{key}={getattr(first, key)}"
         for key in ("image", "zone", "group", "tenant", "priority")

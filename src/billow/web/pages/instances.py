@@ -4,9 +4,9 @@
 from starlette.responses import Response
 
 from billow.errors import Invalid
-from billow.model.ask import Ask, AskVerb
+from billow.model.ask import MOST_DOWNTIME_S, Ask, AskVerb
 from billow.model.instance import Instance
-from billow.model.kinds import Kind, Service, State
+from billow.model.kinds import Kind, MigrationPolicy, Service, State
 from billow.web import instance_table
 from billow.web.actions import instance_actions, verb_named
 from billow.web.forms import Form
@@ -35,6 +35,7 @@ async def instances(visit: Visit) -> Response:
         "states": [state.value for state in State],
         "kinds": [kind.value for kind in Kind],
         "services": [service.value for service in Service],
+        "policies": [policy.value for policy in MigrationPolicy],
         "groups": [group.name for group in scene.pool.groups],
         "tenants": [tenant for tenant in table.tenant.categories if tenant],
         "images": [image for image in table.image.categories if image],
@@ -59,6 +60,7 @@ async def instance(visit: Visit) -> Response:
         "instance.html",
         **context,
         actions=instance_actions(one),
+        policies=[policy.value for policy in MigrationPolicy],
         history=await history_of(visit.billow, f"instance/{name}"),
     )
 
@@ -91,5 +93,20 @@ async def _wanted(visit: Visit, form: Form, verb: AskVerb, name: str) -> Ask:
         return Ask(verb, name, shape=shape_from(form, old.shape), why=why)
     if verb is AskVerb.THROTTLE:
         return Ask(verb, name, why=why, cpus=form.measure("cpus", 0, most=MOST_CPUS))
-    target = form.text("target") if verb is AskVerb.MIGRATE else ""
-    return Ask(verb, name, target, why=why)
+    if verb is AskVerb.MIGRATE:
+        return _move(form, name, why)
+    return Ask(verb, name, why=why)
+
+
+def _move(form: Form, name: str, why: str) -> Ask:
+    """Return the move that a form asks for; what it leaves out is as instance and pool say."""
+    chosen = form.word("policy", MigrationPolicy, MigrationPolicy.BALANCED)
+    downtime_ms = form.measure("downtime_ms", 0, most=MOST_DOWNTIME_S * 1000)
+    return Ask(
+        AskVerb.MIGRATE,
+        name,
+        form.text("target"),
+        why=why,
+        migration=chosen if form.text("policy") else None,
+        downtime_s=downtime_ms / 1000 or None,
+    )
