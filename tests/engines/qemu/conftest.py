@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.engines.qemu.world import QemuStand, processes_of
 
-from billow.engines.qemu.durable import save
+from billow.act.durable import save
 from billow.engines.qemu.probe import Findings, probe
 
 pytest.register_assert_rewrite("billow.testing.engine_contract", "billow.testing.engine_refusals")

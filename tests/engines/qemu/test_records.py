@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.engines.qemu.world import QemuStand, processes_of
 
+from billow.act import durable
 from billow.act.clock import SystemClock
-from billow.engines.qemu import durable
-from billow.engines.qemu.deed import Deeds
+from billow.act.deed import Deeds
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.open import PoolPlan, open_pool

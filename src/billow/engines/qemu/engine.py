@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from billow.act.deed import Deed, Deeds, Standing
+from billow.act.durable import turn
 from billow.engines.qemu.assess import assess
-from billow.engines.qemu.deed import Deed, Deeds, Standing
-from billow.engines.qemu.durable import turn
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import BUILT_IN, FIRMWARE
 from billow.engines.qemu.probe import NO_GROUPS

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from billow.act.durable import load, make_folder, save
 from billow.engines.qemu.command import escaped
-from billow.engines.qemu.durable import load, make_folder, save
 from billow.engines.qemu.folder import Volume
 from billow.errors import BillowError, Invalid, NotFound, Refused, Unavailable
 from billow.model.names import check_name

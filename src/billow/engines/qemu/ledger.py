@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from billow.engines.qemu.durable import Record, load, make_folder, save
+from billow.act.durable import Record, load, make_folder, save
 from billow.engines.qemu.folder import Residence, StateFolder, Volume
 from billow.engines.qemu.record import HostRecord, InstanceRecord, Resident, Role
 from billow.errors import Refused

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from billow.engines.qemu.durable import make_folder, recall, save, write
+from billow.act.durable import make_folder, recall, save, write
 from billow.engines.qemu.initramfs import File, archive
 from billow.errors import Unavailable
 

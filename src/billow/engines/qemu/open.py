@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from billow.engines.qemu.deed import Deeds
-from billow.engines.qemu.durable import load, make_folder, save, turn
+from billow.act.deed import Deeds
+from billow.act.durable import load, make_folder, save, turn
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.ground import Ground
@@ -85,7 +85,7 @@ async def open_pool(
     network = _network(folder, plan, namespaces=findings.namespaces)
     make_folder(folder.root)
     async with turn(folder.network):
-        deeds = Deeds(folder)
+        deeds = Deeds(folder.root)
         try:
             await network.set_up()
         except BaseException:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from billow.engines.qemu import durable
+from billow.act import durable
 from billow.engines.qemu.command import Site, command_line
 from billow.engines.qemu.firmware.control import ADDRESS, WORDS, Answer, decode
 from billow.engines.qemu.firmware.image import image, unpack

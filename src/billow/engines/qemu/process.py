@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from billow.engines.qemu.durable import is_locked, take_lock
+from billow.act.durable import is_locked, take_lock
 from billow.engines.qemu.folder import Residence
 from billow.engines.qemu.ledger import Ledger
 from billow.errors import Conflict, Lost, Unavailable

@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from billow.engines.qemu.durable import make_folder, write
+from billow.act.durable import make_folder, write
 
 
 @cache

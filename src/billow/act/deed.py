@@ -23,8 +23,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from billow.engines.qemu.durable import is_locked, locked, make_folder, take_lock, write
-from billow.engines.qemu.folder import StateFolder
+from billow.act.durable import is_locked, locked, make_folder, take_lock, write
 from billow.errors import Bug, Invalid, Leased, Refused
 from billow.model.action import Action
 from billow.model.codec import action_document, action_from_document
@@ -77,15 +76,23 @@ _DEED: Final = TypeAdapter(Deed)
 
 
 class Deeds:
-    """The actions of one state folder, as one controller sees and does them."""
+    """The actions of one engine's state folder, as one controller sees and does them.
 
-    def __init__(self, folder: StateFolder) -> None:
+    It keeps in that folder:
+
+        fence                the highest fence that was ever seen
+        actions/HASH.json    what became of an action
+        controllers/TOKEN    locked as long as that controller lives
+    """
+
+    def __init__(self, folder: Path) -> None:
         """Show that this controller lives, until `close`."""
         self._folder = folder
-        make_folder(folder.actions)
-        make_folder(folder.controllers)
+        self._actions = make_folder(folder / "actions")
+        self._controllers = make_folder(folder / "controllers")
+        self._fence = folder / "fence"
         self.token = secrets.token_hex(8)
-        handle = take_lock(folder.controllers / self.token)
+        handle = take_lock(self._controllers / self.token)
         if handle is None:
             raise Bug("a random token was given twice")
         self._handle: int | None = handle
@@ -95,13 +102,13 @@ class Deeds:
     def close(self) -> None:
         """Show that this controller is gone."""
         if self._handle is not None:
-            (self._folder.controllers / self.token).unlink(missing_ok=True)
+            (self._controllers / self.token).unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = None
 
     def is_last(self) -> bool:
         """Return whether no other controller lives."""
-        tokens = (path.name for path in self._folder.controllers.iterdir())
+        tokens = (path.name for path in self._controllers.iterdir())
         return not any(self._lives(token) for token in tokens if token != self.token)
 
     def find(self, action_id: str) -> Deed | None:
@@ -110,7 +117,7 @@ class Deeds:
 
     def all(self) -> Iterator[Deed]:
         """Yield every action that is known."""
-        for path in self._folder.actions.glob("*.json"):
+        for path in self._actions.glob("*.json"):
             deed = _load(path)
             if deed is not None:
                 yield deed
@@ -165,10 +172,10 @@ class Deeds:
         Raises:
             Leased: it is older.
         """
-        with locked(self._folder.root / "fence.lock"):
+        with locked(self._folder / "fence.lock"):
             seen = self._seen_fence()
             if fence > seen:
-                write(self._folder.fence, str(fence).encode())
+                write(self._fence, str(fence).encode())
         if fence < seen:
             raise Leased(
                 f"fence {fence} is older than {seen}",
@@ -177,30 +184,30 @@ class Deeds:
 
     def _seen_fence(self) -> int:
         try:
-            return int(self._folder.fence.read_text())
+            return int(self._fence.read_text())
         except FileNotFoundError:
             return 0
         except ValueError as error:
             raise Refused(
-                f"{self._folder.fence} holds no number: who may write is not known",
+                f"{self._fence} holds no number: who may write is not known",
                 fix="stop every controller, then remove the file",
                 code="bad-record",
             ) from error
 
     def _lives(self, token: str) -> bool:
-        return is_locked(self._folder.controllers / token)
+        return is_locked(self._controllers / token)
 
     def _path(self, action_id: str) -> Path:
-        return self._folder.actions / f"{hashlib.sha256(action_id.encode()).hexdigest()[:32]}.json"
+        return self._actions / f"{hashlib.sha256(action_id.encode()).hexdigest()[:32]}.json"
 
     def _forget_dead_controllers(self) -> None:
-        for path in self._folder.controllers.iterdir():
+        for path in self._controllers.iterdir():
             if not is_locked(path):
                 path.unlink(missing_ok=True)
 
     def _forget_oldest(self) -> None:
         """Keep the actions folder from growing for ever."""
-        paths = list(self._folder.actions.glob("*.json"))
+        paths = list(self._actions.glob("*.json"))
         if len(paths) > 2 * KEPT:
             paths.sort(key=lambda path: path.stat().st_mtime)
             for path in paths[:-KEPT]:
