@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,6 +78,23 @@ def make_folder(path: Path) -> Path:
     """Create a folder that only this user may enter, parents included."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def prepare(path: Path, record: object) -> Callable[[], None]:
+    """Write a record durably beside a file; what is returned puts it in the file's place at once.
+
+    For the instant in which a guest stands still. A power cut may undo the change of place.
+
+    Raises:
+        Unavailable: it cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}.next")
+    write(fresh, _adapter(type(record)).dump_json(record, indent=1))  # type: ignore[arg-type]  # a class
+
+    def put() -> None:
+        fresh.replace(path)
+
+    return put
 
 
 def save(path: Path, record: object) -> None:

@@ -7,12 +7,14 @@ import signal
 import pytest
 from tests.engines.qemu.world import QemuStand, boot_with, processes_of, until
 
-from billow.engines.qemu import move
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
 from billow.engines.qemu.machine import Accelerator, Boot, Disk, Firmware, Machine, Platform
+from billow.engines.qemu.migration import move
+from billow.engines.qemu.migration.order import sleeps
 from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.process import process_id
+from billow.engines.qemu.terms import Terms
 from billow.errors import Refused
 from billow.model.action import Place
 from billow.model.kinds import State
@@ -58,10 +60,9 @@ async def check_at_home(stand: QemuStand) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_target_that_dies_or_hangs_ends_the_move(
-    stand: QemuStand, slow: None, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+    stand: QemuStand, slow: None, how: signal.Signals
 ) -> None:
-    monkeypatch.setattr(move, "STALL_S", 1.0)
-    engine = await stand.open()
+    engine = await stand.open_under(Terms(stall_s=1.0))
     await boot_with(stand, engine, BUSY)
     with pytest.raises(Refused):
         await move_and_strike(stand, engine, stand.second, how)
@@ -70,10 +71,9 @@ async def test_a_target_that_dies_or_hangs_ends_the_move(
 
 
 async def test_a_guest_that_writes_too_fast_is_not_moved_for_ever(
-    stand: QemuStand, slow: None, monkeypatch: pytest.MonkeyPatch
+    stand: QemuStand, slow: None
 ) -> None:
-    monkeypatch.setattr(move, "LONGEST_S", 1.0)
-    engine = await stand.open()
+    engine = await stand.open_under(Terms(timeout_s=1.0))
     await boot_with(stand, engine, BUSY)
     with pytest.raises(Refused) as refusal:
         await do(engine, migrate(stand, "x"))
@@ -129,4 +129,4 @@ def test_only_a_guest_that_would_lose_memory_sleeps(
 ) -> None:
     platform = Platform(accelerator=accelerator, board="pc", cpu="max")
     machine = Machine(instance="x", uuid="u", cpus=1, memory_mib=64, platform=platform, boot=boot)
-    assert move.sleeps(machine, version) is asleep
+    assert sleeps(machine, version) is asleep

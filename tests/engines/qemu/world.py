@@ -17,10 +17,11 @@ from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.lifecycle import boot
 from billow.engines.qemu.machine import Firmware
 from billow.engines.qemu.network import Network
-from billow.engines.qemu.open import PoolPlan, open_pool, tag_of
+from billow.engines.qemu.open import PoolPlan, Rules, open_pool, tag_of
 from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan, Resident, Role, Stage
+from billow.engines.qemu.terms import Terms
 from billow.engines.qemu.translate import record_of
 from billow.model.action import Place
 from billow.model.host import Node
@@ -44,7 +45,12 @@ class QemuStand(EngineStand):
         self.plan = PoolPlan(pool="test", hosts=tuple(plans))
 
     async def open(self) -> QemuEngine:
-        return await open_pool(self.folder, self.plan, self.findings, self.clock)
+        return await self.open_under(Terms())
+
+    async def open_under(self, terms: Terms) -> QemuEngine:
+        """Open the pool with terms of its own."""
+        rules = Rules(terms=terms)
+        return await open_pool(self.folder, self.plan, self.findings, self.clock, rules)
 
     def instance(self, name: str, *, immovable: str = "") -> Instance:
         return Instance(name, Shape("small", 100, 32), immovable=immovable)

@@ -18,7 +18,8 @@ from billow.engines.qemu.dirtying import (
 )
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.machine import Machine
-from billow.engines.qemu.move import BANDWIDTH_BYTES_S, DOWNTIME_MS, sleeps
+from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S
+from billow.engines.qemu.migration.order import sleeps
 from billow.engines.qemu.process import process_id
 from billow.errors import Invalid, NotFound
 from billow.model.action import Action, Migrate
@@ -63,7 +64,7 @@ async def assess(
     seen = await _guest(ground, record.machine, source)
     rate = await carried(ground.network, source, target)  # afterwards, or it slows the guest down
     share = min(rate, BANDWIDTH_BYTES_S / _MIB)
-    link = Link(bandwidth_mib_s=share, downtime_s=DOWNTIME_MS / 1000)
+    link = Link(bandwidth_mib_s=share, downtime_s=ground.terms.downtime_s)
     moves = sum(isinstance(each, Migrate) and bool(ends & {*each.hosts}) for each in under_way)
     beside = f", beside {moves} moves under way" if moves else ""
     return Assessment(

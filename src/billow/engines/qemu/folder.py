@@ -46,6 +46,11 @@ class Residence:
         return self.path / "qmp"
 
     @property
+    def limits(self) -> Path:
+        """There while vCPUs of the process may be held to a dirty rate."""
+        return self.path / "limits"
+
+    @property
     def log(self) -> Path:
         """What QEMU said."""
         return self.path / "qemu.log"

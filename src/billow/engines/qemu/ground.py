@@ -9,6 +9,7 @@ from billow.engines.qemu.groups import Groups
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.network import Network
 from billow.engines.qemu.probe import Findings
+from billow.engines.qemu.terms import Terms
 
 STARTS_AT_ONCE: Final = 4
 MOVES_AT_ONCE: Final = 8
@@ -26,5 +27,6 @@ class Ground:
     findings: Findings
     network: Network
     groups: Groups
+    terms: Terms = field(default_factory=Terms)
     starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STARTS_AT_ONCE))
     moves: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOVES_AT_ONCE))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from billow.act.durable import Record, load, make_folder, save
+from billow.act.durable import Record, load, make_folder, prepare, save
 from billow.engines.qemu.folder import Residence, StateFolder, Volume
 from billow.engines.qemu.record import HostRecord, InstanceRecord, Resident, Role
 from billow.errors import Refused
@@ -124,6 +124,14 @@ class Ledger:
         make_folder(residence.path)
         save(residence.record, resident)
         return residence
+
+    def is_limited(self, host: str, name: str) -> bool:
+        """Return whether vCPUs of an instance may still be held to a dirty rate there."""
+        return self.folder.residence(host, name).limits.exists()
+
+    def prepare_resident(self, host: str, name: str, resident: Resident) -> Callable[[], None]:
+        """Return what writes down at once what a host knows of an instance; all else is done."""
+        return prepare(self.folder.residence(host, name).record, resident)
 
     def forget_resident(self, host: str, name: str) -> None:
         """Remove a residence; its record goes first. Nothing may run there any more."""

@@ -5,7 +5,7 @@ import asyncio
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from billow.engines.qemu.probe import Findings, has_tools, probe
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan
 from billow.engines.qemu.sight import Sight
+from billow.engines.qemu.terms import Terms, terms_of
 from billow.engines.qemu.verbs import Craft
 from billow.errors import Invalid
 from billow.model.group import Gap
@@ -45,6 +46,18 @@ class PoolPlan:
     hosts: tuple[HostPlan, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What an operator set for a pool that is laid out.
+
+    Attributes:
+        notices: Gaps that it always shows.
+    """
+
+    terms: Terms = field(default_factory=Terms)
+    notices: tuple[Gap, ...] = ()
+
+
 async def open_engine(settings: Settings, clock: Clock) -> QemuEngine:
     """Open the pool in `state_dir/qemu`; make it the first time.
 
@@ -55,7 +68,8 @@ async def open_engine(settings: Settings, clock: Clock) -> QemuEngine:
     folder = StateFolder(settings.state_dir / "qemu")
     plan = lay_out(folder, settings)
     findings = await probe(folder.cache, os.environ)
-    return await open_pool(folder, plan, findings, clock, _notices(plan, settings))
+    rules = Rules(notices=_notices(plan, settings), terms=terms_of(settings))
+    return await open_pool(folder, plan, findings, clock, rules)
 
 
 def _notices(plan: PoolPlan, settings: Settings) -> tuple[Gap, ...]:
@@ -74,9 +88,9 @@ async def open_pool(
     plan: PoolPlan,
     findings: Findings,
     clock: Clock,
-    notices: tuple[Gap, ...] = (),
+    rules: Rules = Rules(),  # frozen
 ) -> QemuEngine:
-    """Open a pool that is laid out; `notices` are gaps that it always shows.
+    """Open a pool that is laid out.
 
     Raises:
         Refused: its network cannot be set up.
@@ -91,8 +105,9 @@ async def open_pool(
         except BaseException:
             deeds.close()
             raise
-    ground = Ground(ledger, findings, network, _groups(folder, plan, findings.hierarchy))
-    sight = Sight(ground, plan.hosts, notices)
+    groups = _groups(folder, plan, findings.hierarchy)
+    ground = Ground(ledger, findings, network, groups, rules.terms)
+    sight = Sight(ground, plan.hosts, rules.notices)
     craft = Craft(ground, Catalogue(folder.images, findings.qemu_img), sight)
     return QemuEngine(craft, deeds, clock)
 

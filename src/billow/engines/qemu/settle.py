@@ -15,6 +15,9 @@ from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.lifecycle import clear, destroy, hasten, leave, regulate
 from billow.engines.qemu.machine import Machine
+from billow.engines.qemu.migration.limits import release
+from billow.engines.qemu.migration.order import Order
+from billow.engines.qemu.migration.postcopy import UNDER_WAY, finish, status_of
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive, kill
 from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
@@ -22,6 +25,7 @@ from billow.errors import BillowError
 from billow.model.kinds import State
 
 CANCEL_S: Final = 20.0
+FETCH_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.02
 _WAITING = frozenset({"inmigrate"})
 _HANDED_OVER = frozenset({"postmigrate"})
@@ -39,7 +43,8 @@ def unclear(ledger: Ledger) -> set[str]:
         roles = [resident.role for resident in seen.residents.get(name, {}).values()]
         if record is None or record.stage is not Stage.READY or roles != [Role.HOME]:
             found.add(name)
-    return found
+    found |= {name for host, name in ledger.residences() if ledger.is_limited(host, name)}
+    return found - seen.unreadable.keys()
 
 
 async def settle(ground: Ground, name: str) -> None:
@@ -97,11 +102,21 @@ async def _settle_move(ground: Ground, machine: Machine) -> None:
         assert home is not None  # noqa: S101  # narrows the type: one of the two is there
         home = (home[0], replace(home[1], role=Role.HOME))
         ground.ledger.save_resident(home[0], machine.instance, home[1])
+    if home is not None and source is not None and home[0] != source[0]:
+        await _wake(ground, machine, *home)
+        await _fetch(ground, machine, source[0], home[0])
     for host in ground.ledger.hosts_of(machine.instance):
         if home is None or host != home[0]:
             await leave(ground, machine, host)
     if home is not None:
         await _wake(ground, machine, *home)
+
+
+async def _fetch(ground: Ground, machine: Machine, source: str, target: str) -> None:
+    """See that a guest has all of its memory where it is; one that cannot get it ends."""
+    order = Order(number="", machine=machine, source=source, target=target)
+    if not await finish(ground, order, FETCH_S):
+        await kill(ground.ledger.folder.residence(target, machine.instance))
 
 
 async def _arrived(ground: Ground, machine: Machine, source: str, target: str) -> bool:
@@ -125,7 +140,7 @@ async def _gave_up(ground: Ground, name: str, source: str) -> bool:
         return True
     async with talk(here.socket) as monitor:
         await _cancel(monitor)
-        return await monitor.status() in _HANDED_OVER
+        return await monitor.status() in _HANDED_OVER or await status_of(monitor) in UNDER_WAY
 
 
 async def _cancel(monitor: Monitor) -> None:
@@ -143,6 +158,7 @@ async def _wake(ground: Ground, machine: Machine, host: str, resident: Resident)
     elif alive(residence):
         hasten(ground, machine, host)
         async with talk(residence.socket) as monitor:
+            await release(residence, monitor)
             await _follow(monitor, resident.wanted)
         regulate(ground, machine.instance, host)
 

@@ -19,8 +19,9 @@ from billow.engines.qemu.images import FIRMWARE, LINUX, Catalogue
 from billow.engines.qemu.lifecycle import boot, destroy, regulate, stop
 from billow.engines.qemu.linux import LinuxGuest
 from billow.engines.qemu.machine import Disk
+from billow.engines.qemu.migration.move import move
+from billow.engines.qemu.migration.order import Order
 from billow.engines.qemu.monitor import talk
-from billow.engines.qemu.move import Move, move
 from billow.engines.qemu.process import alive, kill
 from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
 from billow.engines.qemu.seed import seed
@@ -136,12 +137,15 @@ class Craft:
         if action.source == action.target:
             ledger.save_resident(action.source, name, replace(resident, nodes=action.target_nodes))
             return
-        order = Move(
+        terms = self.ground.terms
+        order = Order(
             number=action.id,
             machine=record.machine,
             source=action.source,
             target=action.target,
             nodes=action.target_nodes,
+            policy=action.policy or record.description.migration,
+            downtime_s=terms.downtime_s if action.downtime_s is None else action.downtime_s,
         )
         async for progress in move(self.ground, order):
             yield progress

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Follow a migration from its first byte to its last, and steer it."""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from qemu.qmp import EventListener
+
+from billow.engines.qemu.migration.limits import Limits
+from billow.engines.qemu.monitor import Monitor
+from billow.engines.qemu.terms import Terms
+from billow.errors import Refused
+from billow.model.run import Flow, Progress
+from billow.plan.steering import Seen, Steering
+
+LOOK_EVERY_S: Final = 0.1
+RATES_EVERY_S: Final = 0.5
+_COUNTED_S: Final = 0.4
+"""The bandwidth is what flowed in so long at least: a link lets bursts through."""
+_WARM_S: Final = 0.2
+"""Not counted: the first bytes only fill buffers."""
+_PAGE_MIB: Final = 4096 / 2**20
+_MIB: Final = 2**20
+_DONE: Final = frozenset({"completed", "postcopy-active"})
+_FAILED: Final = frozenset({"failed", "cancelled"})
+
+
+@dataclass(slots=True)
+class Carried:
+    """What the link carries, as far as a move has shown it, MiB/s.
+
+    The most of all windows since it last fell for good: memory that is empty costs time and sends
+    nothing.
+    """
+
+    rate_mib_s: float = math.nan
+    now_mib_s: float = math.nan
+    _since: float = math.nan
+    _sent: float = 0.0
+
+    def look(self, seconds: float, sent_mib: float) -> None:
+        """Take note of what was sent until now."""
+        if seconds < _WARM_S or math.isnan(self._since):
+            if seconds >= _WARM_S:
+                self._since, self._sent = seconds, sent_mib
+            return
+        passed = seconds - self._since
+        if passed >= _COUNTED_S:
+            self.now_mib_s = (sent_mib - self._sent) / passed
+            known = 0.0 if math.isnan(self.rate_mib_s) else self.rate_mib_s
+            self.rate_mib_s = max(self.now_mib_s, known)
+            self._since, self._sent = seconds, sent_mib
+
+
+@dataclass(slots=True)
+class Copying:
+    """One copy on its way.
+
+    Attributes:
+        limits: None where no vCPU can be held.
+        status: What QEMU calls the state that it came to.
+    """
+
+    source: Monitor
+    steering: Steering
+    terms: Terms
+    limits: Limits | None
+    last: Progress = field(default_factory=lambda: Progress(0.0, "copying"))
+    status: str = ""
+    _carried: Carried = field(default_factory=Carried)
+    _rates: tuple[float, ...] = ()
+    _asked: float = 0.0
+
+    async def follow(self) -> AsyncIterator[Progress]:
+        """Yield how far it is until the source has handed the guest over.
+
+        Raises:
+            Refused: it failed, stalled, takes too long, or will not end.
+            Lost: QEMU does not answer.
+        """
+        loop = asyncio.get_running_loop()
+        began = moved = loop.time()
+        with self.source.events("MIGRATION", "MIGRATION_PASS") as events:
+            while True:
+                answer = await self.source.mapping("query-migrate")
+                self.status = str(answer.get("status", "none"))
+                if self.status in _DONE:
+                    return
+                if self.status in _FAILED:
+                    why = str(answer.get("error-desc") or f"QEMU says: {self.status}")
+                    raise Refused("the migration failed", details=(why,), code="move-failed")
+                seconds, sent = loop.time() - began, self.last.copied_mib
+                self.last = await self._look(answer, seconds)
+                if self.last.copied_mib != sent:
+                    moved = loop.time()
+                check_patience(self.terms, seconds, loop.time() - moved)
+                yield self.last
+                await next_event(events)
+
+    async def _look(self, answer: dict[str, object], seconds: float) -> Progress:
+        """See how far it is, and do what the steering says."""
+        ram = answer.get("ram")
+        if not isinstance(ram, dict):
+            return Progress(self.last.fraction, str(answer.get("status", "copying")))
+        sent, left = float(ram["transferred"]) / _MIB, float(ram["remaining"]) / _MIB
+        self._carried.look(seconds, sent)
+        if self.limits and seconds - self._asked >= RATES_EVERY_S:
+            self._asked = seconds
+            self._rates = await self.limits.rates(asyncio.get_running_loop().time())
+        seen = Seen(
+            seconds=seconds,
+            rounds=max(1, int(ram.get("dirty-sync-count", 1))),
+            left_mib=left,
+            carried_mib_s=self._carried.rate_mib_s,
+            rates=self._rates,
+        )
+        await self._turn(seen)
+        return self._progress(seen, float(ram["total"]) / _MIB, sent, answer)
+
+    async def _turn(self, seen: Seen) -> None:
+        turn = self.steering.look(seen)
+        if turn.hopeless:
+            raise Refused(
+                f"the move will not end: {turn.hopeless}",
+                fix="move it by the policy balanced, or at a quieter time",
+                code="move-endless",
+            )
+        if turn.limits and self.limits:
+            await self.limits.hold(turn.limits)
+        if turn.switch:
+            await self.source.execute("migrate-start-postcopy")
+
+    def _progress(
+        self, seen: Seen, total: float, sent: float, answer: dict[str, object]
+    ) -> Progress:
+        """Return how far it is; the fraction never falls, although a busy guest makes more."""
+        rate = self._carried.now_mib_s
+        done = 1.0 - seen.left_mib / total if total else 0.0
+        throttle = answer.get("cpu-throttle-percentage", 0)
+        return Progress(
+            fraction=min(0.99, max(self.last.fraction, done)),
+            phase="copying",
+            left_s=seen.left_mib / rate if rate > 0 else math.nan,
+            copied_mib=sent,
+            total_mib=total,
+            flow=Flow(
+                way=self.steering.course.way,
+                seconds=seen.seconds,
+                left_mib=seen.left_mib,
+                rate_mib_s=rate,
+                pages_round=seen.rounds,
+                dirty_mib_s=seen.rates or _written(answer),
+                limits_mib_s=self.steering.limits,
+                throttle=throttle / 100 if isinstance(throttle, int) else 0.0,
+            ),
+        )
+
+
+def _written(answer: dict[str, object]) -> tuple[float, ...]:
+    """Return what all vCPUs together wrote in the last round, MiB/s; empty before it ended."""
+    ram = answer.get("ram")
+    pages = ram.get("dirty-pages-rate") if isinstance(ram, dict) else None
+    return (pages * _PAGE_MIB,) if isinstance(pages, int) and pages > 0 else ()
+
+
+def check_patience(terms: Terms, whole_s: float, still_s: float) -> None:
+    """Give a move up that stands still or takes too long. Raises Refused."""
+    if still_s > terms.stall_s:
+        raise Refused(
+            "the migration stands still",
+            details=(f"no memory was copied for {still_s:.0f} s",),
+            fix="look at the network between the two hosts",
+            code="move-stalled",
+        )
+    if whole_s > terms.timeout_s:
+        raise Refused(
+            "the instance writes its memory faster than the link carries it",
+            details=(f"not there after {whole_s:.0f} s",),
+            fix="move it at a quieter time, or stop it first",
+            code="move-endless",
+        )
+
+
+async def next_event(events: EventListener) -> None:
+    """Return when something happened, or when it is time to look again."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(events.get(), LOOK_EVERY_S)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Move an instance to another host: live when it runs, by its record when it does not.
+
+The target's guest is started by Billow and not by QEMU, and only after the source has said that it
+handed everything over and the target has been written down as the home: so there is no instant at
+which two copies run, whoever dies.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from qemu.qmp import EventListener
+
+from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.lifecycle import hasten, leave, regulate, spawn
+from billow.engines.qemu.migration.abilities import Ends, abilities, switch
+from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S, connect
+from billow.engines.qemu.migration.copying import Copying
+from billow.engines.qemu.migration.landing import Landing
+from billow.engines.qemu.migration.limits import Limits, release
+from billow.engines.qemu.migration.order import Order, sleeps
+from billow.engines.qemu.migration.postcopy import fetch
+from billow.engines.qemu.monitor import Monitor, talk
+from billow.engines.qemu.process import alive
+from billow.engines.qemu.record import Resident, Role
+from billow.errors import Refused
+from billow.model.assessment import Way
+from billow.model.run import Progress
+from billow.plan.steering import Course, Steering, allowed_s, choose
+
+_CAPABILITIES: dict[Way, frozenset[str]] = {
+    Way.PLAIN: frozenset(),
+    Way.DIRTY_LIMIT: frozenset(),
+    Way.AUTO_CONVERGE: frozenset({"auto-converge"}),
+    Way.POST_COPY: frozenset({"postcopy-ram"}),
+}
+
+
+async def move(ground: Ground, order: Order) -> AsyncIterator[Progress]:
+    """Move an instance; yield how far it is. After an error, `settle` puts things right.
+
+    Raises:
+        BillowError: it did not work; what is where is in the records.
+    """
+    ledger, name = ground.ledger, order.machine.instance
+    home = ledger.resident(order.source, name)
+    if home is None:
+        raise Refused(f"{name} is not on {order.source}", code="not-there")
+    arrived = replace(home, role=Role.HOME, nodes=order.nodes, move=order.number, peer=order.source)
+    leaving = replace(home, role=Role.SOURCE, move=order.number, peer=order.target)
+    ledger.save_resident(order.source, name, leaving)
+    if alive(ledger.folder.residence(order.source, name)):
+        ledger.save_resident(order.target, name, replace(arrived, role=Role.TARGET))
+        async with ground.moves:
+            async for progress in _live(ground, order, arrived):
+                yield progress
+        regulate(ground, name, order.target)
+    else:
+        ledger.save_resident(order.target, name, arrived)
+    await leave(ground, order.machine, order.source)
+
+
+async def _live(ground: Ground, order: Order, arrived: Resident) -> AsyncIterator[Progress]:
+    folder, name = ground.ledger.folder, order.machine.instance
+    yield Progress(0.0, "preparing")
+    hasten(ground, order.machine, order.source)
+    async with ground.starts:
+        await spawn(ground, order.machine, order.target, incoming=True)
+    async with (
+        talk(folder.residence(order.source, name).socket) as source,
+        talk(folder.residence(order.target, name).socket) as target,
+    ):
+        ends = await abilities(source, target, ring=order.machine.platform.dirty_ring > 0)
+        passage = _Passage(ground, order, source, target, choose(order.policy, ends.steering))
+        with source.events("STOP") as stopped, target.events("MIGRATION", "RESUME") as landed:
+            async for progress in passage.go(ends, arrived, stopped, landed):
+                yield progress
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """One live move, with both ends at the line."""
+
+    ground: Ground
+    order: Order
+    source: Monitor
+    target: Monitor
+    course: Course
+
+    async def go(
+        self, ends: Ends, arrived: Resident, stopped: EventListener, landed: EventListener
+    ) -> AsyncIterator[Progress]:
+        """Send everything, let the guest run on the target, and yield how far it is."""
+        await self._set_up(ends)
+        copying = Copying(
+            source=self.source,
+            steering=Steering(self.course, self.order.downtime_s),
+            terms=self.ground.terms,
+            limits=await self._limits(),
+        )
+        await connect(self.ground, self.order, self.source, self.target)
+        prepare = self.ground.ledger.prepare_resident
+        landing = Landing(
+            target=self.target,
+            home=prepare(self.order.target, self.order.machine.instance, arrived),
+            wanted=arrived.wanted,
+            stopped=stopped,
+            landed=landed,
+        )
+        async for progress in copying.follow():
+            yield progress
+        later = copying.status == "postcopy-active"
+        await landing.land(later=later)
+        last = landing.told(copying.last)
+        if later:
+            rest = fetch(self.ground, self.order, self.source, self.target, last)
+            async for progress in rest:
+                yield progress
+                last = progress
+        yield replace(last, fraction=1.0, phase="arrived", left_s=0.0)
+
+    async def _set_up(self, ends: Ends) -> None:
+        order, own = self.order, self.course.own
+        if sleeps(order.machine, self.ground.findings.version):
+            await self.source.execute("stop")
+        wanted = {"events", *_CAPABILITIES[self.course.way], *(("dirty-limit",) if own else ())}
+        for monitor in (self.target, self.source):
+            await switch(monitor, wanted, ends.capabilities)
+        allowed_ms = max(1, round(allowed_s(order.downtime_s) * 1000))
+        parameters = {"max-bandwidth": BANDWIDTH_BYTES_S, "downtime-limit": allowed_ms}
+        await self.source.execute("migrate-set-parameters", parameters)
+
+    async def _limits(self) -> Limits | None:
+        """Begin to watch what each vCPU writes, where that is possible and of use."""
+        machine = self.order.machine
+        residence = self.ground.ledger.folder.residence(self.order.source, machine.instance)
+        await release(residence, self.source)
+        if not self.course.watched:
+            return None
+        limits = Limits(residence, self.source, machine.cpus)
+        await limits.watch(asyncio.get_running_loop().time())
+        return limits

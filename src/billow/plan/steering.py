@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steer a live migration while it runs: what to set, seen what was seen. No I/O, no clock.
+
+An engine tells what it sees a few times a second (`Seen`) and does what it is told (`Turn`). The
+rule: nobody is slowed down who does not write, nobody at all before it is seen to be needed, and
+those who write too fast just enough that what is left shrinks to what the promised downtime can
+carry. Vocabulary and traps are QEMU's (docs/devel/migration/dirty-limit.rst): a limited vCPU sleeps
+when its dirty ring is full, so a limit decides how long one sleep is; limits are followed within a
+tolerance and adjusted once a second.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from billow.model.assessment import Way
+from billow.model.kinds import MigrationPolicy
+from billow.plan.convergence import (
+    HOPELESS_FROM,
+    SURE_BELOW,
+    limits,
+)
+
+RESERVE_S: Final = 0.02
+"""Kept of a promised downtime for what QEMU does not count: devices, and waking the guest."""
+USED: Final = 0.75
+"""Share of what is left of a promise that memory may take; the rest is for the unforeseen."""
+ADJUSTED_S: Final = 1.0
+"""QEMU follows a limit so late: nothing is tightened earlier."""
+SHRINKS: Final = 0.9
+"""Left over left before: more than this is no progress."""
+CHANGED: Final = 0.25
+"""Part by which the bandwidth must change before limits are set anew."""
+LEAST_MIB_S: Final = 1.0
+_SECOND_ROUND: Final = 2
+_PATIENT_ROUNDS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What both ends of a move can do.
+
+    Attributes:
+        limits: Hold a single vCPU to a dirty rate, at any time (KVM's dirty ring).
+        own_limit: QEMU's capability of doing so by itself, decided beforehand.
+        auto_converge: Slow all vCPUs down.
+        post_copy: Run on the target before all memory is there.
+    """
+
+    limits: bool = False
+    own_limit: bool = False
+    auto_converge: bool = True
+    post_copy: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The way that was chosen.
+
+    Attributes:
+        own: Whether QEMU sets limits by itself.
+        early: Whether limits are set as soon as it is known how the guest writes.
+        why: Why it is not what the policy asks for; empty when it is.
+    """
+
+    way: Way
+    own: bool = False
+    early: bool = False
+    why: str = ""
+
+    @property
+    def watched(self) -> bool:
+        """Whether it must be known what each vCPU writes."""
+        return self.way is Way.DIRTY_LIMIT and not self.own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is seen of a move at one moment.
+
+    Attributes:
+        seconds: Since memory began to flow.
+        rounds: The round of the copy, from 1.
+        left_mib: What is left of this round; at a round's begin, what was written in the last.
+        carried_mib_s: What the link carries; NaN while that is not known.
+        rates: What each vCPU writes now, MiB/s; empty while that is not known.
+    """
+
+    seconds: float
+    rounds: int
+    left_mib: float
+    carried_mib_s: float = math.nan
+    rates: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What to do now.
+
+    Attributes:
+        limits: Limits for each vCPU, MiB/s, NaN for none; empty leaves all as they are.
+        switch: Whether to go over to post-copy.
+        hopeless: Why the move will not end; empty while it may.
+    """
+
+    limits: tuple[float, ...] = ()
+    switch: bool = False
+    hopeless: str = ""
+
+
+STAY: Final = Turn()
+
+
+def choose(policy: MigrationPolicy, can: Abilities) -> Course:
+    """Return how to move an instance by its policy and what both ends can do."""
+    match policy:
+        case MigrationPolicy.NO_THROTTLE:
+            return Course(way=Way.PLAIN)
+        case MigrationPolicy.POST_COPY if can.post_copy:
+            return Course(way=Way.POST_COPY)
+        case MigrationPolicy.AUTO_CONVERGE if can.auto_converge:
+            return Course(way=Way.AUTO_CONVERGE)
+        case MigrationPolicy.BALANCED | MigrationPolicy.SHORTEST:
+            return _by_limit(can, "", early=policy is MigrationPolicy.SHORTEST)
+        case _:
+            return _by_limit(can, f"{policy} is not possible here", early=False)
+
+
+def _by_limit(can: Abilities, why: str, *, early: bool) -> Course:
+    """Return how to slow down only those who write, or who else where that is not possible."""
+    if can.limits or can.own_limit:
+        return Course(way=Way.DIRTY_LIMIT, own=not can.limits, early=early, why=why)
+    why = why or "no vCPU can be held to a dirty rate here"
+    if can.auto_converge:
+        return Course(way=Way.AUTO_CONVERGE, why=why)
+    return Course(way=Way.PLAIN, why=f"{why}, and all together cannot be slowed down either")
+
+
+def allowed_s(promise_s: float) -> float:
+    """Return how long the last memory may take so that a promised downtime is kept."""
+    return max(USED * (promise_s - RESERVE_S), promise_s / 8)
+
+
+@dataclass(slots=True)
+class Steering:
+    """One move on its way. `look` must be called in the order of time."""
+
+    course: Course
+    promise_s: float
+    _free: tuple[float, ...] = ()
+    _set: tuple[float, ...] = ()
+    _for_mib_s: float = math.nan
+    _tightened: float = 1.0
+    _lefts: dict[int, float] = field(default_factory=dict)
+    _looked: float = 0.0
+
+    @property
+    def limits(self) -> tuple[float, ...]:
+        """The limits that are set now; empty for none."""
+        return self._set
+
+    def look(self, seen: Seen) -> Turn:
+        """Return what to do."""
+        self._lefts.setdefault(seen.rounds, seen.left_mib)
+        if seen.rates and not self._set:
+            self._free = seen.rates
+        match self.course.way:
+            case Way.POST_COPY:
+                return Turn(switch=seen.rounds >= _SECOND_ROUND)
+            case Way.PLAIN:
+                return self._judge(seen)
+            case Way.DIRTY_LIMIT if not self.course.own:
+                return self._hold(seen)
+            case _:
+                return STAY
+
+    def _judge(self, seen: Seen) -> Turn:
+        """Say when a move that nobody helps will not end."""
+        if seen.rounds < _PATIENT_ROUNDS or not self._stands():
+            return STAY
+        wants = math.fsum(self._free)
+        if self._free and wants < HOPELESS_FROM * seen.carried_mib_s:
+            return STAY
+        how = f"{wants:.0f} MiB/s" if self._free else "as fast as it is sent"
+        return Turn(
+            hopeless=f"it writes {how}, the link carries {seen.carried_mib_s:.0f} MiB/s, and "
+            "its policy lets nobody slow it down"
+        )
+
+    def _hold(self, seen: Seen) -> Turn:
+        """Set limits when they are needed, and tighten them while they do not help."""
+        if not self._free or not seen.carried_mib_s > 0:
+            return STAY
+        if not self._set:
+            return self._limit(seen) if self._needed(seen) else STAY
+        if abs(seen.carried_mib_s / self._for_mib_s - 1.0) > CHANGED and self._is_time(seen):
+            return self._limit(seen)
+        if self._is_time(seen) and self._stands():
+            self._tightened /= 2
+            return self._limit(seen)
+        return STAY
+
+    def _needed(self, seen: Seen) -> bool:
+        """Return whether what is left would not shrink by itself to what the promise carries."""
+        if math.fsum(self._free) < SURE_BELOW * seen.carried_mib_s:
+            return seen.rounds >= _PATIENT_ROUNDS and self._stands()
+        if self.course.early:
+            return True
+        fits = seen.carried_mib_s * allowed_s(self.promise_s)
+        return seen.rounds >= _SECOND_ROUND and self._lefts[seen.rounds] > fits
+
+    def _limit(self, seen: Seen) -> Turn:
+        """Share the bandwidth among those who write."""
+        self._for_mib_s, self._looked = seen.carried_mib_s, seen.seconds
+        found = limits(self._free, seen.carried_mib_s * self._tightened)
+        if all(map(math.isnan, found)):
+            found = limits(self._free, math.fsum(self._free) * self._tightened / 2)
+        if found == self._set:
+            return STAY
+        self._set = found
+        return Turn(limits=found)
+
+    def _is_time(self, seen: Seen) -> bool:
+        return seen.seconds - self._looked >= ADJUSTED_S
+
+    def _stands(self) -> bool:
+        """Return whether the last two rounds left no less than the one before them."""
+        last = [self._lefts[each] for each in sorted(self._lefts)[-3:]]
+        return len(last) == 3 and min(last[1:]) > SHRINKS * last[0]
+
+
+def held(limits_mib_s: Sequence[float]) -> dict[int, float]:
+    """Return the limits of those vCPUs that have one, by their number."""
+    return {each: limit for each, limit in enumerate(limits_mib_s) if not math.isnan(limit)}
