@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from billow.model.column import Categorical
-from billow.model.group import Fact, Gap, Group, Link
+from billow.model.group import Fact, Gap, Group, Link, Uplink
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
 from billow.model.kinds import Arch, Health, Kind, Power, Rule, Scope, Service, State
@@ -177,12 +177,14 @@ def rows(draw: st.DrawFn) -> dict[str, list[object]]:
     links = [
         Link(first.id, second.id, draw(st.floats(0, 1e12))) for first, second in pairwise(hosts)
     ]
+    racks = draw(st.lists(IDS, max_size=2, unique=True))
     return {
         "hosts": list(hosts),
         "instances": [draw(instances(name, hosts, shapes, groups)) for name in names],
         "shapes": list(shapes),
         "groups": list(groups),
         "links": list(links),
+        "uplinks": [Uplink(rack, draw(st.floats(0, 1e12))) for rack in racks],
         "facts": list(draw(st.lists(FACTS, max_size=3))),
         "gaps": list(draw(st.lists(GAPS, max_size=3))),
     }
@@ -196,7 +198,7 @@ def pools(draw: st.DrawFn) -> Pool:
 
 def assert_same(first: Pool, second: Pool) -> None:
     """Two pools are equal in everything, measurements included."""
-    for part in ("taken_at", "shapes", "groups", "links", "facts", "gaps"):
+    for part in ("taken_at", "shapes", "groups", "links", "uplinks", "facts", "gaps"):
         assert getattr(first, part) == getattr(second, part), part
     assert_same_table(first.hosts, second.hosts)
     assert_same_table(first.instances, second.instances)

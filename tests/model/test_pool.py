@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billow.errors import Invalid, NotFound
-from billow.model.group import Group, Link
+from billow.model.group import Group, Link, Uplink
 from billow.model.host import Host, Node
 from billow.model.hosts import Hosts
 from billow.model.instance import Instance
@@ -65,6 +65,7 @@ def test_columns_in_any_order_build_the_same_pool(pool: Pool, seed: int) -> None
         shapes=[pool.shapes[number] for number in shapes],
         groups=pool.groups[::-1],
         links=pool.links[::-1],
+        uplinks=pool.uplinks[::-1],
         facts=pool.facts[::-1],
         gaps=pool.gaps[::-1],
         taken_at=pool.taken_at,
@@ -81,6 +82,7 @@ def test_rows_come_back_as_they_went_in(pool: Pool) -> None:
         shapes=pool.shapes,
         groups=pool.groups,
         links=pool.links,
+        uplinks=pool.uplinks,
         facts=pool.facts,
         gaps=pool.gaps,
         taken_at=pool.taken_at,
@@ -168,6 +170,8 @@ def test_groups_and_links_change_the_digest() -> None:
         Pool.build([HOST], groups=[Group("g", Rule.AFFINITY, Scope.ZONE)]),
         Pool.build([HOST], links=[Link("h1", "h2", 1.0)]),
         Pool.build([HOST], links=[Link("h1", "h2", 2.0)]),
+        Pool.build([HOST], uplinks=[Uplink("r1", 1.0)]),
+        Pool.build([HOST], uplinks=[Uplink("r1", 2.0)]),
     ]
     assert len({pool.digest for pool in pools}) == len(pools)
 
@@ -194,7 +198,7 @@ def test_the_digest_is_the_same_on_every_machine_and_day() -> None:
         vm a[1-6] n h[1-3]/1 group=g
         """
     )
-    assert pool.digest == "5f36e068321de421e990535a09021f65"
+    assert pool.digest == "7ffa50c34bc9aed0cbad4a6b152839f9"
 
 
 def test_padding_for_hosts_with_more_nodes_means_nothing() -> None:
@@ -219,6 +223,7 @@ def test_requests_join_as_if_they_had_been_there(pool: Pool, count: int) -> None
         shapes=pool.shapes,
         groups=pool.groups,
         links=pool.links,
+        uplinks=pool.uplinks,
         facts=pool.facts,
         gaps=pool.gaps,
         taken_at=pool.taken_at,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billow.errors import Invalid
-from billow.model.group import Fact, Gap, Group, Link
+from billow.model.group import Fact, Gap, Group, Link, Uplink
 from billow.model.host import Host, Node
 from billow.model.instance import Instance, mask_of, nodes_of
 from billow.model.kinds import Rule
@@ -97,6 +97,7 @@ OTHERS: list[Maker] = [
     ("rule", lambda bad: Group("g", bad), ["affinity", None]),
     ("scope", lambda bad: Group("g", Rule.AFFINITY, bad), ["host", None]),
     ("link", lambda bad: Link("a", "b", bad), [math.nan, *BAD_MEASURES]),
+    ("uplink", lambda bad: Uplink("a", bad), [math.nan, *BAD_MEASURES]),
     ("link end", lambda bad: Link("a", bad, 1.0), BAD_IDS),
     ("fact", lambda bad: Fact("host/h", "key", bad), BAD_TEXTS),
     ("gap", lambda bad: Gap("host/h", bad), BAD_TEXTS),

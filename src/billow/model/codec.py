@@ -32,7 +32,7 @@ from billow.model.document import (
     written,
 )
 from billow.model.event import Event
-from billow.model.group import Fact, Gap, Group, Link
+from billow.model.group import Fact, Gap, Group, Link, Uplink
 from billow.model.host import Host, Node
 from billow.model.instance import Instance, nodes_of
 from billow.model.packed import pack, unpack
@@ -216,6 +216,7 @@ def pool_document(pool: Pool) -> Document:
         "hosts": _host_rows(pool),
         "instances": _instance_rows(pool),
         "links": written(pool.links),
+        "uplinks": written(pool.uplinks),
         "facts": written(pool.facts),
         "gaps": written(pool.gaps),
     }
@@ -324,6 +325,7 @@ _POOL_READERS = {
     "groups": reader_of(tuple[Group, ...]),
     "hosts": reader_of(tuple[Host, ...]),
     "links": reader_of(tuple[Link, ...]),
+    "uplinks": reader_of(tuple[Uplink, ...]),
     "facts": reader_of(tuple[Fact, ...]),
     "gaps": reader_of(tuple[Gap, ...]),
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The small facts around hosts and instances: groups, links, facts, gaps."""
+"""The small facts around hosts and instances: groups, links, uplinks, facts, gaps."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -56,6 +56,23 @@ class Link:
     def canonical(self) -> str:
         """All that it says, as one text for digests."""
         return f"{self.first}\2{self.second}\2{float(self.bandwidth_mib_s)!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """What a rack's link to all other racks carries, each way."""
+
+    rack: str
+    bandwidth_mib_s: float
+
+    def __post_init__(self) -> None:
+        check_id("rack", self.rack)
+        check_measure(f"uplink of rack {self.rack}", self.bandwidth_mib_s, unseen=False)
+
+    @property
+    def canonical(self) -> str:
+        """All that it says, as one text for digests."""
+        return f"{self.rack}\2{float(self.bandwidth_mib_s)!r}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 from billow.errors import Invalid
 from billow.model.column import Categorical
 from billow.model.document import read, written
-from billow.model.group import Fact, Gap, Group, Link
+from billow.model.group import Fact, Gap, Group, Link, Uplink
 from billow.model.hosts import Hosts
 from billow.model.instances import Instances
 from billow.model.pool import Pool
@@ -25,7 +25,16 @@ from billow.model.table import Table
 
 MAGIC: Final = b"BLWP\x01"
 _LARGEST_BYTES: Final = 2**31
-_PARTS: Final = {"shapes": Shape, "groups": Group, "links": Link, "facts": Fact, "gaps": Gap}
+_PARTS: Final = {
+    "shapes": Shape,
+    "groups": Group,
+    "links": Link,
+    "uplinks": Uplink,
+    "facts": Fact,
+    "gaps": Gap,
+}
+_LATER: Final = frozenset({"uplinks"})
+"""Parts that older packed pools lack."""
 _LEVEL: Final = 1
 
 
@@ -106,7 +115,7 @@ def _unpacked(body: bytes) -> Pool:
     head = json.loads(body[:line_end])
     blocks = _blocks(body, line_end + 1, [*head["hosts"], *head["instances"]])
     parts: dict[str, Any] = {
-        name: tuple(read(kind, each, f"the packed pool's {name}") for each in head[name])
+        name: tuple(read(kind, each, f"the packed pool's {name}") for each in _part(head, name))
         for name, kind in _PARTS.items()
     }
     return Pool.of_columns(
@@ -115,6 +124,10 @@ def _unpacked(body: bytes) -> Pool:
         taken_at=head["taken_at"],
         **parts,
     )
+
+
+def _part(head: Mapping[str, Any], name: str) -> list[Any]:
+    return list(head.get(name, ()) if name in _LATER else head[name])
 
 
 _NO_INSTANCES: Final = Instances.of((), {}, {})

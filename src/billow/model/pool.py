@@ -16,7 +16,7 @@ import numpy as np
 
 from billow.errors import Invalid, NotFound
 from billow.model.column import feed_texts, frozen
-from billow.model.group import Fact, Gap, Group, Link, group_named
+from billow.model.group import Fact, Gap, Group, Link, Uplink, group_named
 from billow.model.history import History
 from billow.model.host import Host
 from billow.model.hosts import Hosts
@@ -45,6 +45,7 @@ class Pool:
         shapes: Every shape in use, sorted by name; `instances.shape` points into it.
         gaps: What could not be seen; never empty by accident.
         history: What is known of the past; not part of the digest, and not kept with a plan.
+        uplinks: What racks carry to each other; a rack that is not named never is too narrow.
     """
 
     taken_at: float
@@ -56,6 +57,7 @@ class Pool:
     facts: tuple[Fact, ...] = ()
     gaps: tuple[Gap, ...] = ()
     history: History | None = None
+    uplinks: tuple[Uplink, ...] = ()
 
     @classmethod
     def build(  # noqa: PLR0913 (every part of a pool has its name)
@@ -66,6 +68,7 @@ class Pool:
         shapes: Iterable[Shape] = (),
         groups: Iterable[Group] = (),
         links: Iterable[Link] = (),
+        uplinks: Iterable[Uplink] = (),
         facts: Iterable[Fact] = (),
         gaps: Iterable[Gap] = (),
         taken_at: float = 0.0,
@@ -91,6 +94,7 @@ class Pool:
                 tuple(links),
                 tuple(facts),
                 tuple(gaps),
+                uplinks=tuple(uplinks),
             )
         )
 
@@ -103,6 +107,7 @@ class Pool:
         shapes: Iterable[Shape],
         groups: Iterable[Group] = (),
         links: Iterable[Link] = (),
+        uplinks: Iterable[Uplink] = (),
         facts: Iterable[Fact] = (),
         gaps: Iterable[Gap] = (),
         taken_at: float = 0.0,
@@ -133,6 +138,7 @@ class Pool:
                 tuple(links),
                 tuple(facts),
                 tuple(gaps),
+                uplinks=tuple(uplinks),
             )
         )
 
@@ -142,6 +148,8 @@ class Pool:
         check_time("taken_at", loose.taken_at)
         hosts, instances = sorted_tables(loose.hosts, loose.instances)
         groups = sorted_groups(loose.groups)
+        uplinks = sorted(loose.uplinks, key=attrgetter("rack"))
+        check_unique("uplink of rack", [each.rack for each in uplinks])
         check_groups(instances, groups)
         check_nodes(instances, hosts, loose.shapes)
         return cls(
@@ -153,6 +161,7 @@ class Pool:
             tuple(sorted(loose.links, key=lambda link: (link.first, link.second))),
             tuple(sorted(loose.facts, key=lambda fact: (fact.subject, fact.key, fact.value))),
             tuple(sorted(loose.gaps, key=lambda gap: (gap.subject, gap.why))),
+            uplinks=tuple(uplinks),
         )
 
     def host(self, name: str) -> Host:
@@ -207,14 +216,16 @@ class Pool:
     def digest(self) -> str:
         """A name for this state of the pool: 32 hexadecimal digits of BLAKE2b.
 
-        It covers what plans depend on, in a canonical order: hosts, instances, groups and links.
-        Measurements, facts, gaps, shapes that nobody uses and `taken_at` are left out.
+        It covers what plans depend on, in a canonical order: hosts, instances, groups, links,
+        uplinks. Measurements, facts, gaps, shapes that nobody uses and `taken_at` are left out.
         """
         digest = hashlib.blake2b(digest_size=16)
         self.hosts.feed(digest)
         self.instances.feed_with(digest, self.shapes)
         for part in (self.groups, self.links):
             feed_texts(digest, [each.canonical for each in part])
+        if self.uplinks:
+            feed_texts(digest, [each.canonical for each in self.uplinks])
         return digest.hexdigest()
 
     @cached_property

@@ -7,7 +7,7 @@ from itertools import cycle
 from typing import Any, TypeVar
 
 from billow.errors import Invalid
-from billow.model.group import Fact, Gap, Group, Link
+from billow.model.group import Fact, Gap, Group, Link, Uplink
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
 from billow.model.kinds import Kind, Rule, Scope, State
@@ -35,7 +35,7 @@ from billow.model.spelling import (
 Value = TypeVar("Value")
 
 _STATE = word_reader(State)
-_KEYWORDS = ("shape", "group", "host", *Kind, "link", "fact", "gap")
+_KEYWORDS = ("shape", "group", "host", *Kind, "link", "uplink", "fact", "gap")
 _NODE = re.compile(r"(?:([0-9]{1,2})x)?\(([^()]*)\)", re.ASCII)
 _HOST_FORM = "host ID nodes=2x(44,180GiB,huge=64GiB,gpus=1) [rack=R] [zone=Z] [traits=A,B] ..."
 _INSTANCE_FORM = "vm ID SHAPE HOST[/NODE[+NODE]]|- [STATE] [group=G] [priority=N] ..."
@@ -88,6 +88,7 @@ class _Reading:
             shapes=self._shapes.values(),
             groups=self._groups.values(),
             links=self._each("link", _link),
+            uplinks=self._each("uplink", _uplink),
             facts=self._each("fact", _fact),
             gaps=self._each("gap", _gap),
             taken_at=taken_at,
@@ -98,7 +99,7 @@ class _Reading:
         names: set[str] = set()
         for line in self._lines[keyword]:
             values.append(line.located(lambda line=line: read(line)))  # type: ignore[misc]
-            if keyword in ("shape", "group"):
+            if keyword in ("shape", "group", "uplink"):
                 if line.words[1] in names:
                     raise _twice(line, line.words[1])
                 names.add(line.words[1])
@@ -243,6 +244,12 @@ def _link(line: Line) -> Link:
     _no_options(line)
     line.demand(3, 3, "link HOST HOST 2000MiB/s")
     return Link(line.words[1], line.words[2], read_measure(line.words[3]))
+
+
+def _uplink(line: Line) -> Uplink:
+    _no_options(line)
+    line.demand(2, 2, "uplink RACK 5000MiB/s")
+    return Uplink(line.words[1], read_measure(line.words[2]))
 
 
 def _fact(line: Line) -> Fact:

@@ -8,6 +8,7 @@
     vm a1 c16 h1/0 running group=web immovable="pinned device"
     vm a2 c16 - requested
     link h1 h2 2000MiB/s
+    uplink r1 5000MiB/s
     fact host/h1 accelerator kvm
     gap host/h3 "usage not seen"
 
@@ -57,6 +58,8 @@ def _lines(pool: Pool) -> Iterator[str]:
     yield from _instance_lines(pool)
     for link in pool.links:
         yield f"link {link.first} {link.second} {link.bandwidth_mib_s!r}MiB/s"
+    for uplink in pool.uplinks:
+        yield f"uplink {uplink.rack} {uplink.bandwidth_mib_s!r}MiB/s"
     yield from map(_fact_line, pool.facts)
     yield from map(_gap_line, pool.gaps)
 

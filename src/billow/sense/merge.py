@@ -58,6 +58,7 @@ def merge(pools: Sequence[Pool]) -> Pool:
         shapes=shapes.all,
         groups=_merged_groups(views, gaps),
         links={(each.first, each.second): each for v in views for each in v.links}.values(),
+        uplinks={each.rack: each for v in views for each in v.uplinks}.values(),
         facts={(each.subject, each.key): each for v in views for each in v.facts}.values(),
         gaps=gaps,
         taken_at=views[-1].taken_at,
