@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One move with a fault: strike it, wait for what comes of it, and look at everything."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from benchmarks.fault_kinds import Fault, Scene
+from benchmarks.fault_pool import Damage, FaultPool
+from benchmarks.machine import ROOT
+from benchmarks.migration_proof import stood_still_s
+from billow.act.clock import SystemClock
+from billow.engines.qemu.images import LINUX
+from billow.engines.qemu.open import open_engine
+from billow.errors import BillowError
+from billow.model.action import Migrate
+from billow.model.codec import action_document, action_from_document
+from billow.ports import Trace
+from billow.settings import Settings
+
+FENCE: Final = 1
+_PATIENCE_S: Final = 180.0
+_READY: Final = b"ready\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """A fault that strikes the move of a guest so many seconds after it began."""
+
+    number: int
+    fault: Fault
+    guest: str
+    after_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """What came of a drill.
+
+    Attributes:
+        moved: Whether the guest is at home on the target now.
+        reason: The code and the words that the move was ended with; empty when it was done.
+        still_s: The longest silence of a guest that beats by ARP.
+    """
+
+    drill: Drill
+    moved: bool = False
+    reason: str = ""
+    seconds: float = 0.0
+    still_s: float = 0.0
+    damage: Damage = field(default_factory=Damage)
+
+    def __str__(self) -> str:
+        """Say on one line what happened."""
+        drill = self.drill
+        what = "moved" if self.moved else f"stayed ({self.reason})"
+        still = f", still {self.still_s:.1f} s" if self.still_s else ""
+        verdict = str(self.damage) or "whole"
+        return (
+            f"{drill.number}: {drill.fault.name} after {drill.after_s:.2f} s, {drill.guest} "
+            f"{what} in {self.seconds:.1f} s{still}: {verdict}"
+        )
+
+
+async def run(pool: FaultPool, drill: Drill, dice: random.Random) -> Result:
+    """Move a guest to another host, strike, heal, and look."""
+    source = pool.home(drill.guest)
+    target = dice.choice([host for host in pool.hosts if host != source])
+    action = Migrate(id=f"drill-{drill.number}", instance=drill.guest, source=source, target=target)
+    result = Result(drill=drill)
+    pool.open_window()
+    began = asyncio.get_running_loop().time()
+    perform = _perform_apart if drill.fault.apart else _perform_here
+    result.reason = await perform(pool, drill, action)
+    result.seconds = asyncio.get_running_loop().time() - began
+    await _until_it_ended(pool, action)
+    result.damage = await pool.look(drill.guest)
+    result.moved = pool.home(drill.guest) == target
+    if drill.guest == LINUX:
+        result.still_s = stood_still_s(pool.heard())
+    return result
+
+
+async def _perform_here(pool: FaultPool, drill: Drill, action: Migrate) -> str:
+    """Move in this process, with the fault beside; return why it failed, or nothing."""
+    scene = _scene(pool, action)
+    await drill.fault.prepare(scene)
+    striking = asyncio.create_task(_strike(drill, scene))
+    reason = ""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            async for _ in pool.engine.perform(action, fence=FENCE):
+                pass
+    except BillowError as error:
+        reason = f"{error.code}: {error.brief}"
+    finally:
+        await striking
+        await drill.fault.heal(scene)
+    return reason
+
+
+async def _perform_apart(pool: FaultPool, drill: Drill, action: Migrate) -> str:
+    """Move in a process of its own, with the fault beside; then let a new controller take over."""
+    order = json.dumps([pool.settings.model_dump(mode="json"), action_document(action)])
+    controller = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.fault_drill"),
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert controller.stdin
+    assert controller.stdout
+    controller.stdin.write(order.encode() + b"\n")
+    await controller.stdin.drain()
+    assert await controller.stdout.readline() == _READY
+    scene = _scene(pool, action, controller.pid)
+    await _strike(drill, scene)
+    ended = await controller.wait()
+    await pool.reopen()
+    return "controller-killed" if ended == -signal.SIGKILL else f"controller ended with {ended}"
+
+
+def _scene(pool: FaultPool, action: Migrate, controller: int = 0) -> Scene:
+    return Scene(
+        pool=pool,
+        action_id=action.id,
+        guest=action.instance,
+        source=action.source,
+        target=action.target,
+        controller=controller,
+    )
+
+
+async def _strike(drill: Drill, scene: Scene) -> None:
+    await asyncio.sleep(drill.after_s)
+    await drill.fault.strike(scene)
+
+
+async def _until_it_ended(pool: FaultPool, action: Migrate) -> None:
+    """Wait until nobody does the action any more; who finds it left brings it to its end."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while await pool.engine.find(action.id) is Trace.RUNNING:  # noqa: ASYNC110  # on disk
+            await asyncio.sleep(0.2)
+
+
+async def _controller(settings: Settings, action: Migrate) -> None:
+    """Perform a move, as a controller that may be killed at any instant."""
+    engine = await open_engine(settings, SystemClock())
+    sys.stdout.buffer.write(_READY)
+    sys.stdout.flush()
+    async for _ in engine.perform(action, fence=FENCE):
+        pass
+    await engine.aclose()
+
+
+def _main() -> None:
+    raw, document = json.loads(sys.stdin.readline())
+    settings = Settings.model_validate({**raw, "state_dir": Path(raw["state_dir"])})
+    action = action_from_document(document)
+    assert isinstance(action, Migrate)
+    asyncio.run(_controller(settings, action))
+
+
+if __name__ == "__main__":
+    _main()

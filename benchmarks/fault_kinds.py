@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The faults that strike moves, each with how to bring it about and how to end it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from benchmarks.fault_pool import FaultPool
+from billow.engines.qemu.network import HOST_LINK
+from billow.engines.qemu.process import process_id
+from billow.engines.qemu.record import Role
+
+_WALL: Final = """
+table inet drill {{
+  chain from {{ type filter hook input priority -5; policy accept; iifname "{link}" drop; }}
+  chain to {{ type filter hook output priority -5; policy accept; oifname "{link}" drop; }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A move that a fault strikes.
+
+    Attributes:
+        controller: The process that performs the move, when it is one of its own; else 0.
+    """
+
+    pool: FaultPool
+    action_id: str
+    guest: str
+    source: str
+    target: str
+    controller: int = 0
+
+
+Deed: TypeAlias = Callable[[Scene], Awaitable[None]]
+
+
+async def nothing(_: Scene) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A kind of fault.
+
+    Attributes:
+        strike: Brings it about, at a random instant of the move.
+        prepare: What must be so before the move begins.
+        heal: Ends it, after the move.
+        apart: Whether a process of its own performs the move, for the fault to strike that.
+    """
+
+    name: str
+    strike: Deed = nothing
+    prepare: Deed = nothing
+    heal: Deed = nothing
+    apart: bool = False
+
+
+def _hit(scene: Scene, how: signal.Signals) -> None:
+    """Strike the target's process, unless the guest is at home there already.
+
+    There is no wait in between: the controller in this process cannot write down meanwhile that the
+    guest has moved. A guest that is killed at home is no fault of a move.
+    """
+    known = scene.pool.engine.ground.ledger.resident(scene.target, scene.guest)
+    number = process_id(scene.pool.residence(scene.target, scene.guest))
+    if known is not None and known.role is Role.TARGET and number is not None:
+        os.kill(number, how)
+
+
+async def _kill_target(scene: Scene) -> None:
+    _hit(scene, signal.SIGKILL)
+
+
+async def _stop_target(scene: Scene) -> None:
+    _hit(scene, signal.SIGSTOP)
+
+
+async def _kill_controller(scene: Scene) -> None:
+    os.kill(scene.controller, signal.SIGKILL)
+
+
+def _cut(seconds: float, *, silent: bool) -> Deed:
+    """Return a cut of the network between two hosts: frames vanish, or the link goes down."""
+
+    async def strike(scene: Scene) -> None:
+        if silent:
+            scene.pool.within(scene.target, "nft", _WALL.format(link=HOST_LINK))
+        else:
+            scene.pool.within(scene.target, "ip", "link", "set", "dev", HOST_LINK, "down")
+        await asyncio.sleep(seconds)
+        if silent:
+            scene.pool.within(scene.target, "nft", "delete table inet drill")
+        else:
+            scene.pool.within(scene.target, "ip", "link", "set", "dev", HOST_LINK, "up")
+
+    return strike
+
+
+def faults() -> Iterator[Fault]:
+    """Yield every kind of fault that can be brought about here."""
+    yield Fault(name="target killed", strike=_kill_target)
+    yield Fault(name="target stopped", strike=_stop_target)
+    yield Fault(name="controller killed", strike=_kill_controller, apart=True)
+    for seconds in (1, 5, 30):
+        for silent in (True, False):
+            how = "silently" if silent else "with its link"
+            name = f"network cut {how} for {seconds} s"
+            yield Fault(name=name, strike=_cut(seconds, silent=silent))

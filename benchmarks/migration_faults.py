@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults in the middle of moves: what is lost, doubled or left, as the guests themselves tell."""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+from benchmarks.fault_drill import Drill, Result, run
+from benchmarks.fault_kinds import Fault, faults
+from benchmarks.fault_pool import GUESTS, FaultPool, fault_pool
+from benchmarks.figure import Better, Figure
+
+UNDISTURBED: Final = Fault(name="no fault")
+LATEST: Final = 1.1
+"""A fault may strike a little after the end of a move, too."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take how many moves, by what dice, and which kinds of faults."""
+    parser.add_argument("--moves", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="kinds of faults whose name has this in it")
+
+
+def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
+    """Yield what became of the guests."""
+    chosen = [fault for fault in faults() if arguments.only in fault.name]
+    results = asyncio.run(_all(chosen, arguments.moves, arguments.seed))
+    higher = Better.HIGHER
+    yield Figure("moves with a fault", len(results), "moves", arguments.moves, higher)
+    for name in ("lost", "doubled", "limits", "left", "memory"):
+        hurt = sum(bool(getattr(result.damage, name)) for result in results)
+        yield Figure(_TITLES[name], hurt, "moves", goal=0.0)
+    moved = Counter(result.drill.fault.name for result in results if result.moved)
+    for kind, count in Counter(result.drill.fault.name for result in results).items():
+        yield Figure(f"{kind}: moves", count, "moves")
+        yield Figure(f"{kind}: of them arrived all the same", moved[kind], "moves")
+
+
+_TITLES: Final = {
+    "lost": "guests lost",
+    "doubled": "guests doubled",
+    "limits": "guests with a limit left behind",
+    "left": "moves with something else left behind",
+    "memory": "guests with wrong memory",
+}
+
+
+async def _all(chosen: list[Fault], moves: int, seed: int) -> list[Result]:
+    async with fault_pool() as pool:
+        for guest in GUESTS:
+            await pool.boot(guest)
+        return [result async for result in drills(pool, chosen, moves, random.Random(seed))]
+
+
+async def drills(
+    pool: FaultPool, chosen: list[Fault], moves: int, dice: random.Random
+) -> AsyncIterator[Result]:
+    """Strike so many moves, all kinds and all guests in turn; yield what came of each."""
+    lengths = {guest: await _length_s(pool, guest, dice) for guest in GUESTS}
+    for number in range(moves):
+        guest = GUESTS[number // len(chosen) % len(GUESTS)]
+        after_s = dice.uniform(0.0, LATEST * lengths[guest])
+        fault = chosen[number % len(chosen)]
+        drill = Drill(number=number, fault=fault, guest=guest, after_s=after_s)
+        yield _told(await run(pool, drill, dice))
+
+
+async def _length_s(pool: FaultPool, guest: str, dice: random.Random) -> float:
+    """Return how long a move takes that nothing disturbs."""
+    drill = Drill(number=-1 - GUESTS.index(guest), fault=UNDISTURBED, guest=guest, after_s=0.0)
+    return _told(await run(pool, drill, dice)).seconds
+
+
+def _told(result: Result) -> Result:
+    print(f"{time.strftime('%H:%M:%S')} {result}", file=sys.stderr, flush=True)
+    return result
