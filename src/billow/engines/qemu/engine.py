@@ -8,9 +8,8 @@ never here.
 
 import asyncio
 import contextlib
-import math
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from billow.act.deed import Deed, Deeds, Standing
@@ -18,6 +17,7 @@ from billow.act.durable import turn
 from billow.engines.qemu.assess import assess
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import BUILT_IN, FIRMWARE
+from billow.engines.qemu.operation import Operation, as_before
 from billow.engines.qemu.probe import NO_GROUPS
 from billow.engines.qemu.process import any_process
 from billow.engines.qemu.rules import Claim, blockers
@@ -39,30 +39,6 @@ _TRACES: Final = {
     Standing.FAILED: Trace.FAILED,
     Standing.LOST: Trace.RUNNING,
 }
-
-
-@dataclass(slots=True)
-class Operation:
-    """An action that this engine does right now."""
-
-    action: Action
-    deed: Deed
-    fence: int
-    progress: Progress | None = None
-    error: BillowError | None = None
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    ended: bool = False
-
-    def tell(self, progress: Progress | None = None) -> None:
-        """Wake up everybody who follows."""
-        if progress is not None:
-            least = self.progress.fraction if self.progress else 0.0
-            if not math.isnan(progress.fraction):
-                progress = replace(progress, fraction=max(progress.fraction, least))
-            self.progress = progress
-        self.news.set()
-        self.news = asyncio.Event()
 
 
 class QemuEngine:
@@ -116,7 +92,7 @@ class QemuEngine:
         if operation is None:
             await self._follow_elsewhere(action)
             return
-        async for progress in _follow(operation):
+        async for progress in operation.follow():
             yield progress
 
     async def find(self, action_id: str) -> Trace:
@@ -131,6 +107,13 @@ class QemuEngine:
         """Measure an instance and its link to a host. Raises as `billow.ports.Assessor` says."""
         under_way = [each.action for each in self._running.values()]
         return await assess(self.ground, instance, target, under_way, self._clock.now())
+
+    async def cancel(self, action_id: str) -> None:
+        """Take back a move under way. Raises as `billow.ports.Canceller` says."""
+        operation = self._running.get(action_id)
+        if operation is None:
+            raise NotFound(f"action {action_id} is not under way here")
+        await operation.call_off()
 
     async def aclose(self) -> None:
         """Let go: instances run on, and actions under way are left to the next engine.
@@ -196,14 +179,16 @@ class QemuEngine:
 
     async def _outcome(self, operation: Operation) -> Standing:
         try:
-            async for progress in self._craft.do(operation.action):
-                self._deeds.check_fence(operation.fence)
-                operation.tell(progress)
+            async with contextlib.aclosing(self._craft.do(operation.action)) as doing:
+                async for progress in doing:
+                    self._deeds.check_fence(operation.fence)
+                    operation.tell(progress)
+                    operation.check_wanted()
         except Leased:
             raise
         except (BillowError, OSError, TimeoutError) as error:
             if not await self._craft.mend(operation.action, self._clock.now()):
-                operation.error = _as_before(operation.action, error)
+                operation.error = as_before(operation.action, error)
                 return Standing.FAILED
         return Standing.DONE
 
@@ -353,32 +338,6 @@ def _claim(pool: Pool, action: Action) -> Claim | None:
             return None
 
 
-async def _follow(operation: Operation) -> AsyncIterator[Progress]:
-    """Yield how far an operation is until it has ended. Raises what it ended with."""
-    told: Progress | None = None
-    while operation.task is not None and not operation.ended:
-        news = operation.news
-        if operation.progress is not None and operation.progress is not told:
-            told = operation.progress
-            yield told
-            continue
-        await news.wait()
-    if operation.progress is not None and operation.progress is not told:
-        yield operation.progress
-    if operation.error is not None:
-        raise _again(operation.error)
-    task = operation.task
-    if task is not None and (task.cancelled() or task.exception() is not None):
-        raise Lost(f"{operation.action.name} of {operation.action.subject} was interrupted")
-
-
-def _as_before(action: Action, error: Exception) -> Refused:
-    """Return the error of an action that was taken back."""
-    if isinstance(error, BillowError):
-        return Refused(error.brief, error.details, error.fix, error.code)
-    return Refused(f"{action.name} of {action.subject} failed", (str(error) or repr(error),))
-
-
 def _image_of(action: Place) -> str:
     return f"image {ascii(action.instance.image or FIRMWARE)[:100]}"
 
@@ -392,8 +351,3 @@ def _refusal(action: Action, found: Sequence[Blocker]) -> Refused:
 
 def _reused(action: Action) -> Refused:
     return Refused(f"the id {action.id} belongs to another action", code="id-reused")
-
-
-def _again(error: BillowError) -> BillowError:
-    """Return an error of its own for each caller: a raised one carries its caller's traceback."""
-    return type(error)(error.brief, error.details, error.fix, error.code)

@@ -7,7 +7,7 @@ instant.
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -67,7 +67,7 @@ class Craft:
     catalogue: Catalogue
     sight: Sight
 
-    def do(self, action: Action) -> AsyncIterator[Progress]:
+    def do(self, action: Action) -> AsyncGenerator[Progress, None]:
         """Do an action; yield how far it is. After an error, `mend` puts things right."""
         match action:
             case Place():
@@ -96,7 +96,7 @@ class Craft:
             await self._end_all(action.host)
         return not unmet(self.sight.pool(now), action.achieves)
 
-    async def _place(self, action: Place) -> AsyncIterator[Progress]:
+    async def _place(self, action: Place) -> AsyncGenerator[Progress, None]:
         name, ledger = action.instance.id, self.ground.ledger
         yield Progress(0.0, "preparing")
         image = action.instance.image or FIRMWARE
@@ -131,7 +131,7 @@ class Craft:
         await self.catalogue.overlay(image, volume)
         volume.seed.write_bytes(seed(record.machine, image.user_data))
 
-    async def _migrate(self, action: Migrate) -> AsyncIterator[Progress]:
+    async def _migrate(self, action: Migrate) -> AsyncGenerator[Progress, None]:
         name, ledger = action.instance, self.ground.ledger
         record, resident = self._known(name, action.source)
         if action.source == action.target:
@@ -152,7 +152,7 @@ class Craft:
 
     def _on_instance(
         self, action: Start | Stop | Delete | Throttle | Suspend | Resume
-    ) -> AsyncIterator[Progress]:
+    ) -> AsyncGenerator[Progress, None]:
         match action:
             case Throttle():
                 return self._throttle(action)
@@ -167,7 +167,7 @@ class Craft:
             case _:
                 assert_never(action)
 
-    async def _start(self, action: Start) -> AsyncIterator[Progress]:
+    async def _start(self, action: Start) -> AsyncGenerator[Progress, None]:
         name, ledger = action.instance, self.ground.ledger
         record, resident = self._known(name, action.host)
         if alive(ledger.folder.residence(action.host, name)):
@@ -183,7 +183,7 @@ class Craft:
             ledger.save_resident(action.host, name, resident)
             raise
 
-    async def _stop(self, action: Stop) -> AsyncIterator[Progress]:
+    async def _stop(self, action: Stop) -> AsyncGenerator[Progress, None]:
         name, ledger = action.instance, self.ground.ledger
         record, resident = self._known(name, action.host)
         yield Progress(0.0, "stopping", action.grace_s)
@@ -200,7 +200,7 @@ class Craft:
             async with talk(residence.socket) as monitor:
                 await monitor.execute("cont")
 
-    async def _throttle(self, action: Throttle) -> AsyncIterator[Progress]:
+    async def _throttle(self, action: Throttle) -> AsyncGenerator[Progress, None]:
         """Write a limit down and hold the process to it, if there is one."""
         record, _ = self._known(action.instance, action.host)
         described = replace(record.description, cpu_limit_milli=action.cpu_limit_milli)
@@ -208,7 +208,7 @@ class Craft:
         regulate(self.ground, action.instance, action.host)
         yield Progress(1.0, action.name, 0.0)
 
-    async def _pause(self, action: Suspend | Resume) -> AsyncIterator[Progress]:
+    async def _pause(self, action: Suspend | Resume) -> AsyncGenerator[Progress, None]:
         """Write down whether a guest shall run, and see to it."""
         _, resident = self._known(action.instance, action.host)
         wanted = State.PAUSED if isinstance(action, Suspend) else State.RUNNING
@@ -217,12 +217,12 @@ class Craft:
         await settle(self.ground, action.instance)
         yield Progress(1.0, action.name, 0.0)
 
-    async def _delete(self, action: Delete) -> AsyncIterator[Progress]:
+    async def _delete(self, action: Delete) -> AsyncGenerator[Progress, None]:
         record, _ = self._known(action.instance, action.host)
         yield Progress(0.0, "deleting")
         await destroy(self.ground, record)
 
-    async def _resize(self, action: Resize) -> AsyncIterator[Progress]:
+    async def _resize(self, action: Resize) -> AsyncGenerator[Progress, None]:
         """Change the shape; a machine that runs is stopped for it and started again."""
         name, ledger = action.instance, self.ground.ledger
         record, resident = self._known(name, action.host)
@@ -240,7 +240,7 @@ class Craft:
             yield Progress(0.8, "starting")
             await boot(self.ground, machine, action.host)
 
-    async def _on_host(self, action: Action) -> AsyncIterator[Progress]:
+    async def _on_host(self, action: Action) -> AsyncGenerator[Progress, None]:
         ledger = self.ground.ledger
         host = action.hosts[0]
         record = ledger.host(host)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from qemu.qmp import EventListener
 
+from billow.engines.qemu.migration.order import ARRIVED
 from billow.engines.qemu.monitor import Monitor
 from billow.errors import Lost
 from billow.model.kinds import State
@@ -63,7 +64,7 @@ class Landing:
         began = [_stamp(event) for event in self.stopped.history if event["event"] == "STOP"]
         downtime = self._resumed - began[-1] if began else math.nan
         flow = replace(last.flow, downtime_s=downtime, left_mib=0.0) if last.flow else None
-        return replace(last, phase="arrived", flow=flow)
+        return replace(last, phase=ARRIVED, flow=flow)
 
     async def _complete(self) -> None:
         while (await self.target.mapping("query-migrate")).get("status") != "completed":

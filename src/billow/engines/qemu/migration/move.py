@@ -19,7 +19,7 @@ from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S, connect
 from billow.engines.qemu.migration.copying import Copying
 from billow.engines.qemu.migration.landing import Landing
 from billow.engines.qemu.migration.limits import Limits, release
-from billow.engines.qemu.migration.order import Order, sleeps
+from billow.engines.qemu.migration.order import ARRIVED, Order, sleeps
 from billow.engines.qemu.migration.postcopy import fetch
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive
@@ -118,7 +118,7 @@ class _Passage:
             async for progress in rest:
                 yield progress
                 last = progress
-        yield replace(last, fraction=1.0, phase="arrived", left_s=0.0)
+        yield replace(last, fraction=1.0, phase=ARRIVED, left_s=0.0)
 
     async def _set_up(self, ends: Ends) -> None:
         order, own = self.order, self.course.own

@@ -2,11 +2,17 @@
 """What is to be moved, from where to where, and how."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from billow.engines.qemu.machine import Accelerator, Firmware, Machine
 from billow.model.kinds import MigrationPolicy
 
-WATCHES_ALL = 9
+ARRIVED: Final = "arrived"
+FETCHING: Final = "fetching"
+WAITING: Final = "waiting for the network"
+PAST_RECALL: Final = frozenset({ARRIVED, FETCHING, WAITING})
+"""Phases in which a guest is on its new host already."""
+WATCHES_ALL: Final = 9
 """The first QEMU that misses no write of a guest under TCG."""
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.migration.channel import rejoin
-from billow.engines.qemu.migration.order import Order
+from billow.engines.qemu.migration.order import FETCHING, WAITING, Order
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive
 from billow.errors import BillowError, Lost, Unavailable
@@ -55,7 +55,7 @@ async def fetch(
             moved = now
         last = seen
         if status == "postcopy-paused" or now - moved > STILL_S:
-            last = replace(last, phase="waiting for the network")
+            last = replace(last, phase=WAITING)
             await _mend(ground, order, source, target)
             moved = loop.time()
         yield last
@@ -113,14 +113,14 @@ async def status_of(end: Monitor) -> str:
 def _seen(last: Progress, answer: dict[str, object], seconds: float) -> Progress:
     ram = answer.get("ram")
     if not isinstance(ram, dict) or last.flow is None:
-        return replace(last, phase="fetching")
+        return replace(last, phase=FETCHING)
     sent, left = float(ram["transferred"]) / _MIB, float(ram["remaining"]) / _MIB
     passed = seconds - last.flow.seconds
     rate = (sent - last.copied_mib) / passed if passed > 0 else math.nan
     flow = replace(last.flow, seconds=seconds, left_mib=left, rate_mib_s=rate)
     return replace(
         last,
-        phase="fetching",
+        phase=FETCHING,
         copied_mib=sent,
         left_s=left / rate if rate > 0 else math.nan,
         flow=flow,
