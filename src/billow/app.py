@@ -27,14 +27,14 @@ from billow.capabilities.defrag.plan import Defrag
 from billow.capabilities.hotspot.plan import Hotspot
 from billow.capabilities.mixed.plan import Mixed
 from billow.capabilities.overcommit.plan import Overcommit
-from billow.capabilities.placement.plan import Placement, choose, why_not
+from billow.capabilities.placement.plan import Placement, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
 from billow.capabilities.power.plan import Power
-from billow.errors import BillowError, Blocked, Conflict, Leased
+from billow.errors import BillowError, Conflict, Leased
 from billow.identity.keeper import Keeper
 from billow.loop import Loop, Wish, mending
+from billow.migrations import Migrations, elsewhere
 from billow.model.ask import Ask
-from billow.model.assessment import Assessment
 from billow.model.event import Event, EventKind
 from billow.model.group import Group
 from billow.model.instance import Instance
@@ -45,7 +45,7 @@ from billow.model.report import Report
 from billow.model.run import Run
 from billow.plan.asked import requested
 from billow.policies import Policies, limits_of
-from billow.ports import Assessor, Capability, Clock, Engine
+from billow.ports import Capability, Clock, Engine
 from billow.sense.collect import Collector
 from billow.sense.history_file import contents, load, write
 from billow.sense.recorder import Recorder
@@ -109,6 +109,7 @@ class Billow:
         self.loop = Loop(world, store, self._new_id, self.policies.standing(settings))
         self._writer = writer
         self._collector = collector
+        self.migrations = Migrations(store, engine, collector, clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self) -> None:
@@ -163,22 +164,6 @@ class Billow:
         pools = [each.with_history(now.history) for each in (base, plan.predicted)]
         made = [await asyncio.to_thread(asked.report, each, rules) for each in pools]
         return made[0], made[1]
-
-    async def assess(self, instance: str, target: str = "") -> Assessment:
-        """Measure a move of an instance; without a target, to where placement would move it.
-
-        Raises:
-            NotFound: no such instance or host.
-            Blocked: no other host takes it.
-            EngineError: it could not be measured.
-        """
-        pool = await self.pool()
-        pool.instance_row(instance)
-        target = target or elsewhere(pool, instance)[0]
-        pool.host_row(target)
-        if isinstance(self._engine, Assessor):
-            return await self._engine.assess(instance, target)
-        raise Blocked(f"the engine {self._engine.name} cannot assess moves", code="no-assessor")
 
     async def propose(
         self,
@@ -383,14 +368,6 @@ async def remove_pool(settings: Settings) -> None:
         for name in settings.engine.split("+"):
             await import_module(ENGINES[name]).remove_pool(settings)
         (settings.state_dir / "engine").unlink(missing_ok=True)
-
-
-def elsewhere(pool: Pool, name: str) -> tuple[str, tuple[int, ...]]:
-    """Return another host and NUMA nodes for an instance, as placement chooses. Raises Blocked."""
-    found = choose(pool, pool.instance_row(name), PlacementPolicy())
-    if isinstance(found, Rejection):
-        raise Blocked(found.reason, found.causes, found.fix)
-    return found.host, found.nodes
 
 
 def _title(capability: str, requests: Sequence[Instance]) -> str:

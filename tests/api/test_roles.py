@@ -9,7 +9,14 @@ import pytest
 from tests.control_planes import ControlPlane
 
 OPEN = {"/healthz", "/v1/errors"}
-FILLED = {"{host}": "host-1", "{instance}": "nobody", "{plan}": "p", "{run}": "r", "{token}": "t"}
+FILLED = {
+    "{host}": "host-1",
+    "{instance}": "nobody",
+    "{plan}": "p",
+    "{run}": "r",
+    "{migration}": "m",
+    "{token}": "t",
+}
 STREAM = "/v1/events/stream"
 FORGED = [
     "bw_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",

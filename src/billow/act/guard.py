@@ -24,7 +24,7 @@ from billow.errors import (
     Stale,
     Unavailable,
 )
-from billow.model.action import Action
+from billow.model.action import Action, Migrate
 from billow.model.event import Event, EventKind
 from billow.model.policy import Limits
 from billow.model.run import Entry, Phase, Progress
@@ -69,6 +69,7 @@ class Guard:
     def __init__(self, world: World, run_id: str) -> None:
         self._world = world
         self._run_id = run_id
+        self._reached: dict[str, Progress] = {}
 
     async def carry(self, action: Action, known: Phase) -> Entry:
         """Do one action, or find out what became of it, and return its journalled outcome.
@@ -90,7 +91,8 @@ class Guard:
             log.exception("unexpected error in a step", action=action.id)
             bug = Bug(f"{action.name} ended in an unexpected error", (repr(error),), REPORT)
             entry = replace(entry, phase=Phase.FAILED, error=bug.document())
-        entry = replace(entry, ended_at=self._world.clock.now())
+        reached = self._reached.pop(action.id, None)
+        entry = replace(entry, ended_at=self._world.clock.now(), progress=reached)
         await self._conclude(entry)
         await self._tell_end(action, entry)
         return entry
@@ -182,6 +184,7 @@ class Guard:
     async def _perform_once(self, action: Action) -> None:
         told, last, untold = -PROGRESS_EVERY_S, Progress(0.0), False
         async for last in self._world.engine.perform(action, fence=self._world.writer.fence):
+            self._reached[action.id] = last
             now = self._world.clock.now()
             untold = now - told < PROGRESS_EVERY_S
             if not untold:
@@ -214,7 +217,9 @@ class Guard:
         await self._world.witness.tell(event)
 
     def _event(self, kind: EventKind, action: Action, text: str) -> Event:
-        subjects = (action.subject, *(f"host/{host}" for host in action.hosts))
+        subjects = [action.subject, *(f"host/{host}" for host in action.hosts)]
+        if isinstance(action, Migrate):
+            subjects.append(f"migration/{action.id}")
         return Event(
             kind,
             self._world.clock.now(),

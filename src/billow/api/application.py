@@ -16,6 +16,7 @@ from billow.api import (
     changes,
     events,
     health,
+    migrations,
     plans,
     pool,
     problem,
@@ -58,7 +59,7 @@ def application(billow: Billow) -> FastAPI:
     app.state.billow = billow
     app.include_router(system.open_router)
     app.include_router(health.router)
-    for part in (changes, assessments, pool, plans, reports, runs, events, system):
+    for part in (changes, assessments, pool, plans, reports, runs, migrations, events, system):
         app.include_router(part.router, dependencies=[_BEARER])
     app.add_exception_handler(BillowError, problem.on_billow_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)

@@ -72,7 +72,7 @@ class AssessmentDocument(Answer):
 )
 async def assess(billow: Viewed, instance: str, target: Target = "") -> JSONResponse:
     """Measure for seconds how it writes and what the link carries; say whether a move ends."""
-    found = await billow.assess(instance, target)
+    found = await billow.migrations.assess(instance, target)
     return JSONResponse(assessment_document(found, outlook(found)))
 
 

@@ -4,6 +4,7 @@
 from pydantic import Field
 
 from billow.api.answers import Answer, Measure, Paged, Seconds
+from billow.model.assessment import Way
 from billow.model.plan import Severity
 from billow.model.run import Phase, RunState
 
@@ -93,6 +94,20 @@ class PlanPage(Paged):
     items: list[PlanRowDocument]
 
 
+class FlowDocument(Answer):
+    """How a live migration goes at one moment."""
+
+    way: Way
+    seconds: float = Field(description="Since it began.")
+    left_mib: float
+    rate_mib_s: Measure
+    pages_round: int = Field(description="The round of the copy, from 1.")
+    dirty_mib_s: list[Measure] = Field(description="What each vCPU writes; one for all of them.")
+    limits_mib_s: list[Measure] = Field(description="What each may write; null for any amount.")
+    throttle: float = Field(description="Share of time that is taken from all vCPUs.")
+    downtime_s: Measure = Field(description="How long it stood still; null before the end.")
+
+
 class ProgressDocument(Answer):
     """How far an action has come."""
 
@@ -101,6 +116,7 @@ class ProgressDocument(Answer):
     left_s: Measure
     copied_mib: Measure
     total_mib: Measure
+    flow: FlowDocument | None = Field(None, description="With a live migration.")
 
 
 class EntryDocument(Answer):
@@ -152,6 +168,7 @@ class EventDocument(Answer):
     subjects: list[str]
     actor: str
     data: dict[str, str | int | float | bool | None]
+    flow: FlowDocument | None = Field(None, description="With the progress of a live migration.")
 
 
 class EventPage(Answer):

@@ -19,6 +19,7 @@ from billow.cli import (
     event,
     host,
     instance,
+    migration,
     plan,
     policy,
     pool,
@@ -46,6 +47,7 @@ app.add_typer(instance.app, name="instance")
 app.add_typer(plan.app, name="plan")
 app.add_typer(pool.app, name="pool")
 app.add_typer(run.app, name="run")
+app.add_typer(migration.app, name="migration")
 app.add_typer(event.app, name="event")
 app.add_typer(token.app, name="token")
 

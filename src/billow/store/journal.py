@@ -17,10 +17,11 @@ from billow.model.plan import Plan
 from billow.model.run import Entry, Phase, Progress, Run, RunState
 from billow.store.database import Database
 from billow.store.latest import Latest
+from billow.store.moves import migration_rows
 from billow.store.rows import new_number
 from billow.store.runs import entry_of, error_text, progress_text
 from billow.store.standing import IN_RUN, RUN, check_fence, check_writer, find_run
-from billow.store.tables import entries, plans, runs
+from billow.store.tables import entries, migrations, plans, runs
 from billow.store.text import storable
 
 _INTEND: Final = (
@@ -251,6 +252,8 @@ async def _add_run(connection: AsyncConnection, run: Run, plan: Plan) -> None:
     ]
     if rows:
         await connection.execute(insert(entries), rows)
+    if moves := migration_rows(plan, number):
+        await connection.execute(insert(migrations), moves)
 
 
 def _run_row(run: Run) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from billow.store.idempotency import Idempotency
 from billow.store.journal import Journal
 from billow.store.latest import Latest
 from billow.store.lease import Leases
+from billow.store.moves import Moves
 from billow.store.plans import Plans
 from billow.store.runs import Runs
 from billow.store.shelf import Shelf
@@ -17,7 +18,7 @@ from billow.store.tail import Tail
 from billow.store.tokens import Tokens
 
 
-class Store(Journal, Runs, Plans, Events, Leases, Idempotency, Generation, Tokens):
+class Store(Journal, Runs, Moves, Plans, Events, Leases, Idempotency, Generation, Tokens):
     """One database, for one event loop. It is `billow.ports.Journal` and `billow.ports.Witness`.
 
     All methods do I/O and raise Unavailable when the database does not answer. A method that

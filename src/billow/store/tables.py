@@ -110,6 +110,19 @@ entries = Table(
     sqlite_with_rowid=False,
 )
 
+# The steps of runs that move an instance; what became of them is in their entries.
+migrations = Table(
+    "migrations",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("run", _Number, ForeignKey(runs.c.number), nullable=False, index=True),
+    Column("instance", Text, nullable=False, index=True),
+    *map(_text, ("source", "target", "policy")),
+    _time("promise_s"),
+    sqlite_autoincrement=True,
+)
+
 events = Table(
     "events",
     metadata,

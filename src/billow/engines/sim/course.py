@@ -15,9 +15,10 @@ from billow.engines.sim.operation import Claim, Operation
 from billow.engines.sim.precopy import Precopy, Turn
 from billow.engines.sim.rules import blockers
 from billow.engines.sim.timing import Timing
-from billow.errors import Refused
+from billow.errors import Conflict, Refused
 from billow.model.action import Action, Fence, Migrate, Place, Resize
 from billow.model.kinds import State
+from billow.model.migration import CANCELLED
 from billow.ports import Trace
 
 _BY_SCRIPT = "the script wants it to fail"
@@ -58,6 +59,15 @@ class Course:
             if host in operation.action.hosts and operation.action.subject != f"host/{host}":
                 self._fail(operation, why)
 
+    def cancel(self, operation: Operation) -> None:
+        """Take a migration back. Raises Conflict: it is something else, or can only end now."""
+        action, copy = operation.action, operation.copy
+        if not isinstance(action, Migrate):
+            raise Conflict(f"{action.name} of {action.subject} cannot be taken back")
+        if copy is not None and copy.switching:
+            raise Conflict(f"{action.instance} is being handed over", fix="wait for the end")
+        self._fail(operation, "it was cancelled", CANCELLED)
+
     def _claim(self, action: Action) -> Claim | None:
         """Take the room that an action needs on its new host."""
         match action:
@@ -89,10 +99,9 @@ class Course:
     def _start(self, operation: Operation) -> None:
         if operation.trace is not Trace.RUNNING:
             return
-        copy = self._copy(operation)
-        if copy is not None:
-            operation.copy = copy
-            self._flow(self._network.join(operation.action.id, copy))
+        if self._copies(operation.action):
+            operation.flows_at = operation.due = self._agenda.now + self._timing.setup_s
+            self._agenda.schedule(operation.due, partial(self._begin_copy, operation))
             return
         length = operation.due - operation.starts
         if not math.isnan(operation.strike.fails_at):
@@ -103,11 +112,23 @@ class Course:
             return
         self._agenda.schedule(operation.due, partial(self._finish, operation))
 
+    def _copies(self, action: Action) -> bool:
+        """Return whether memory flows: a live migration."""
+        there = self._ground.instance(action.instance) if isinstance(action, Migrate) else None
+        return there is not None and there.state is not State.STOPPED
+
+    def _begin_copy(self, operation: Operation) -> None:
+        if operation.trace is not Trace.RUNNING:
+            return
+        operation.copy = self._copy(operation)
+        if operation.copy is not None:
+            self._flow(self._network.join(operation.action.id, operation.copy))
+
     def _copy(self, operation: Operation) -> Precopy | None:
-        """Return the memory flow of a live migration; None for all else."""
+        """Return the memory flow of a live migration; None when its instance is gone."""
         action = operation.action
         there = self._ground.instance(action.instance) if isinstance(action, Migrate) else None
-        if not isinstance(action, Migrate) or there is None or there.state is State.STOPPED:
+        if not isinstance(action, Migrate) or there is None:
             return None
         dirty = there.dirty_mib_s if there.state is State.RUNNING else 0.0
         return Precopy(
@@ -120,11 +141,11 @@ class Course:
             operation.strike.fails_at,
         )
 
-    def _flow(self, copies: dict[str, Precopy]) -> None:
+    def _flow(self, copies: dict[str, tuple[Precopy, float]]) -> None:
         """Give copies the rate that they have now, and foresee when their stretches end."""
-        for name, copy in copies.items():
+        for name, (copy, rate) in copies.items():
             if not copy.switching:
-                copy.flow(self._network.rate(copy), self._agenda.now)
+                copy.flow(rate, self._agenda.now)
                 self._foresee(self.running[name], copy)
 
     def _foresee(self, operation: Operation, copy: Precopy) -> None:
@@ -161,11 +182,12 @@ class Course:
             self.interrupt(action.host, f"host {action.host} was fenced")
         achieve(self._ground, action)
 
-    def _fail(self, operation: Operation, why: str) -> None:
+    def _fail(self, operation: Operation, why: str, code: str = Refused.code) -> None:
         if operation.trace is not Trace.RUNNING:
             return
         action = operation.action
-        operation.error = Refused(f"{action.name} of {action.subject} failed: {why}")
+        brief = f"{action.name} of {action.subject} failed: {why}"
+        operation.error = Refused(brief, code=code)
         self._end(operation, Trace.FAILED)
 
     def _end(self, operation: Operation, trace: Trace) -> None:
@@ -178,5 +200,5 @@ class Course:
             operation.claim = None
         self._agenda.tell(f"{action.id} {action.name} {action.subject} {trace}")
         if operation.copy is not None:
-            self._flow(self._network.leave(action.id, operation.copy))
+            self._flow(self._network.leave(action.id))
             operation.copy = None

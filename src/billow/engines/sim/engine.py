@@ -73,6 +73,9 @@ class Source(Protocol):
     def submit(self, action: Action, fence: int, clock_now: float) -> Operation:
         """Submit an action to it. Raises Leased, Refused, Unavailable."""
 
+    def cancel(self, action_id: str, clock_now: float) -> None:
+        """Take back what is under way in it. Raises NotFound, Conflict, Unavailable."""
+
 
 class InMemory:
     """A world that lives as long as this object; several engines may share it."""
@@ -88,9 +91,13 @@ class InMemory:
         """Submit an action to it. Raises Leased, Refused."""
         return self._world.look(clock_now).submit(action, fence)
 
+    def cancel(self, action_id: str, clock_now: float) -> None:
+        """Take back what is under way in it. Raises NotFound, Conflict."""
+        self._world.look(clock_now).cancel(action_id)
+
 
 class SimEngine:
-    """A window on a simulated world; fulfils `billow.ports.Engine`.
+    """A window on a simulated world; fulfils `billow.ports.Engine`, `Assessor` and `Canceller`.
 
     Several engines may share one world: that is what a second controller looks like.
     """
@@ -185,6 +192,11 @@ class SimEngine:
         pool, taken_at = world.seen()
         under_way = [each.action for each in world.operations.values() if _runs(each)]
         return assess(kept(pool, taken_at=taken_at), world.setting, instance, target, under_way)
+
+    async def cancel(self, action_id: str) -> None:
+        """Take back a migration that is under way. Raises NotFound, Conflict, Unavailable."""
+        self._look()
+        self._source.cancel(action_id, self._clock.now())
 
     async def aclose(self) -> None:
         """Let go; the world goes on."""

@@ -16,7 +16,15 @@ from billow.engines.sim.ledger import Head, Ledger, Record
 from billow.engines.sim.operation import Operation
 from billow.engines.sim.setting import Setting
 from billow.engines.sim.world import World
-from billow.errors import BillowError, EngineError, Leased, Refused, Unavailable
+from billow.errors import (
+    BillowError,
+    Conflict,
+    EngineError,
+    Leased,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from billow.model.action import Action
 from billow.model.codec import action_document, action_from_document
 from billow.model.pool import Pool
@@ -84,6 +92,19 @@ class KeptWorld:
                 if before != (world.fence, len(world.operations)):
                     self._write(Record(world.now, fence, action if accepted else None))
 
+    def cancel(self, action_id: str, clock_now: float) -> None:
+        """Take back what is under way, and write that down. Does I/O.
+
+        Raises:
+            NotFound: it is not under way.
+            Conflict: it cannot be taken back.
+            Unavailable: it cannot be written down; nothing was taken back.
+        """
+        with self._ledger.locked():
+            world = self.look(clock_now)
+            world.cancel(action_id)
+            self._write(Record(world.now, world.fence, cancelled=action_id))
+
     def _write(self, record: Record) -> None:
         """Write a record down, or forget the world that is ahead of its file."""
         try:
@@ -123,6 +144,9 @@ class KeptWorld:
         if record.action is not None:
             with suppress(Leased, Refused):  # when the script or the timing was changed since
                 world.submit(record.action, record.fence)
+        elif record.cancelled:
+            with suppress(NotFound, Conflict):  # as above
+                world.cancel(record.cancelled)
         elif record.speed:
             world.pace(record.speed, record.clock_now)
         world.fence = max(world.fence, record.fence)
@@ -146,11 +170,13 @@ class KeptWorld:
 def _past(action: Action, trace: Trace, error: Any) -> Operation:  # noqa: ANN401 (a document)
     operation = Operation(action, 0.0, due=0.0, trace=trace)
     if error is not None:
-        operation.error = Refused(error["brief"], tuple(error["details"]), error["fix"])
+        code = error.get("code", Refused.code)
+        operation.error = Refused(error["brief"], tuple(error["details"]), error["fix"], code)
     return operation
 
 
 def _error_document(error: BillowError | None) -> dict[str, object] | None:
     if not isinstance(error, EngineError):
         return None
-    return {"brief": error.brief, "details": list(error.details), "fix": error.fix}
+    details = list(error.details)
+    return {"brief": error.brief, "details": details, "fix": error.fix, "code": error.code}

@@ -61,6 +61,7 @@ class Record:
         action: What was submitted and accepted; None when only the fence or the speed rose.
         speed: The new speed from then on, 0 for no change.
         clock_now: What the clock said.
+        cancelled: The action that was taken back; empty for none.
     """
 
     at: float
@@ -68,6 +69,7 @@ class Record:
     action: Action | None = None
     speed: float = 0.0
     clock_now: float = 0.0
+    cancelled: str = ""
 
 
 class Ledger:
@@ -196,6 +198,7 @@ def _record_document(record: Record) -> dict[str, object]:
         "action": None if record.action is None else action_document(record.action),
         "speed": record.speed,
         "clock_now": record.clock_now,
+        "cancelled": record.cancelled,
     }
 
 
@@ -207,4 +210,5 @@ def _record_from(document: Mapping[str, Any]) -> Record:
         None if action is None else action_from_document(action),
         float(document["speed"]),
         float(document["clock_now"]),
+        str(document.get("cancelled", "")),
     )

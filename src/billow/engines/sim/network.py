@@ -1,55 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who shares which link: the rate of every migration under way.
 
-A host's link is shared equally by the migrations that it sends and receives. It knows nothing of
-time.
+What a host or a rack sends is shared fairly by who sends, what it receives by who receives. It
+knows nothing of time.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
 
 from billow.engines.sim.precopy import Precopy
 from billow.model.pool import Pool
-
-_LEAST_MIB_S = 1.0
+from billow.plan.lanes import STREAM_MIB_S, Route, fair, route
 
 
 class Network:
     """The links of a pool and the copies that flow over them now."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._own = dict(zip(pool.hosts.id, pool.hosts.bandwidth.tolist(), strict=True))
-        self._links = {
-            frozenset((link.first, link.second)): link.bandwidth_mib_s for link in pool.links
-        }
-        self._flows: dict[str, dict[str, Precopy]] = {}
+    def __init__(self, pool: Pool, stream_mib_s: float = STREAM_MIB_S) -> None:
+        self._pool = pool
+        self._stream_mib_s = stream_mib_s
+        self._routes: dict[str, Route] = {}
+        self._copies: dict[str, Precopy] = {}
+        self._on: defaultdict[str, set[str]] = defaultdict(set)
 
-    def join(self, name: str, copy: Precopy) -> dict[str, Precopy]:
-        """Add a copy under a name; return every copy, by name, whose rate may have changed."""
-        for host in (copy.source, copy.target):
-            self._flows.setdefault(host, {})[name] = copy
-        return self._beside(copy)
+    def join(self, name: str, copy: Precopy) -> dict[str, tuple[Precopy, float]]:
+        """Add a copy under a name; return who may flow otherwise now, by name: MiB/s."""
+        lanes = route(self._pool, copy.source, copy.target)
+        self._routes[name], self._copies[name] = lanes, copy
+        for lane in lanes:
+            self._on[lane.name].add(name)
+        return self._beside(lanes, {name})
 
-    def leave(self, name: str, copy: Precopy) -> dict[str, Precopy]:
-        """Take a copy away; return every other one, by name, whose rate may have changed."""
-        for host in {copy.source, copy.target}:
-            del self._flows[host][name]
-        return self._beside(copy)
+    def leave(self, name: str) -> dict[str, tuple[Precopy, float]]:
+        """Take a copy away; return who may flow otherwise now, by name: MiB/s."""
+        lanes = self._routes.pop(name)
+        del self._copies[name]
+        for lane in lanes:
+            self._on[lane.name].discard(name)
+        return self._beside(lanes, set())
 
-    def rate(self, copy: Precopy) -> float:
-        """Return what flows for a copy that has joined, MiB/s."""
-        ends = copy.source, copy.target
-        link = self._links.get(frozenset(ends))
-        if link is not None:
-            return max(_LEAST_MIB_S, link) / max(self._crowds(ends))
-        shares = (
-            max(_LEAST_MIB_S, self._own[end]) / crowd
-            for end, crowd in zip(ends, self._crowds(ends), strict=True)
-        )
-        least: float = min(shares)
-        return least
-
-    def _crowds(self, ends: Iterable[str]) -> list[int]:
-        return [len(self._flows[end]) for end in ends]
-
-    def _beside(self, copy: Precopy) -> dict[str, Precopy]:
-        return {**self._flows[copy.source], **self._flows[copy.target]}
+    def _beside(self, lanes: Route, names: set[str]) -> dict[str, tuple[Precopy, float]]:
+        """Return the rates of all who share a lane, or a lane with one who does, and so on."""
+        seen, ahead = set(names), [lane.name for lane in lanes]
+        known = set(ahead)
+        while ahead:
+            for each in self._on[ahead.pop()] - seen:
+                seen.add(each)
+                more = {lane.name for lane in self._routes[each]} - known
+                known |= more
+                ahead += more
+        flows = {each: self._routes[each] for each in sorted(seen)}
+        rates = fair(flows, self._stream_mib_s)
+        return {each: (self._copies[each], rate) for each, rate in rates.items()}

@@ -43,7 +43,8 @@ class Operation:
     Attributes:
         begun: When it was accepted, seconds of the world.
         starts: When it really begins, after hanging.
-        due: When it ends as far as is known now.
+        flows_at: When memory begins to flow.
+        due: When it ends as far as is known now, or memory begins to flow.
         copy: The migration's state while memory flows; None for all else.
         version: Rises when `due` changes, so that older events are void.
     """
@@ -52,6 +53,7 @@ class Operation:
     begun: float
     strike: Strike = Strike()
     starts: float = 0.0
+    flows_at: float = 0.0
     due: float = math.inf
     claim: Claim | None = None
     copy: Precopy | None = None
@@ -63,6 +65,8 @@ class Operation:
         """Return how far it is."""
         if now < self.starts:
             return Progress(0.0, "waiting", self.due - now)
+        if now < self.flows_at:
+            return Progress(0.0, "preparing")
         if self.copy is not None:
             return self.copy.progress(now)
         length = self.due - self.starts

@@ -25,6 +25,8 @@ from billow.model.action import (
     Uncordon,
 )
 from billow.model.names import check_measure
+from billow.plan.convergence import SETUP_S, SWITCH_S
+from billow.plan.lanes import STREAM_MIB_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Timing:
 
     Attributes:
         cold_move_s: Moving a stopped instance; its disk is on storage that all hosts share.
+        setup_s: Before memory flows; the link is free meanwhile.
+        stream_mib_s: What one migration carries at most, however fast the link is.
         switch_s: The fixed part of a migration's standstill.
         downtime_limit_s: What is left to copy must fit into this before the switch.
         most_rounds: Pre-copy rounds after which a migration that cannot finish fails.
@@ -51,7 +55,9 @@ class Timing:
     power_off_s: float = 30.0
     fence_s: float = 5.0
     cold_move_s: float = 2.0
-    switch_s: float = 0.05
+    setup_s: float = SETUP_S
+    stream_mib_s: float = STREAM_MIB_S
+    switch_s: float = SWITCH_S
     downtime_limit_s: float = 0.3
     most_rounds: int = 30
     throttle: bool = True

@@ -21,11 +21,11 @@ from billow.engines.sim.operation import Operation, Strike
 from billow.engines.sim.rules import blockers
 from billow.engines.sim.script import Mishap, Moment
 from billow.engines.sim.setting import Setting
-from billow.errors import Invalid, Leased, Refused
+from billow.errors import Invalid, Leased, NotFound, Refused
 from billow.model.action import Action, PowerOff
 from billow.model.instance import Instance
 from billow.model.pool import Pool
-from billow.ports import Blocker
+from billow.ports import Blocker, Trace
 
 
 class World:
@@ -54,7 +54,8 @@ class World:
         self.speed = self.setting.speed
         self.met = [0] * len(self.setting.script.rules)
         self._agenda = Agenda(now)
-        self._course = Course(self.ground, Network(pool), self.setting.timing, self._agenda)
+        network = Network(pool, self.setting.timing.stream_mib_s)
+        self._course = Course(self.ground, network, self.setting.timing, self._agenda)
         self._stale: tuple[Pool, float] | None = None
         self._measured: tuple[Pool, float, Pool] | None = None
         self._foresee(pool)
@@ -132,6 +133,18 @@ class World:
         if replace(known.action, reason="") != replace(action, reason=""):
             raise Refused(f"the id {action.id!a} belongs to another action", code="id-reused")
         return known
+
+    def cancel(self, action_id: str) -> None:
+        """Take back an action that is under way.
+
+        Raises:
+            NotFound: it is not under way.
+            Conflict: it cannot be taken back.
+        """
+        operation = self.operations.get(action_id)
+        if operation is None or operation.trace is not Trace.RUNNING:
+            raise NotFound(f"no action {action_id!a:.80} is under way")
+        self._course.cancel(operation)
 
     def _check_fence(self, fence: int) -> None:
         if fence < self.fence:
