@@ -2,6 +2,7 @@
 """One move with a fault: strike it, wait for what comes of it, and look at everything."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -17,9 +18,10 @@ from benchmarks.machine import ROOT
 from benchmarks.migration_proof import stood_still_s
 from billow.act.clock import SystemClock
 from billow.engines.qemu.images import LINUX
+from billow.engines.qemu.migration.order import PAST_RECALL
 from billow.engines.qemu.open import open_engine
 from billow.errors import BillowError
-from billow.model.action import Migrate
+from billow.model.action import Migrate, Start
 from billow.model.codec import action_document, action_from_document
 from billow.ports import Trace
 from billow.settings import Settings
@@ -27,6 +29,8 @@ from billow.settings import Settings
 FENCE: Final = 1
 _PATIENCE_S: Final = 180.0
 _READY: Final = b"ready\n"
+_LATER: Final = b"later\n"
+"""What a controller of its own says: it begins; the guest is on the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +49,14 @@ class Result:
 
     Attributes:
         moved: Whether the guest is at home on the target now.
+        ended: Whether it ended with the target, was reported as failed, and was started again.
         reason: The code and the words that the move was ended with; empty when it was done.
         still_s: The longest silence of a guest that beats by ARP.
     """
 
     drill: Drill
     moved: bool = False
+    ended: bool = False
     reason: str = ""
     seconds: float = 0.0
     still_s: float = 0.0
@@ -59,7 +65,9 @@ class Result:
     def __str__(self) -> str:
         """Say on one line what happened."""
         drill = self.drill
-        what = "moved" if self.moved else f"stayed ({self.reason})"
+        what = f"moved{self.reason and f' ({self.reason})'}"
+        if self.ended or not self.moved:
+            what = f"{'ended' if self.ended else 'stayed'} ({self.reason})"
         still = f", still {self.still_s:.1f} s" if self.still_s else ""
         verdict = str(self.damage) or "whole"
         return (
@@ -80,6 +88,9 @@ async def run(pool: FaultPool, drill: Drill, dice: random.Random) -> Result:
     result.reason = await perform(pool, drill, action)
     result.seconds = asyncio.get_running_loop().time() - began
     await _until_it_ended(pool, action)
+    if drill.fault.ends and await pool.ended(drill.guest):
+        result.ended = True
+        await _start_again(pool, drill)
     result.damage = await pool.look(drill.guest)
     result.moved = pool.home(drill.guest) == target
     if drill.guest == LINUX:
@@ -89,17 +100,19 @@ async def run(pool: FaultPool, drill: Drill, dice: random.Random) -> Result:
 
 async def _perform_here(pool: FaultPool, drill: Drill, action: Migrate) -> str:
     """Move in this process, with the fault beside; return why it failed, or nothing."""
-    scene = _scene(pool, action)
+    scene, due = _scene(pool, action), asyncio.Event()
     await drill.fault.prepare(scene)
-    striking = asyncio.create_task(_strike(drill, scene))
+    striking = asyncio.create_task(_strike(drill, scene, due))
     reason = ""
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            async for _ in pool.engine.perform(action, fence=FENCE):
-                pass
+            async for progress in pool.engine.perform(action, fence=FENCE):
+                if not drill.fault.later or progress.phase in PAST_RECALL:
+                    due.set()
     except BillowError as error:
         reason = f"{error.code}: {error.brief}"
     finally:
+        due.set()
         await striking
         await drill.fault.heal(scene)
     return reason
@@ -119,9 +132,11 @@ async def _perform_apart(pool: FaultPool, drill: Drill, action: Migrate) -> str:
     assert controller.stdout
     controller.stdin.write(order.encode() + b"\n")
     await controller.stdin.drain()
-    assert await controller.stdout.readline() == _READY
-    scene = _scene(pool, action, controller.pid)
-    await _strike(drill, scene)
+    while await controller.stdout.readline() not in (_LATER if drill.fault.later else _READY, b""):
+        pass  # the end of the line is the end of the controller
+    scene, due = _scene(pool, action, controller.pid), asyncio.Event()
+    due.set()
+    await _strike(drill, scene, due)
     ended = await controller.wait()
     await pool.reopen()
     return "controller-killed" if ended == -signal.SIGKILL else f"controller ended with {ended}"
@@ -138,7 +153,18 @@ def _scene(pool: FaultPool, action: Migrate, controller: int = 0) -> Scene:
     )
 
 
-async def _strike(drill: Drill, scene: Scene) -> None:
+async def _start_again(pool: FaultPool, drill: Drill) -> None:
+    """Start a guest that ended with its host, where it is at home."""
+    host = pool.home(drill.guest)
+    pool.open_window()
+    action = Start(id=f"again-{drill.number}", instance=drill.guest, host=host)
+    async for _ in pool.engine.perform(action, fence=FENCE):
+        pass
+    await pool.wait_alive(drill.guest, patience_s=_PATIENCE_S)
+
+
+async def _strike(drill: Drill, scene: Scene, due: asyncio.Event) -> None:
+    await due.wait()
     await asyncio.sleep(drill.after_s)
     await drill.fault.strike(scene)
 
@@ -146,18 +172,33 @@ async def _strike(drill: Drill, scene: Scene) -> None:
 async def _until_it_ended(pool: FaultPool, action: Migrate) -> None:
     """Wait until nobody does the action any more; who finds it left brings it to its end."""
     async with asyncio.timeout(_PATIENCE_S):
-        while await pool.engine.find(action.id) is Trace.RUNNING:  # noqa: ASYNC110  # on disk
+        while await _is_running(pool, action):  # noqa: ASYNC110  # on disk
             await asyncio.sleep(0.2)
+
+
+async def _is_running(pool: FaultPool, action: Migrate) -> bool:
+    """Return whether an action is under way, or cannot be brought to its end yet."""
+    try:
+        return await pool.engine.find(action.id) is Trace.RUNNING
+    except BillowError as error:
+        print(f"  not settled yet: {error.brief}: {error.details}", file=sys.stderr, flush=True)
+        return True
 
 
 async def _controller(settings: Settings, action: Migrate) -> None:
     """Perform a move, as a controller that may be killed at any instant."""
     engine = await open_engine(settings, SystemClock())
-    sys.stdout.buffer.write(_READY)
-    sys.stdout.flush()
-    async for _ in engine.perform(action, fence=FENCE):
-        pass
+    _say(_READY)
+    async for progress in engine.perform(action, fence=FENCE):
+        if progress.phase in PAST_RECALL:
+            _say(_LATER)
     await engine.aclose()
+
+
+def _say(word: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+        sys.stdout.buffer.write(word)
+        sys.stdout.flush()
 
 
 def _main() -> None:

@@ -2,6 +2,7 @@
 """The faults that strike moves, each with how to bring it about and how to end it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,6 +13,8 @@ from benchmarks.fault_pool import FaultPool
 from billow.engines.qemu.network import HOST_LINK
 from billow.engines.qemu.process import process_id
 from billow.engines.qemu.record import Role
+from billow.errors import BillowError
+from billow.model.kinds import MigrationPolicy
 
 _WALL: Final = """
 table inet drill {{
@@ -53,6 +56,10 @@ class Fault:
         prepare: What must be so before the move begins.
         heal: Ends it, after the move.
         apart: Whether a process of its own performs the move, for the fault to strike that.
+        policy: How the guest is moved; None for its own way.
+        later: Whether it strikes only once the guest runs on the target, its memory still coming.
+        ends: Whether the guest may end with its host, as whoever chose the policy was told; it must
+            be reported as failed, and start again.
     """
 
     name: str
@@ -60,6 +67,9 @@ class Fault:
     prepare: Deed = nothing
     heal: Deed = nothing
     apart: bool = False
+    policy: MigrationPolicy | None = None
+    later: bool = False
+    ends: bool = False
 
 
 def _hit(scene: Scene, how: signal.Signals) -> None:
@@ -82,8 +92,20 @@ async def _stop_target(scene: Scene) -> None:
     _hit(scene, signal.SIGSTOP)
 
 
+async def _kill_fetching_target(scene: Scene) -> None:
+    number = process_id(scene.pool.residence(scene.target, scene.guest))
+    if number is not None:
+        os.kill(number, signal.SIGKILL)
+
+
 async def _kill_controller(scene: Scene) -> None:
-    os.kill(scene.controller, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it may have done its work
+        os.kill(scene.controller, signal.SIGKILL)
+
+
+async def _cancel(scene: Scene) -> None:
+    with contextlib.suppress(BillowError):  # too late is no fault
+        await scene.pool.engine.cancel(scene.action_id)
 
 
 def _cut(seconds: float, *, silent: bool) -> Deed:
@@ -108,8 +130,31 @@ def faults() -> Iterator[Fault]:
     yield Fault(name="target killed", strike=_kill_target)
     yield Fault(name="target stopped", strike=_stop_target)
     yield Fault(name="controller killed", strike=_kill_controller, apart=True)
+    yield Fault(name="cancelled", strike=_cancel)
     for seconds in (1, 5, 30):
         for silent in (True, False):
             how = "silently" if silent else "with its link"
             name = f"network cut {how} for {seconds} s"
             yield Fault(name=name, strike=_cut(seconds, silent=silent))
+    yield from _faults_of_post_copy()
+
+
+def _faults_of_post_copy() -> Iterator[Fault]:
+    way = MigrationPolicy.POST_COPY
+    cut, kill = _cut(5, silent=False), _kill_controller
+    yield Fault(name="post-copy: network cut for 5 s", strike=cut, policy=way, later=True)
+    yield Fault(name="post-copy: controller killed", strike=kill, policy=way, apart=True)
+    yield Fault(
+        name="post-copy: controller killed while it fetches",
+        strike=kill,
+        policy=way,
+        apart=True,
+        later=True,
+    )
+    yield Fault(
+        name="post-copy: target killed",
+        strike=_kill_fetching_target,
+        policy=way,
+        later=True,
+        ends=True,
+    )

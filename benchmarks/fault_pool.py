@@ -59,6 +59,7 @@ PAGES: Final = 10240
 """40 MiB that the firmware guest rewrites ..."""
 PAGES_S: Final = 12_000
 """... at 47 MiB/s: more than the link carries."""
+BATCH: Final = 64
 ALIVE_S: Final = 10.0
 """A guest that says nothing for so long does not run. It beats ten times a second, on a machine
 that does other things as well."""
@@ -152,9 +153,9 @@ class FaultPool:
         record = record_of(action, ground.findings, None, image, [])
         machine = replace(record.machine, boot=Firmware(image=image, orders=True))
         volume = ground.ledger.save_instance(replace(record, machine=machine, stage=Stage.READY))
-        period_ns = 64 * 10**9 // PAGES_S
+        period_ns = BATCH * 10**9 // PAGES_S
         orders = Orders(
-            role=Task.WRITER, pages=PAGES, period_ns=period_ns, batch=64, fill=True, beat_ms=200
+            role=Task.WRITER, pages=PAGES, period_ns=period_ns, batch=BATCH, fill=True, beat_ms=200
         )
         volume.orders.write_bytes(encode([orders], machine.memory_mib))
 
@@ -176,6 +177,12 @@ class FaultPool:
     def _serial(self, guest: str) -> str:
         path = self.folder.volume(guest).serial
         return path.read_text(errors="replace") if path.exists() else ""
+
+    async def ended(self, guest: str) -> bool:
+        """Return whether a guest is reported as failed, and runs nowhere."""
+        state = (await self.engine.sense()).instance(guest).state
+        lives = [host for host in self.hosts if alive(self.residence(host, guest))]
+        return state is State.FAILED and not lives
 
     async def look(self, guest: str) -> Damage:
         """Return what is wrong with a guest that should run once, whole, with nothing left over."""
@@ -257,11 +264,14 @@ class FaultPool:
 
 
 def bad_pages(counts: np.ndarray[tuple[int], np.dtype[np.int64]], work: int) -> list[str]:
-    """Return what is wrong with the counts that a writer put into its pages, in turn."""
-    newest = int(counts.max())
-    if newest not in (work, work + 1):  # one page may be written and not yet counted
+    """Return what is wrong with the counts that a writer put into its pages, in turn.
+
+    A batch may be written and not yet counted as work. Pages that it did not come to are anything.
+    """
+    newest = int(counts[(counts >= 0) & (counts <= work + BATCH)].max(initial=0))
+    if newest < work:
         return [f"the newest page holds {newest}, but {work} were written"]
-    expected = newest - (int(counts.argmax()) - np.arange(len(counts))) % len(counts)
+    expected = newest - (newest - 1 - np.arange(len(counts))) % len(counts)
     wrong = np.flatnonzero((counts != expected) & (expected > 0))
     return [f"page {page} holds {counts[page]}, not {expected[page]}" for page in wrong[:3]]
 
