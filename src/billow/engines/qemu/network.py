@@ -26,6 +26,11 @@ HOST_LINK: Final = "hosts0"
 _GUESTS: Final = "guests"
 _HOSTS: Final = "hosts"
 _UPLINK: Final = "up0"
+_UNSENT: Final = "/proc/sys/net/ipv4/tcp_notsent_lowat"
+_UNSENT_BYTES: Final = 128 * 2**10
+"""What the kernel takes from a sender and has not sent yet: more than that is counted as gone by
+QEMU, and the guest stands still longer than it was promised while it drains. What is on its way is
+not bounded by it, so that a long link carries as much as ever."""
 _WALL: Final = f"""
 table inet billow
 delete table inet billow
@@ -118,6 +123,8 @@ class Network:
                 details=(said.strip(),),
                 fix="apt-get install --no-install-recommends nftables",
             )
+        # without the right to it, a promised downtime is only kept less exactly
+        await _run((*_within(namespace), "tee", _UNSENT), str(_UNSENT_BYTES))
         address = f"address replace {self.address(host)}/{HOST_PREFIX} dev {HOST_LINK}"
         await _ip(namespace, (address, f"link set dev {HOST_LINK} up"), force=True)
 
