@@ -20,8 +20,9 @@ SETUP_S = 0.35
 """Before the first byte flows, and after the last: connections, devices, the first sync."""
 SWITCH_S = 0.02
 """Standstill for the devices' state, beside what is left of the memory."""
-BUDGET = 0.8
-"""Share of the bandwidth that writers may fill, so that rounds shrink by a fifth each."""
+BUDGET = 0.6
+"""Share of the bandwidth that writers may fill. Less makes rounds shrink quicker, and costs writers
+less in all, until a vCPU sleeps so long at a time that it is felt."""
 TOLERANCE_MIB_S = 25.0
 """QEMU leaves a vCPU alone within so much of its limit: a limit is set so much lower."""
 SETTLES_ABOVE_MIB_S = 8.0

@@ -11,13 +11,14 @@ tolerance and adjusted once a second.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
 from billow.plan.convergence import (
     HOPELESS_FROM,
+    SETTLES_ABOVE_MIB_S,
     SURE_BELOW,
     limits,
 )
@@ -32,7 +33,12 @@ SHRINKS: Final = 0.9
 """Left over left before: more than this is no progress."""
 CHANGED: Final = 0.25
 """Part by which the bandwidth must change before limits are set anew."""
-LEAST_MIB_S: Final = 1.0
+CLOSED_S: Final = 0.001
+"""A window through which nothing fits."""
+LEAST_ROUND_S: Final = 0.2
+"""A shorter round says little of how fast a guest writes."""
+OPEN_S: Final = 0.25
+"""A window that was not used for so long is closed until another round has been sent."""
 _SECOND_ROUND: Final = 2
 _PATIENT_ROUNDS: Final = 4
 
@@ -101,11 +107,13 @@ class Turn:
     Attributes:
         limits: Limits for each vCPU, MiB/s, NaN for none; empty leaves all as they are.
         switch: Whether to go over to post-copy.
+        window_s: How long the last memory may take from now on, seconds; NaN leaves it as it is.
         hopeless: Why the move will not end; empty while it may.
     """
 
     limits: tuple[float, ...] = ()
     switch: bool = False
+    window_s: float = math.nan
     hopeless: str = ""
 
 
@@ -154,6 +162,10 @@ class Steering:
     _tightened: float = 1.0
     _lefts: dict[int, float] = field(default_factory=dict)
     _looked: float = 0.0
+    _round: int = 0
+    _began: float = 0.0
+    _opened: float = math.nan
+    _written: float = 0.0
 
     @property
     def limits(self) -> tuple[float, ...]:
@@ -162,9 +174,7 @@ class Steering:
 
     def look(self, seen: Seen) -> Turn:
         """Return what to do."""
-        self._lefts.setdefault(seen.rounds, seen.left_mib)
-        if seen.rates and not self._set:
-            self._free = seen.rates
+        self._note(seen)
         match self.course.way:
             case Way.POST_COPY:
                 return Turn(switch=seen.rounds >= _SECOND_ROUND)
@@ -175,17 +185,39 @@ class Steering:
             case _:
                 return STAY
 
+    def _note(self, seen: Seen) -> None:
+        """Keep what was seen: where a round began, and the most that anybody wrote unhindered.
+
+        The dirty ring counts a page once until it is looked at, so what a round left behind may be
+        more than what the ring counted.
+        """
+        if not self._set:
+            known = self._free or seen.rates
+            self._free = tuple(map(max, known, seen.rates)) if seen.rates else known
+        if seen.rounds <= self._round:
+            return
+        if self._round and seen.rounds == self._round + 1 and not self._set:
+            written = seen.left_mib / max(seen.seconds - self._began, LEAST_ROUND_S)
+            self._written = max(self._written, written)
+        self._round, self._began = seen.rounds, seen.seconds
+        self._lefts[seen.rounds] = seen.left_mib
+
+    @property
+    def _wanted(self) -> tuple[float, ...]:
+        """What each vCPU writes when nobody holds it, MiB/s."""
+        counted = math.fsum(self._free)
+        more = max(1.0, self._written / counted) if counted else 1.0
+        return tuple(rate * more for rate in self._free)
+
     def _judge(self, seen: Seen) -> Turn:
         """Say when a move that nobody helps will not end."""
         if seen.rounds < _PATIENT_ROUNDS or not self._stands():
             return STAY
-        wants = math.fsum(self._free)
-        if self._free and wants < HOPELESS_FROM * seen.carried_mib_s:
+        if not self._written >= HOPELESS_FROM * seen.carried_mib_s:
             return STAY
-        how = f"{wants:.0f} MiB/s" if self._free else "as fast as it is sent"
         return Turn(
-            hopeless=f"it writes {how}, the link carries {seen.carried_mib_s:.0f} MiB/s, and "
-            "its policy lets nobody slow it down"
+            hopeless=f"it writes {self._written:.0f} MiB/s, the link carries "
+            f"{seen.carried_mib_s:.0f} MiB/s, and its policy lets nobody slow it down"
         )
 
     def _hold(self, seen: Seen) -> Turn:
@@ -193,29 +225,51 @@ class Steering:
         if not self._free or not seen.carried_mib_s > 0:
             return STAY
         if not self._set:
-            return self._limit(seen) if self._needed(seen) else STAY
+            return replace(self._limit(seen), window_s=CLOSED_S) if self._needed(seen) else STAY
         if abs(seen.carried_mib_s / self._for_mib_s - 1.0) > CHANGED and self._is_time(seen):
             return self._limit(seen)
         if self._is_time(seen) and self._stands():
             self._tightened /= 2
             return self._limit(seen)
-        return STAY
+        return self._window(seen)
+
+    def _window(self, seen: Seen) -> Turn:
+        """Let the guest switch when what is left, seen or not yet, goes over in time.
+
+        QEMU would look for that moment by itself, and each look empties the dirty rings: a vCPU
+        whose ring is never full never sleeps, and writes as if it had no limit. So QEMU is not
+        allowed to look before it is expected to succeed.
+        """
+        if not math.isnan(self._opened):
+            if seen.seconds - self._opened < OPEN_S:
+                return STAY
+            self._opened = math.nan
+            return Turn(window_s=CLOSED_S)
+        held = (
+            min(rate, limit + SETTLES_ABOVE_MIB_S) if not math.isnan(limit) else rate
+            for rate, limit in zip(self._wanted, self._set, strict=True)
+        )
+        unseen = math.fsum(held) * (seen.seconds - self._began)
+        allowed = allowed_s(self.promise_s)
+        if seen.left_mib + unseen > seen.carried_mib_s * allowed:
+            return STAY
+        self._opened = seen.seconds
+        return Turn(window_s=allowed / USED)
 
     def _needed(self, seen: Seen) -> bool:
         """Return whether what is left would not shrink by itself to what the promise carries."""
-        if math.fsum(self._free) < SURE_BELOW * seen.carried_mib_s:
+        if math.fsum(self._wanted) < SURE_BELOW * seen.carried_mib_s:
             return seen.rounds >= _PATIENT_ROUNDS and self._stands()
-        if self.course.early:
-            return True
-        fits = seen.carried_mib_s * allowed_s(self.promise_s)
-        return seen.rounds >= _SECOND_ROUND and self._lefts[seen.rounds] > fits
+        if self.course.early or seen.rounds < _SECOND_ROUND:
+            return self.course.early or seen.left_mib <= seen.carried_mib_s * ADJUSTED_S
+        return self._lefts[seen.rounds] > seen.carried_mib_s * allowed_s(self.promise_s)
 
     def _limit(self, seen: Seen) -> Turn:
         """Share the bandwidth among those who write."""
         self._for_mib_s, self._looked = seen.carried_mib_s, seen.seconds
-        found = limits(self._free, seen.carried_mib_s * self._tightened)
+        found = limits(self._wanted, seen.carried_mib_s * self._tightened)
         if all(map(math.isnan, found)):
-            found = limits(self._free, math.fsum(self._free) * self._tightened / 2)
+            found = limits(self._wanted, math.fsum(self._wanted) * self._tightened / 2)
         if found == self._set:
             return STAY
         self._set = found

@@ -129,6 +129,8 @@ class Copying:
                 fix="move it by the policy balanced, or at a quieter time",
                 code="move-endless",
             )
+        if not math.isnan(turn.window_s):
+            await allow(self.source, turn.window_s)
         if turn.limits and self.limits:
             await self.limits.hold(turn.limits)
         if turn.switch:
@@ -158,6 +160,12 @@ class Copying:
                 throttle=throttle / 100 if isinstance(throttle, int) else 0.0,
             ),
         )
+
+
+async def allow(source: Monitor, window_s: float) -> None:
+    """Say how long the last memory may take. Raises Refused, Lost."""
+    window = {"downtime-limit": max(1, round(window_s * 1000))}
+    await source.execute("migrate-set-parameters", window)
 
 
 def _written(answer: dict[str, object]) -> tuple[float, ...]:

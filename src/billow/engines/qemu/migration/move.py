@@ -9,6 +9,7 @@ which two copies run, whoever dies.
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from qemu.qmp import EventListener
 
@@ -16,7 +17,7 @@ from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.lifecycle import hasten, leave, regulate, spawn
 from billow.engines.qemu.migration.abilities import Ends, abilities, switch
 from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S, connect
-from billow.engines.qemu.migration.copying import Copying
+from billow.engines.qemu.migration.copying import Copying, allow
 from billow.engines.qemu.migration.landing import Landing
 from billow.engines.qemu.migration.limits import Limits, release
 from billow.engines.qemu.migration.order import ARRIVED, Order, sleeps
@@ -35,6 +36,12 @@ _CAPABILITIES: dict[Way, frozenset[str]] = {
     Way.AUTO_CONVERGE: frozenset({"auto-converge"}),
     Way.POST_COPY: frozenset({"postcopy-ram"}),
 }
+
+USUAL_TRIGGER: Final = 50
+"""QEMU's auto-converge acts when so much of what was sent, percent, was written meanwhile."""
+LAST_RESORT: Final = 95
+"""Where limits shall do: only when rounds do not shrink at all. QEMU leaves a vCPU alone that
+writes less than 25 MiB/s above its limit, so a crowd of slow writers on a slow link is not held."""
 
 
 async def move(ground: Ground, order: Order) -> AsyncIterator[Progress]:
@@ -125,11 +132,15 @@ class _Passage:
         if sleeps(order.machine, self.ground.findings.version):
             await self.source.execute("stop")
         wanted = {"events", *_CAPABILITIES[self.course.way], *(("dirty-limit",) if own else ())}
+        parameters: dict[str, object] = {"max-bandwidth": BANDWIDTH_BYTES_S}
+        if "throttle-trigger-threshold" in ends.parameters:
+            net = self.course.watched
+            wanted |= {"auto-converge"} if net else set()
+            parameters["throttle-trigger-threshold"] = LAST_RESORT if net else USUAL_TRIGGER
         for monitor in (self.target, self.source):
             await switch(monitor, wanted, ends.capabilities)
-        allowed_ms = max(1, round(allowed_s(order.downtime_s) * 1000))
-        parameters = {"max-bandwidth": BANDWIDTH_BYTES_S, "downtime-limit": allowed_ms}
         await self.source.execute("migrate-set-parameters", parameters)
+        await allow(self.source, allowed_s(order.downtime_s))
 
     async def _limits(self) -> Limits | None:
         """Begin to watch what each vCPU writes, where that is possible and of use."""
