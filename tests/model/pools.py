@@ -12,7 +12,7 @@ from billow.model.column import Categorical
 from billow.model.group import Fact, Gap, Group, Link, Uplink
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Health, Kind, Power, Rule, Scope, Service, State
+from billow.model.kinds import Arch, Health, Kind, Power, Rule, Scope, Service, State, Storage
 from billow.model.names import check_id
 from billow.model.pool import Pool
 from billow.model.shape import Shape
@@ -164,6 +164,8 @@ def instances(
         cpu_limit_milli=draw(st.just(0) | st.integers(0, 2**31 - 1)),
         cpu_wait=draw(NARROW_MEASURES),
         ballooned_mib=draw(NARROW_MEASURES),
+        disk=draw(st.sampled_from(Storage)),
+        disk_used_mib=draw(NARROW_MEASURES),
     )
 
 

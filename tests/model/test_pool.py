@@ -26,6 +26,7 @@ from billow.model.kinds import (
     Scope,
     Service,
     State,
+    Storage,
 )
 from billow.model.pool import Pool
 from billow.model.resources import LARGEST
@@ -117,6 +118,7 @@ CHANGES: dict[str, Any] = {
     "host": "",
     "power_curve": "1/2/3/4/5/6/7/8/9/10/11",
     "migration": MigrationPolicy.POST_COPY,
+    "disk": Storage.OWN,
     "service": Service.BATCH,
     "cpu_limit_milli": 500,
 }
@@ -198,7 +200,7 @@ def test_the_digest_is_the_same_on_every_machine_and_day() -> None:
         vm a[1-6] n h[1-3]/1 group=g
         """
     )
-    assert pool.digest == "7ffa50c34bc9aed0cbad4a6b152839f9"
+    assert pool.digest == "30ac331f685e39480c3b1f733353672c"
 
 
 def test_padding_for_hosts_with_more_nodes_means_nothing() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from billow.model.kinds import Arch, Health, Kind, MigrationPolicy, Power, Service, State
+from billow.model.kinds import Arch, Health, Kind, MigrationPolicy, Power, Service, State, Storage
 
 Measure: TypeAlias = float | None
 """A number that is null where it was not seen."""
@@ -156,6 +156,9 @@ class InstanceRow(Answer):
     migration: MigrationPolicy = Field(
         MigrationPolicy.BALANCED, description="What may be done to it so that a live move ends."
     )
+    disk: Storage = Field(
+        Storage.SHARED, description="Where its disk is: one of its own moves along with it."
+    )
     service: Service = Service.LATENCY
     cpu_limit_milli: int = Field(0, description="Most that it may use now; 0 for no limit.")
     dirty_mib_s: Measure = None
@@ -163,6 +166,7 @@ class InstanceRow(Answer):
     memory_used_mib: Measure = None
     cpu_wait: Measure = Field(None, description="Share of time in which it got no CPU.")
     ballooned_mib: Measure = Field(None, description="What it gave back to its host for now.")
+    disk_used_mib: Measure = Field(None, description="What its disk takes, without its image.")
 
 
 class ShapeDocument(Answer):

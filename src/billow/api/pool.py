@@ -93,6 +93,7 @@ class InstanceQuery(ListQuery):
     migratable: Filter = Field(None, description="`true` or `false`.")
     service: Filter = Field(None, description=WORDS)
     migration: Filter = Field(None, description=WORDS)
+    disk: Filter = Field(None, description=WORDS)
     cpu_milli: Filter = Field(None, description=RANGE)
     memory_mib: Filter = Field(None, description=RANGE)
     gpus: Filter = Field(None, description=RANGE)
@@ -102,6 +103,7 @@ class InstanceQuery(ListQuery):
     memory_used_mib: Filter = Field(None, description=RANGE)
     cpu_wait: Filter = Field(None, description=RANGE)
     ballooned_mib: Filter = Field(None, description=RANGE)
+    disk_used_mib: Filter = Field(None, description=RANGE)
 
 
 @router.get("/pool", summary="The pool in a few numbers", response_model=answers.PoolSummary)

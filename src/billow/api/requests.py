@@ -28,7 +28,7 @@ from billow.model.access import Role
 from billow.model.ask import LEAST_DOWNTIME_S, MOST_DOWNTIME_S, Ask, AskVerb
 from billow.model.group import Group
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Kind, MigrationPolicy, Rule, Scope, Service
+from billow.model.kinds import Arch, Kind, MigrationPolicy, Rule, Scope, Service, Storage
 from billow.model.names import check_name
 from billow.model.pool import Pool
 from billow.model.resources import LARGEST
@@ -127,6 +127,9 @@ class NewInstance(Sent):
     migration: MigrationPolicy = Field(
         MigrationPolicy.BALANCED, description="What may be done to it so that a live move ends."
     )
+    disk: Storage = Field(
+        Storage.SHARED, description="Where its disk is: one of its own moves along with it."
+    )
     image: Annotated[str, AfterValidator(_image)] = Field(
         "",
         max_length=253,
@@ -147,6 +150,7 @@ class NewInstance(Sent):
             zone=self.zone,
             service=self.service,
             migration=self.migration,
+            disk=self.disk,
             image=self.image,
         )
 

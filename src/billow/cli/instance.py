@@ -72,6 +72,7 @@ SHOWN = (
     Column("IMAGE", "image"),
     Column("IMMOVABLE", "immovable"),
     Column("MIGRATION", "migration"),
+    Column("DISK", "disk"),
     Column("SERVICE", "service"),
     Column("CPU LIMIT", "cpu_limit_milli", cpus),
     Column("DIRTY MIB/S", "dirty_mib_s"),
@@ -79,6 +80,7 @@ SHOWN = (
     Column("USED MEMORY", "memory_used_mib", memory),
     Column("CPU WAIT", "cpu_wait", percent),
     Column("BALLOONED", "ballooned_mib", memory),
+    Column("USED DISK", "disk_used_mib", memory),
     Column("FACTS", "facts"),
 )
 Spec = Annotated[
@@ -86,8 +88,8 @@ Spec = Annotated[
     typer.Argument(
         metavar="[KEY=VALUE]...",
         help="cpu=2 (or 500m) memory=4GiB image=NAME zone=Z group=G kind=vm numa=1 gpus=0 "
-        "arch=x86_64 traits=a+b priority=0 tenant=T service=batch migration=post_copy, "
-        "or shape=NAME",
+        "arch=x86_64 traits=a+b priority=0 tenant=T service=batch migration=post_copy "
+        "disk=own, or shape=NAME",
     ),
 ]
 

@@ -45,6 +45,7 @@ REST: dict[str, Callable[[str], Any]] = {
     "zone": str,
     "service": str,
     "migration": str,
+    "disk": str,
     "image": str,
 }
 

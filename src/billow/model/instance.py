@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from billow.errors import Invalid
 from billow.model.host import MOST_NODES
-from billow.model.kinds import Kind, MigrationPolicy, Service, State
+from billow.model.kinds import Kind, MigrationPolicy, Service, State, Storage
 from billow.model.names import (
     check_amount,
     check_id,
@@ -26,7 +26,10 @@ MOST_PRIORITY = 1_000_000
 MOST_LIMIT = 2**31 - 1
 """The highest CPU limit, thousandths of a CPU."""
 
-_MEASURES = ("dirty_mib_s", "cpu_used_milli", "memory_used_mib", "cpu_wait", "ballooned_mib")
+_MEASURES = (
+    *("dirty_mib_s", "cpu_used_milli", "memory_used_mib", "cpu_wait", "ballooned_mib"),
+    "disk_used_mib",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,14 @@ class Instance:
         image: What it boots, in its engine's words.
         immovable: Why it cannot be migrated live; empty when it can.
         migration: What may be done to it so that a live migration ends.
+        disk: Where its disk is, if it has one: on storage that all hosts reach, or on its host.
         service: Whether somebody waits for its answers, or it takes what is left.
         cpu_limit_milli: Most it may use now, thousandths of a CPU; 0 for no limit.
         dirty_mib_s: How fast it writes memory, MiB/s; NaN when not seen.
         cpu_used_milli, memory_used_mib: Real use; NaN when not seen.
         cpu_wait: Share of time in which it wanted a CPU and got none; NaN when not seen.
         ballooned_mib: Memory that it gave back to its host for now; NaN when not seen.
+        disk_used_mib: What its disk takes, without the image below it; NaN when not seen.
     """
 
     id: str
@@ -65,6 +70,7 @@ class Instance:
     image: str = ""
     immovable: str = ""
     migration: MigrationPolicy = MigrationPolicy.BALANCED
+    disk: Storage = Storage.SHARED
     service: Service = Service.LATENCY
     cpu_limit_milli: int = 0
     dirty_mib_s: float = UNSEEN
@@ -72,6 +78,7 @@ class Instance:
     memory_used_mib: float = UNSEEN
     cpu_wait: float = UNSEEN
     ballooned_mib: float = UNSEEN
+    disk_used_mib: float = UNSEEN
 
     def __post_init__(self) -> None:
         check_id("instance", self.id)
@@ -93,6 +100,8 @@ class Instance:
         if self.service is not Service.LATENCY or self.cpu_limit_milli != 0:
             check_word(f"service of {self.id}", self.service, Service)
             check_amount(f"cpu_limit_milli of {self.id}", self.cpu_limit_milli, most=MOST_LIMIT)
+        if self.disk is not Storage.SHARED:
+            check_word(f"disk of {self.id}", self.disk, Storage)
         if self.migration is not MigrationPolicy.BALANCED:
             check_word(f"migration of {self.id}", self.migration, MigrationPolicy)
         for name in _MEASURES:

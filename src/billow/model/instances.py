@@ -20,7 +20,7 @@ from billow.model.column import (
 )
 from billow.model.hosts import Hosts, seen
 from billow.model.instance import MOST_LIMIT, MOST_PRIORITY, Instance, mask_of, nodes_of
-from billow.model.kinds import Kind, MigrationPolicy, Service, State, value_of
+from billow.model.kinds import Kind, MigrationPolicy, Service, State, Storage, value_of
 from billow.model.names import check_optional_id, check_text
 from billow.model.resources import CodeArray, MaskArray, RowArray
 from billow.model.shape import Shape
@@ -42,6 +42,7 @@ class Instances(Table):
         kind, state: `(instances,) uint8`, codes of `Kind` and `State`.
         priority: `(instances,) int32`.
         migration: `(instances,) uint8`, codes of `MigrationPolicy`.
+        disk: `(instances,) uint8`, codes of `Storage`.
         service: `(instances,) uint8`, codes of `Service`.
         cpu_limit: Most it may use now, thousandths of a CPU, 0 for no limit, `(instances,) int32`.
         dirty: Memory written, MiB/s, NaN when not seen, `(instances,) float32`.
@@ -49,6 +50,7 @@ class Instances(Table):
             `(instances,) float32`.
         cpu_wait: Share of time in which it wanted a CPU and got none, likewise.
         ballooned: Memory that it gave back to its host for now, MiB, likewise.
+        disk_used: What its disk takes, MiB, likewise.
     """
 
     shape: RowArray
@@ -65,6 +67,7 @@ class Instances(Table):
     image: Categorical[str] = field(metadata=words("image", "", check_optional_id))
     immovable: Categorical[str] = field(metadata=words("immovable", "", check_text))
     migration: CodeArray = field(metadata=codes("migration", MigrationPolicy.BALANCED))
+    disk: CodeArray = field(metadata=codes("disk", Storage.SHARED))
     service: CodeArray = field(metadata=codes("service", Service.LATENCY))
     cpu_limit: RowArray = field(
         metadata=numbers("cpu_limit_milli", 0, np.int32, least=0, most=MOST_LIMIT)
@@ -74,6 +77,7 @@ class Instances(Table):
     memory_used: npt.NDArray[np.float32] = field(metadata=measured("memory_used_mib", np.float32))
     cpu_wait: npt.NDArray[np.float32] = field(metadata=measured("cpu_wait", np.float32))
     ballooned: npt.NDArray[np.float32] = field(metadata=measured("ballooned_mib", np.float32))
+    disk_used: npt.NDArray[np.float32] = field(metadata=measured("disk_used_mib", np.float32))
 
     @classmethod
     def of(
@@ -140,6 +144,7 @@ class Instances(Table):
             image=self.image[row],
             immovable=self.immovable[row],
             migration=value_of(MigrationPolicy, self.migration[row]),
+            disk=value_of(Storage, self.disk[row]),
             service=value_of(Service, self.service[row]),
             cpu_limit_milli=int(self.cpu_limit[row]),
             dirty_mib_s=seen(self.dirty[row]),
@@ -147,6 +152,7 @@ class Instances(Table):
             memory_used_mib=seen(self.memory_used[row]),
             cpu_wait=seen(self.cpu_wait[row]),
             ballooned_mib=seen(self.ballooned[row]),
+            disk_used_mib=seen(self.disk_used[row]),
         )
 
     def feed_with(self, digest: Digest, shapes: tuple[Shape, ...]) -> None:

@@ -81,6 +81,15 @@ class MigrationPolicy(StrEnum):
     """Slow all vCPUs down in steps, whoever writes; needs nothing of the host."""
 
 
+class Storage(StrEnum):
+    """Where the disk of an instance is."""
+
+    SHARED = "shared"
+    """On storage that all hosts reach: a move leaves it where it is."""
+    OWN = "own"
+    """On its host: it moves along, and a host that is lost takes it with it."""
+
+
 class Rule(StrEnum):
     """What a group asks of its members."""
 
@@ -114,6 +123,7 @@ _VOCABULARIES: tuple[type[StrEnum], ...] = (
     State,
     Service,
     MigrationPolicy,
+    Storage,
     Rule,
     Scope,
 )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from billow.model.column import Declared
 from billow.model.hosts import Hosts
 from billow.model.instances import Instances
-from billow.model.kinds import Arch, Health, MigrationPolicy, Power, Service
+from billow.model.kinds import Arch, Health, MigrationPolicy, Power, Service, Storage
 from billow.model.shape import Shape
 from billow.model.spelling import (
     read_cores,
@@ -137,6 +137,7 @@ INSTANCE_OPTIONS = _of_table(
         "image": ("image", str, read_text),
         "immovable": ("immovable", written_text, read_text),
         "migration": ("migration", str, word_reader(MigrationPolicy)),
+        "disk": ("disk", str, word_reader(Storage)),
         "service": ("service", str, word_reader(Service)),
         "cpu_limit": ("cpu-limit", str, read_whole),
         "dirty": ("dirty", with_unit("MiB/s"), read_measure),
@@ -144,5 +145,6 @@ INSTANCE_OPTIONS = _of_table(
         "memory_used": ("memory-used", with_unit("MiB"), read_measure),
         "cpu_wait": ("cpu-wait", str, read_number),
         "ballooned": ("ballooned", with_unit("MiB"), read_measure),
+        "disk_used": ("disk-used", with_unit("MiB"), read_measure),
     },
 )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from billow.model.ask import Ask, AskVerb
 from billow.model.group import Group
 from billow.model.instance import Instance
-from billow.model.kinds import Kind, MigrationPolicy, Service
+from billow.model.kinds import Kind, MigrationPolicy, Service, Storage
 from billow.model.shape import Shape
 
 ON_HOSTS = tuple(verb for verb in AskVerb if verb.noun == "host")
@@ -109,6 +109,7 @@ def create(requests: Sequence[Instance], groups: Sequence[Group], strategy: str,
     words += [f"service={first.service}"] if first.service is not Service.LATENCY else []
     balanced = first.migration is MigrationPolicy.BALANCED
     words += [] if balanced else [f"migration={first.migration}"]
+    words += [f"disk={first.disk}"] if first.disk is not Storage.SHARED else []
     words += [
         f"{key}={getattr(first, key)}"
         for key in ("image", "zone", "group", "tenant", "priority")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from billow.errors import Invalid
 from billow.model.group import Group
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Kind, MigrationPolicy, Rule, Scope, Service
+from billow.model.kinds import Arch, Kind, MigrationPolicy, Rule, Scope, Service, Storage
 from billow.model.names import check_name
 from billow.model.resources import LARGEST
 from billow.model.shape import Shape
@@ -80,6 +80,7 @@ def _request(form: Form) -> Instance:
         zone=form.text("zone"),
         service=form.word("service", Service, Service.LATENCY),
         migration=form.word("migration", MigrationPolicy, MigrationPolicy.BALANCED),
+        disk=form.word("disk", Storage, Storage.SHARED),
         image=form.text("image"),
     )
 

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from billow.model.instance import nodes_of
-from billow.model.kinds import Kind, MigrationPolicy, Service, State
+from billow.model.kinds import Kind, MigrationPolicy, Service, State, Storage
 from billow.model.listing.columns import Column, Flags, Grid, Lists, Makers, Numbers, Words
 from billow.model.listing.order import by_name, natural, places
 from billow.model.pool import Pool
@@ -64,6 +64,7 @@ def _rest(pool: Pool) -> Makers:
         "migratable": lambda: Flags("migratable", rows.immovable.where("")),
         "immovable": partial(Words.of, rows.immovable),
         "migration": partial(Words.coded, rows.migration, MigrationPolicy),
+        "disk": partial(Words.coded, rows.disk, Storage),
         "service": partial(Words.coded, rows.service, Service),
         "cpu_limit_milli": partial(Numbers, "cpu_limit_milli", rows.cpu_limit),
         "dirty_mib_s": partial(Numbers, "dirty_mib_s", rows.dirty),
@@ -71,6 +72,7 @@ def _rest(pool: Pool) -> Makers:
         "memory_used_mib": partial(Numbers, "memory_used_mib", rows.memory_used),
         "cpu_wait": partial(Numbers, "cpu_wait", rows.cpu_wait),
         "ballooned_mib": partial(Numbers, "ballooned_mib", rows.ballooned),
+        "disk_used_mib": partial(Numbers, "disk_used_mib", rows.disk_used),
     }
 
 

@@ -4,7 +4,7 @@
 from starlette.responses import Response
 
 from billow.errors import BillowError
-from billow.model.kinds import Arch, Kind, MigrationPolicy, Rule, Scope, Service
+from billow.model.kinds import Arch, Kind, MigrationPolicy, Rule, Scope, Service, Storage
 from billow.web import commands
 from billow.web.requested import wish_from
 from billow.web.visit import Visit, go, under
@@ -20,6 +20,7 @@ async def form(visit: Visit) -> Response:
         kinds=[kind.value for kind in Kind],
         services=[service.value for service in Service],
         policies=[policy.value for policy in MigrationPolicy],
+        disks=[place.value for place in Storage],
         archs=[arch.value for arch in Arch],
         rules=[rule.value for rule in Rule],
         scopes=[scope.value for scope in Scope],
