@@ -90,6 +90,7 @@ AMOUNTS = st.integers(0, 4096) | st.integers(0, 2**40)
 MEASURES = st.just(math.nan) | st.floats(0, 1e12)
 NARROW_MEASURES = st.just(math.nan) | st.floats(0, 999_999_995_904, width=32)
 TIMES = st.just(0.0) | st.floats(0, 4e9) | st.integers(0, 4_000_000_000).map(float)
+CPUS = st.sampled_from(("", "kvm64-v1", "Skylake-Server-IBRS -pku +x.y_z-1", "neoverse-n1"))
 TRAITS = st.frozensets(IDS, max_size=3)
 
 NODES = st.builds(Node, AMOUNTS, AMOUNTS, AMOUNTS, st.integers(0, 8))
@@ -110,6 +111,7 @@ HOSTS = st.builds(
     IDS,
     st.lists(NODES, min_size=1, max_size=3).map(tuple),
     arch=st.sampled_from(Arch),
+    cpu_model=CPUS,
     sockets=st.integers(1, 4096),
     zone=OPTIONAL_IDS,
     rack=OPTIONAL_IDS,
@@ -160,6 +162,7 @@ def instances(
         dirty_mib_s=draw(NARROW_MEASURES),
         cpu_used_milli=draw(NARROW_MEASURES),
         memory_used_mib=draw(NARROW_MEASURES),
+        cpu_model=draw(CPUS),
         service=draw(st.sampled_from(Service)),
         cpu_limit_milli=draw(st.just(0) | st.integers(0, 2**31 - 1)),
         cpu_wait=draw(NARROW_MEASURES),

@@ -4,6 +4,7 @@
 import math
 from dataclasses import dataclass, field
 
+from billow.model.cpu.models import check_cpu
 from billow.model.kinds import Arch, Health, Power
 from billow.model.names import (
     check_amount,
@@ -61,6 +62,7 @@ class Host:
 
     Attributes:
         nodes: Its NUMA nodes; a host without NUMA has one.
+        cpu_model: What its CPUs have (`cpu.models`); empty when not known.
         cordon: Why nothing new may be placed on it; empty when it takes instances.
         cpu_ratio, memory_ratio: Sold per physical CPU and MiB (state of record, 1.0 = no
             overcommit).
@@ -76,6 +78,7 @@ class Host:
     id: str
     nodes: tuple[Node, ...]
     arch: Arch = Arch.X86_64
+    cpu_model: str = ""
     sockets: int = 1
     zone: str = ""
     rack: str = ""
@@ -104,6 +107,7 @@ class Host:
             check_word(f"{field_name} of host {name}", getattr(self, field_name), vocabulary)
         for field_name in ("zone", "rack", "gpu_model"):
             check_optional_id(field_name, getattr(self, field_name))
+        check_cpu(f"cpu_model of host {name}", self.cpu_model)
         check_traits(f"traits of host {name}", self.traits)
         check_text(f"cordon of host {name}", self.cordon)
         self._check_measures()

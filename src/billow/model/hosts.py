@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from billow.errors import Invalid
 from billow.model.column import Categorical, Digest, codes, frozen, measured, numbers, words
+from billow.model.cpu.models import check_cpu
 from billow.model.host import MOST_NODES, Host, Node
 from billow.model.kinds import Arch, Health, Power, code_of, value_of
 from billow.model.names import check_curve, check_optional_id, check_text, check_traits
@@ -36,6 +37,7 @@ class Hosts(Table):
             fewer nodes are padded with zeros.
         node_count: `(hosts,) uint8`.
         arch, power, health: `(hosts,) uint8`, codes of `Arch`, `Power`, `Health`.
+        cpu_model: What its CPUs have (`cpu.models`); `""` when not known.
         cordon: Why nothing new may come; `""` when it takes instances.
         cpu_ratio, memory_ratio: Sold per physical unit, `(hosts,) float64`.
         bandwidth: For migrations, MiB/s, `(hosts,) float64`.
@@ -51,6 +53,7 @@ class Hosts(Table):
     capacity: IntArray
     node_count: CodeArray
     arch: CodeArray = field(metadata=codes("arch", Arch.X86_64))
+    cpu_model: Categorical[str] = field(metadata=words("cpu_model", "", check_cpu))
     sockets: npt.NDArray[np.int16] = field(
         metadata=numbers("sockets", 1, np.int16, least=1, most=4096)
     )
@@ -156,6 +159,7 @@ class Hosts(Table):
             id=self.id[row],
             nodes=self._nodes(row),
             arch=value_of(Arch, self.arch[row]),
+            cpu_model=self.cpu_model[row],
             sockets=int(self.sockets[row]),
             zone=self.zone[row],
             rack=self.rack[row],

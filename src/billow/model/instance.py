@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 
 from billow.errors import Invalid
+from billow.model.cpu.models import check_cpu
 from billow.model.host import MOST_NODES
 from billow.model.kinds import Kind, MigrationPolicy, Service, State, Storage
 from billow.model.names import (
@@ -47,6 +48,8 @@ class Instance:
         image: What it boots, in its engine's words.
         immovable: Why it cannot be migrated live; empty when it can.
         migration: What may be done to it so that a live migration ends.
+        cpu_model: The CPU that its guest sees, or shall see, and that a host must therefore have
+            (`cpu.models`); empty when any will do, or when it is not known.
         disk: Where its disk is, if it has one: on storage that all hosts reach, or on its host.
         service: Whether somebody waits for its answers, or it takes what is left.
         cpu_limit_milli: Most it may use now, thousandths of a CPU; 0 for no limit.
@@ -70,6 +73,7 @@ class Instance:
     image: str = ""
     immovable: str = ""
     migration: MigrationPolicy = MigrationPolicy.BALANCED
+    cpu_model: str = ""
     disk: Storage = Storage.SHARED
     service: Service = Service.LATENCY
     cpu_limit_milli: int = 0
@@ -100,6 +104,8 @@ class Instance:
         if self.service is not Service.LATENCY or self.cpu_limit_milli != 0:
             check_word(f"service of {self.id}", self.service, Service)
             check_amount(f"cpu_limit_milli of {self.id}", self.cpu_limit_milli, most=MOST_LIMIT)
+        if self.cpu_model != "":
+            check_cpu(f"cpu_model of {self.id}", self.cpu_model)
         if self.disk is not Storage.SHARED:
             check_word(f"disk of {self.id}", self.disk, Storage)
         if self.migration is not MigrationPolicy.BALANCED:

@@ -18,6 +18,7 @@ from billow.model.column import (
     numbers,
     words,
 )
+from billow.model.cpu.models import check_cpu
 from billow.model.hosts import Hosts, seen
 from billow.model.instance import MOST_LIMIT, MOST_PRIORITY, Instance, mask_of, nodes_of
 from billow.model.kinds import Kind, MigrationPolicy, Service, State, Storage, value_of
@@ -42,6 +43,7 @@ class Instances(Table):
         kind, state: `(instances,) uint8`, codes of `Kind` and `State`.
         priority: `(instances,) int32`.
         migration: `(instances,) uint8`, codes of `MigrationPolicy`.
+        cpu_model: What a host's CPUs must have for it (`cpu.models`); `""` when not known.
         disk: `(instances,) uint8`, codes of `Storage`.
         service: `(instances,) uint8`, codes of `Service`.
         cpu_limit: Most it may use now, thousandths of a CPU, 0 for no limit, `(instances,) int32`.
@@ -67,6 +69,7 @@ class Instances(Table):
     image: Categorical[str] = field(metadata=words("image", "", check_optional_id))
     immovable: Categorical[str] = field(metadata=words("immovable", "", check_text))
     migration: CodeArray = field(metadata=codes("migration", MigrationPolicy.BALANCED))
+    cpu_model: Categorical[str] = field(metadata=words("cpu_model", "", check_cpu))
     disk: CodeArray = field(metadata=codes("disk", Storage.SHARED))
     service: CodeArray = field(metadata=codes("service", Service.LATENCY))
     cpu_limit: RowArray = field(
@@ -144,6 +147,7 @@ class Instances(Table):
             image=self.image[row],
             immovable=self.immovable[row],
             migration=value_of(MigrationPolicy, self.migration[row]),
+            cpu_model=self.cpu_model[row],
             disk=value_of(Storage, self.disk[row]),
             service=value_of(Service, self.service[row]),
             cpu_limit_milli=int(self.cpu_limit[row]),

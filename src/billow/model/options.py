@@ -106,6 +106,7 @@ HOST_OPTIONS = _of_table(
     Hosts,
     {
         "arch": ("arch", str, word_reader(Arch)),
+        "cpu_model": ("cpu", written_text, read_text),
         "sockets": ("sockets", str, read_whole),
         "zone": ("zone", str, read_text),
         "rack": ("rack", str, read_text),
@@ -137,6 +138,7 @@ INSTANCE_OPTIONS = _of_table(
         "image": ("image", str, read_text),
         "immovable": ("immovable", written_text, read_text),
         "migration": ("migration", str, word_reader(MigrationPolicy)),
+        "cpu_model": ("cpu", written_text, read_text),
         "disk": ("disk", str, word_reader(Storage)),
         "service": ("service", str, word_reader(Service)),
         "cpu_limit": ("cpu-limit", str, read_whole),

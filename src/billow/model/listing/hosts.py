@@ -36,6 +36,7 @@ def _states(pool: Pool) -> Makers:
         "takes_instances": lambda: Flags("takes_instances", hosts.schedulable),
         "instances": lambda: Numbers("instances", figures.instance_counts(pool)),
         "arch": lambda: Words.coded(hosts.arch, Arch),
+        "cpu_model": partial(Words.of, hosts.cpu_model),
         "sockets": partial(Numbers, "sockets", hosts.sockets),
         "numa_nodes": partial(Numbers, "numa_nodes", hosts.node_count),
         "zone": partial(Words.of, hosts.zone),

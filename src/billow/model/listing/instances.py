@@ -64,6 +64,7 @@ def _rest(pool: Pool) -> Makers:
         "migratable": lambda: Flags("migratable", rows.immovable.where("")),
         "immovable": partial(Words.of, rows.immovable),
         "migration": partial(Words.coded, rows.migration, MigrationPolicy),
+        "cpu_model": partial(Words.of, rows.cpu_model),
         "disk": partial(Words.coded, rows.disk, Storage),
         "service": partial(Words.coded, rows.service, Service),
         "cpu_limit_milli": partial(Numbers, "cpu_limit_milli", rows.cpu_limit),
