@@ -33,7 +33,7 @@ def test_a_viewer_assesses_a_move(
     assert chosen.ends is (chosen.seconds is not None)
     assert len(chosen.speeds) == len(chosen.limits_mib_s) == len(told.vcpus)
     ways = {chosen.way, *(each.way for each in told.others)}
-    assert ways == {"pre-copy", "auto-converge"}
+    assert ways == {"pre-copy", "dirty-limit", "auto-converge"}
 
 
 @pytest.mark.parametrize(

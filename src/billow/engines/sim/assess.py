@@ -4,7 +4,9 @@
 import math
 from collections.abc import Sequence
 
+from billow.engines.sim.brake import course_of, writers
 from billow.engines.sim.setting import Setting
+from billow.engines.sim.timing import Timing
 from billow.errors import Invalid
 from billow.model.action import Action, Migrate
 from billow.model.assessment import Assessment, Guest, Link, Way, Writer
@@ -38,7 +40,10 @@ def assess(
         taken_at=pool.taken_at,
         guest=Guest(
             memory_mib=memory,
-            writers=(Writer(dirty_mib_s=writes, working_mib=memory),),
+            writers=tuple(
+                Writer(dirty_mib_s=writes * share, working_mib=memory * share)
+                for share in writers(there)
+            ),
             empty_share=float(there.state is State.STOPPED),
             writes_known=known,
         ),
@@ -47,8 +52,14 @@ def assess(
             moves=moves + 1,
             downtime_s=timing.downtime_limit_s,
         ),
-        ways=(Way.PLAIN, Way.AUTO_CONVERGE) if timing.throttle else (Way.PLAIN,),
-        used=Way.AUTO_CONVERGE if timing.throttle else Way.PLAIN,
+        ways=_ways(timing),
+        used=course_of(there.migration, timing).way,
         measured=("everything: the simulated pool knows it",),
         gaps=() if known else ("how much it writes is not known: it counts as idle",),
     )
+
+
+def _ways(timing: Timing) -> tuple[Way, ...]:
+    """Return what simulated hosts can do to an instance that writes too fast."""
+    brakes = (Way.DIRTY_LIMIT,) * timing.ring + (Way.AUTO_CONVERGE,)
+    return (Way.PLAIN, *brakes) if timing.throttle else (Way.PLAIN,)

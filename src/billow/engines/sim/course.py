@@ -5,9 +5,11 @@ Whether an action is accepted is decided elsewhere. Everything here happens in t
 """
 
 import math
+from dataclasses import replace
 from functools import partial
 
 from billow.engines.sim.agenda import Agenda
+from billow.engines.sim.brake import writers
 from billow.engines.sim.effects import achieve
 from billow.engines.sim.ground import Ground
 from billow.engines.sim.network import Network
@@ -15,7 +17,7 @@ from billow.engines.sim.operation import Claim, Operation
 from billow.engines.sim.precopy import Precopy, Turn
 from billow.engines.sim.rules import blockers
 from billow.engines.sim.timing import Timing
-from billow.errors import Conflict, Refused
+from billow.errors import Conflict, Lost, Refused
 from billow.model.action import Action, Fence, Migrate, Place, Resize
 from billow.model.kinds import State
 from billow.model.migration import CANCELLED
@@ -64,7 +66,7 @@ class Course:
         action, copy = operation.action, operation.copy
         if not isinstance(action, Migrate):
             raise Conflict(f"{action.name} of {action.subject} cannot be taken back")
-        if copy is not None and copy.switching:
+        if copy is not None and (copy.switching or copy.pulling):
             raise Conflict(f"{action.instance} is being handed over", fix="wait for the end")
         self._fail(operation, "it was cancelled", CANCELLED)
 
@@ -139,6 +141,9 @@ class Course:
             self._timing,
             self._agenda.now,
             operation.strike.fails_at,
+            action.policy or there.migration,
+            writers(there),
+            math.nan if action.downtime_s is None else action.downtime_s,
         )
 
     def _flow(self, copies: dict[str, tuple[Precopy, float]]) -> None:
@@ -157,16 +162,33 @@ class Course:
     def _turn(self, operation: Operation, copy: Precopy, version: int) -> None:
         if operation.trace is not Trace.RUNNING or operation.version != version:
             return
-        if copy.switching:
+        if copy.switching and copy.fetches:
+            self._hand_over(operation, copy)
+            return
+        if copy.switching or copy.pulling:
+            operation.last = copy.end(self._agenda.now)
             self._finish(operation)
             return
         turn = copy.turn(self._agenda.now)
         if turn is Turn.STRUCK:
             self._fail(operation, _BY_SCRIPT)
         elif turn is Turn.STUCK:
-            self._fail(operation, f"it writes {copy.dirty_now:g} MiB/s, more than can be copied")
+            why = copy.brake.course.why or f"policy {copy.policy}"
+            writes = f"it writes {copy.dirty_now:g} MiB/s, {copy.rate:g} are carried"
+            self._fail(operation, f"{writes}, and nobody slows it down enough ({why})")
         else:
             self._foresee(operation, copy)
+
+    def _hand_over(self, operation: Operation, copy: Precopy) -> None:
+        """Let a post-copied instance run on its target; from here there is no way back."""
+        name, claim = operation.action.id, operation.claim
+        copy.arrive(self._agenda.now)
+        if claim is not None:
+            self._ground.let_go(claim.shape, claim.host, claim.nodes)
+            operation.claim = None
+        achieve(self._ground, operation.action)
+        self._flow(self._network.leave(name))
+        self._flow(self._network.join(name, copy))
 
     def _finish(self, operation: Operation) -> None:
         """Make it true, unless its room was taken meanwhile."""
@@ -177,10 +199,12 @@ class Course:
         if late:
             self._fail(operation, late[0].reason)
             return
+        is_there = operation.copy is not None and operation.copy.pulling
         self._end(operation, Trace.DONE)
         if isinstance(action, Fence):
             self.interrupt(action.host, f"host {action.host} was fenced")
-        achieve(self._ground, action)
+        if not is_there:
+            achieve(self._ground, action)
 
     def _fail(self, operation: Operation, why: str, code: str = Refused.code) -> None:
         if operation.trace is not Trace.RUNNING:
@@ -188,7 +212,18 @@ class Course:
         action = operation.action
         brief = f"{action.name} of {action.subject} failed: {why}"
         operation.error = Refused(brief, code=code)
+        if operation.copy is not None and operation.copy.pulling:
+            operation.error = self._bereave(operation, why)
         self._end(operation, Trace.FAILED)
+
+    def _bereave(self, operation: Operation, why: str) -> Lost:
+        """Let a guest be lost whose memory lay on two hosts; return the error that says so."""
+        action = operation.action
+        there = self._ground.instance(action.instance) if isinstance(action, Migrate) else None
+        if there is not None:
+            self._ground.put(replace(there, state=State.FAILED))
+        brief = f"{action.subject} is lost: {why} before all of its memory had arrived"
+        return Lost(brief, fix="start it anew where it is; post_copy risks this", code="guest-lost")
 
     def _end(self, operation: Operation, trace: Trace) -> None:
         action, claim = operation.action, operation.claim

@@ -180,6 +180,8 @@ class SimEngine:
             raise _again(operation.error)
         if operation.strike.lost and not known:
             raise Lost(f"nobody heard what became of {action.name} of {action.subject}")
+        if operation.last is not None:
+            yield operation.last
 
     async def find(self, action_id: str) -> Trace:
         """Return what became of an action. Raises Unavailable."""

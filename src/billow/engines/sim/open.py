@@ -11,6 +11,7 @@ from billow.engines.sim.engine import SimEngine
 from billow.engines.sim.generate import generate
 from billow.engines.sim.script import Script
 from billow.engines.sim.setting import Setting
+from billow.engines.sim.timing import Timing
 from billow.engines.sim.trace import Recorded
 from billow.engines.sim.usage import Diurnal, Usage
 from billow.errors import Invalid, NotFound
@@ -34,6 +35,7 @@ async def open_engine(settings: Settings, clock: Clock) -> SimEngine:
         Unavailable: the state folder cannot be written.
     """
     setting = Setting(
+        timing=Timing(downtime_limit_s=settings.migration_downtime_s),
         script=_script(settings),
         usage=_usage(settings),
         arrivals=read_arrivals(_lines(settings.arrivals)) if settings.arrivals else (),

@@ -46,6 +46,7 @@ class Operation:
         flows_at: When memory begins to flow.
         due: When it ends as far as is known now, or memory begins to flow.
         copy: The migration's state while memory flows; None for all else.
+        last: How far it was at its end; None for all but live migrations.
         version: Rises when `due` changes, so that older events are void.
     """
 
@@ -57,6 +58,7 @@ class Operation:
     due: float = math.inf
     claim: Claim | None = None
     copy: Precopy | None = None
+    last: Progress | None = None
     trace: Trace = Trace.RUNNING
     error: BillowError | None = None
     version: int = 0

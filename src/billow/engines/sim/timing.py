@@ -35,13 +35,15 @@ class Timing:
 
     Attributes:
         cold_move_s: Moving a stopped instance; its disk is on storage that all hosts share.
-        setup_s: Before memory flows; the link is free meanwhile.
+        setup_s: Before the memory of a live migration flows; its links are free meanwhile.
         stream_mib_s: What one migration carries at most, however fast the link is.
         switch_s: The fixed part of a migration's standstill.
         downtime_limit_s: What is left to copy must fit into this before the switch.
         most_rounds: Pre-copy rounds after which a migration that cannot finish fails.
-        throttle: Whether an instance that writes faster than it is copied is slowed down until it
-        can be. report_s: How often `perform` says how far it is.
+        throttle: Whether an instance that writes faster than it is copied can be slowed down.
+        ring: Whether hosts know what each vCPU writes, so that only writers are slowed down.
+        post_copy: Whether an instance can run on its target before its memory is there.
+        report_s: How often `perform` says how far it is.
     """
 
     place_s: float = 2.0
@@ -55,12 +57,14 @@ class Timing:
     power_off_s: float = 30.0
     fence_s: float = 5.0
     cold_move_s: float = 2.0
-    setup_s: float = SETUP_S
+    setup_s: float = SETUP_S - SWITCH_S
     stream_mib_s: float = STREAM_MIB_S
     switch_s: float = SWITCH_S
     downtime_limit_s: float = 0.3
     most_rounds: int = 30
     throttle: bool = True
+    ring: bool = True
+    post_copy: bool = True
     report_s: float = 1.0
 
     def __post_init__(self) -> None:
