@@ -95,6 +95,7 @@ class Migrate(Verb):
         return (
             Expect(self.subject, "host", self.target),
             Expect(self.subject, "nodes", spelled(self.target_nodes)),
+            Expect(self.subject, "state", "running|stopped|paused"),
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 from billow.act.deed import Deed
-from billow.engines.qemu.migration.order import PAST_RECALL
+from billow.engines.qemu.migration.order import MOVE_LOST, PAST_RECALL
 from billow.errors import BillowError, Conflict, Lost, Refused
 from billow.model.action import Action, Migrate
 from billow.model.run import Progress
@@ -82,8 +82,10 @@ class Operation:
             raise Lost(f"{self.action.name} of {self.action.subject} was interrupted")
 
 
-def as_before(action: Action, error: Exception) -> Refused:
-    """Return the error of an action that was taken back."""
+def as_before(action: Action, error: Exception) -> BillowError:
+    """Return the error of an action that was taken back, or whose instance did not survive it."""
+    if isinstance(error, BillowError) and error.code == MOVE_LOST:
+        return Lost(error.brief, error.details, error.fix, error.code)
     if isinstance(error, BillowError):
         return Refused(error.brief, error.details, error.fix, error.code)
     return Refused(f"{action.name} of {action.subject} failed", (str(error) or repr(error),))

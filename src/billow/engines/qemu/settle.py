@@ -26,6 +26,8 @@ from billow.model.kinds import State
 
 CANCEL_S: Final = 20.0
 FETCH_S: Final = 20.0
+SILENT_S: Final = 5.0
+"""A target that does not answer for so long is given up: the guest stands still meanwhile."""
 _LOOK_EVERY_S: Final = 0.02
 _WAITING = frozenset({"inmigrate"})
 _HANDED_OVER = frozenset({"postmigrate"})
@@ -126,7 +128,7 @@ async def _arrived(ground: Ground, machine: Machine, source: str, target: str) -
     if not await _gave_up(ground, name, source) or not alive(there):
         return False
     with contextlib.suppress(BillowError, TimeoutError):
-        async with talk(there.socket) as monitor, asyncio.timeout(CANCEL_S):
+        async with talk(there.socket, timeout_s=SILENT_S) as monitor, asyncio.timeout(SILENT_S):
             while await monitor.status() in _WAITING:  # noqa: ASYNC110  # QEMU must be asked
                 await asyncio.sleep(_LOOK_EVERY_S)
             return True

@@ -15,7 +15,8 @@ from billow.errors import Lost
 from billow.model.kinds import State
 from billow.model.run import Progress
 
-_LANDS_S: Final = 30.0
+_LANDS_S: Final = 5.0
+"""A target that has everything says so in milliseconds; until it does, the guest stands still."""
 _LOOK_EVERY_S: Final = 0.005
 _READY: Final = frozenset({"paused", "prelaunch", "running", "postmigrate"})
 
@@ -52,7 +53,7 @@ class Landing:
                 await (self._handed_over() if later else self._complete())
         except TimeoutError as error:
             raise Lost(
-                "the target does not say whether it has everything", code="move-lost"
+                "the target does not say whether it has everything", code="move-unclear"
             ) from error
         self.home()
         if self.wanted is State.RUNNING:

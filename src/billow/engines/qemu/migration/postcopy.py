@@ -14,7 +14,7 @@ from typing import Final
 
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.migration.channel import rejoin
-from billow.engines.qemu.migration.order import FETCHING, WAITING, Order
+from billow.engines.qemu.migration.order import FETCHING, MOVE_LOST, WAITING, Order
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive
 from billow.errors import BillowError, Lost, Unavailable
@@ -37,8 +37,29 @@ async def fetch(
     """Yield how far it is until the target has everything.
 
     Raises:
-        Lost: it did not get everything; the instance is on the target, whatever became of it.
+        Lost: it did not get everything; with the code `move-lost` it never will.
     """
+    folder, name = ground.ledger.folder, order.machine.instance
+    try:
+        async for progress in _fetching(ground, order, (source, target), last):
+            yield progress
+    except Lost as error:
+        hosts = (order.source, order.target)
+        dead = [host for host in hosts if not alive(folder.residence(host, name))]
+        if not dead:
+            raise
+        raise Lost(
+            f"{name} was lost: its process on {dead[0]} ended before all memory was over",
+            details=(error.brief, *error.details),
+            fix=f"start it again: billow instance start {name}",
+            code=MOVE_LOST,
+        ) from error
+
+
+async def _fetching(
+    ground: Ground, order: Order, ends: tuple[Monitor, Monitor], last: Progress
+) -> AsyncIterator[Progress]:
+    source, target = ends
     loop = asyncio.get_running_loop()
     began = moved = loop.time()
     before = last.flow.seconds if last.flow else 0.0
@@ -48,7 +69,6 @@ async def fetch(
             raise Lost(
                 f"{order.machine.instance} did not get all of its memory",
                 details=(f"QEMU says: {answer.get('error-desc') or status}",),
-                code="move-lost",
             )
         seen = _seen(last, answer, before + now - began)
         if seen.copied_mib != last.copied_mib:
