@@ -28,8 +28,9 @@ class Settings(BaseSettings):
 
     engine: str = Field(
         "qemu",
-        pattern=r"^(sim|qemu)(\+(sim|qemu))*$",
-        description="Where the pool lives: `qemu`, `sim`, or both as one pool, `qemu+sim`.",
+        pattern=r"^(sim|qemu|libvirt)(\+(sim|qemu|libvirt))*$",
+        description="Where the pool lives: `qemu`, `libvirt`, `sim`, or several as one pool, "
+        "`qemu+libvirt`.",
     )
     state_dir: Path = Field(
         default_factory=default_state_dir, description="Folder for everything that must survive."
@@ -58,6 +59,27 @@ class Settings(BaseSettings):
     arrivals: Path | None = Field(
         None, description="CSV of requests that come to `sim` by themselves, and go."
     )
+    libvirt_uris: tuple[str, ...] = Field(
+        (),
+        description='Hosts of `libvirt`: `["h1=qemu+ssh://root@10.0.0.1/system", ...]`; without '
+        "`NAME=` a host is called as its URI calls it.",
+    )
+    libvirt_peer_uri: str = Field(
+        "",
+        description="Where libvirt hosts find each other for migrations, `{host}` being a name, "
+        "like `qemu+tls://{host}/system`; empty for where Billow finds them.",
+    )
+    libvirt_storage: str = Field(
+        "default", description="libvirt storage pool of images and disks, on each host."
+    )
+    libvirt_storage_shared: bool = Field(
+        False, description="Whether that is one storage for all hosts: disks then stay in a move."
+    )
+    libvirt_network: str = Field(
+        "",
+        description="Network of new `libvirt` instances: a libvirt network, `bridge:NAME`, or "
+        "empty for none.",
+    )
     seed: int = Field(1, ge=0, description="Seed of pools that `sim` generates.")
     speed: float = Field(1.0, gt=0, le=10_000, description="Simulated seconds per real second.")
     sense_every_s: float = Field(5.0, gt=0, le=3600, description="Time between looks at the pool.")
@@ -66,7 +88,11 @@ class Settings(BaseSettings):
     )
     steps_at_once: int = Field(32, ge=1, le=10_000, description="Steps under way at one time.")
     migrations_at_once_per_host: int = Field(
-        2, ge=1, le=1000, description="Migrations that one host sends or receives at one time."
+        0,
+        ge=0,
+        le=1000,
+        description="Migrations that one host sends or receives at one time, at most; "
+        "0 for as many as fill its links.",
     )
     migration_downtime_s: float = Field(
         0.3,
@@ -87,7 +113,7 @@ class Settings(BaseSettings):
         True, description="Encrypt live migrations between hosts; a pipe of one machine needs none."
     )
     failures_allowed: int = Field(
-        0, ge=0, description="Failed steps of a run before no further wave starts."
+        0, ge=0, description="Failed steps of a run before no further step starts."
     )
     standing: dict[str, Annotated[float, Field(ge=0, le=31_536_000)]] = Field(
         {"placement": 0.0},

@@ -46,7 +46,7 @@ def test_the_words_of_a_plan() -> None:
         "plan p: a test\n"
         f"based on {POOL.digest}\n"
         "wave 0\n"
-        "  migrate a  h1 -> h2  [4 GiB, ~4 s, 50 ms down]  because h1 is too full\n"
+        "  migrate a  h1 -> h2  [4 GiB, ~4 s, 20 ms down]  because h1 is too full\n"
         "  place big  -> h3 (4 CPU, 4 GiB)  [~2 s]\n"
         "  delete b   on h1  [~1 s]\n"
         "not possible\n"

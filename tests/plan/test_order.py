@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Any set of moves to a possible arrangement is ordered so that no moment is over capacity."""
 
-from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +26,7 @@ from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.plan.check import violations
 from billow.plan.compose import Stamp, compose
+from billow.plan.convergence import SETUP_S
 from billow.plan.inverse import inverse
 from billow.plan.replay import replay
 from tests.plan.pools import reachable
@@ -81,7 +82,7 @@ def test_a_step_names_what_it_waits_for() -> None:
     assert second.after == (first.action.id,)
 
 
-def test_migrations_per_host_are_limited_and_the_rest_goes_in_parallel() -> None:
+def test_all_moves_that_have_room_are_in_one_wave_whatever_the_limits() -> None:
     names = [f"i{number}" for number in range(8)]
     tiny = Shape("tiny", 100, 128)
     pool = Pool.build(
@@ -91,11 +92,21 @@ def test_migrations_per_host_are_limited_and_the_rest_goes_in_parallel() -> None
     moves = [
         move(n, "h1" if int(n[1]) < 4 else "h2", "h3" if int(n[1]) < 4 else "h4") for n in names
     ]
-    plan = plan_for(pool, *moves, limits=Limits(migrations_at_once_per_host=2))
-    assert [len(wave) for wave in plan.waves] == [4, 4]
-    for wave in plan.waves:
-        load = Counter(host for step in wave for host in step.action.hosts)
-        assert max(load.values()) <= 2
+    narrow = Limits(migrations_at_once_per_host=1, steps_at_once=2)
+    plan = plan_for(pool, *moves, limits=narrow)
+    assert [len(wave) for wave in plan.waves] == [8]
+    together = plan_for(pool, *moves).cost.seconds
+    alone = plan.steps[0].cost.seconds
+    assert alone < together < plan.cost.seconds
+    assert plan.cost.seconds == pytest.approx(4 * alone)  # each host moves one after another
+
+
+def test_moves_that_share_a_link_take_as_long_as_it_carries_them() -> None:
+    pool = Pool.build(hosts("h1", "h2", "h3"), [on(name, "h1") for name in ("a", "b")])
+    plan = plan_for(pool, move("a", "h1", "h2"), move("b", "h1", "h3"))
+    first, second = (step.cost.seconds for step in plan.steps)
+    assert first == second == pytest.approx(4096 / 1000 + SETUP_S)
+    assert plan.cost.seconds == pytest.approx(2 * 4096 / 1000 + SETUP_S)
 
 
 def test_a_host_is_powered_off_after_it_is_empty_and_on_before_it_is_used() -> None:
@@ -105,14 +116,6 @@ def test_a_host_is_powered_off_after_it_is_empty_and_on_before_it_is_used() -> N
     assert [s.action.name for s in plan.steps] == ["power-on", "migrate", "power-off"]
     assert plan.steps[1].after == (plan.steps[0].action.id,)
     assert plan.steps[2].after == (plan.steps[1].action.id,)
-
-
-def test_what_exceeds_the_steps_at_once_waits_for_the_next_wave() -> None:
-    pool = Pool.build(hosts("h1", "h2"))
-    tiny = Shape("tiny", 100, 128)
-    places = [Place(instance=Instance(f"i{n}", tiny), host="h1") for n in range(5)]
-    plan = plan_for(pool, *places, limits=Limits(steps_at_once=2))
-    assert [len(wave) for wave in plan.waves] == [2, 2, 1]
 
 
 def test_a_whole_life_is_ordered_in_one_plan() -> None:
@@ -134,8 +137,7 @@ def test_every_moment_is_within_capacity(
     limits = Limits(migrations_at_once_per_host=per_host, steps_at_once=at_once)
     plan = plan_for(pool, *moves, limits=limits)
     assert violations(pool, plan) == ()
-    for wave in plan.waves:
-        assert len(wave) <= at_once
+    assert plan.cost.seconds >= plan_for(pool, *moves).cost.seconds
 
 
 @given(reachable())

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole plan, wave by wave. Starting a run and going on after a crash are the same thing.
 
-The executor makes no choices: order, hosts and limits are the plan's. What the journal calls done
-stays done; what it only intended is looked for in the engine first. Steps that need a failed one
-are skipped, with the reason.
+The executor makes no choices: order, hosts and limits are the plan's, and when in its wave a move
+goes is the traffic's. What the journal calls done stays done; what it only intended is looked for
+in the engine first. Steps that need a failed one are skipped, with the reason.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from billow.act.guard import Guard, World
 from billow.errors import BillowError, Leased
+from billow.model.action import Migrate
 from billow.model.event import Event, EventKind
 from billow.model.plan import Plan, Step
 from billow.model.run import Entry, Phase, Run, RunState
+from billow.plan.cost import transfer
+from billow.plan.traffic import Transfer
 
 
 class Execution:
@@ -33,6 +37,11 @@ class Execution:
     def stop(self, why: str) -> None:
         """Start no more steps; those under way go on to their end."""
         self._stopping = self._stopping or why
+        self._world.traffic.release(
+            step.action.id
+            for step in self._plan.steps
+            if self._phase(step.action.id) is Phase.PENDING
+        )
 
     async def carry_out(self) -> Run:
         """Do what is left of the plan and return the ended run.
@@ -43,25 +52,56 @@ class Execution:
         """
         try:
             for wave in self._plan.waves:
-                async with asyncio.TaskGroup() as group:
-                    for step in wave:
-                        group.create_task(self._step(step))
-                self._stop_after_failures()
+                await self._carry(wave)
         except* BillowError as errors:
             raise _gravest(errors) from errors
         return await self._end()
+
+    async def _carry(self, wave: Sequence[Step]) -> None:
+        self._announce(wave)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for step in wave:
+                    group.create_task(self._step(step))
+        finally:
+            for step in wave:  # also those that were cancelled before they began
+                self._world.traffic.leave(step.action.id, self._world.clock.now())
+
+    def _announce(self, wave: Sequence[Step]) -> None:
+        """Tell the traffic which moves of a wave want to go, and which are under way already."""
+        moves: dict[Phase, list[Transfer]] = {phase: [] for phase in Phase}
+        for step in wave:
+            if isinstance(step.action, Migrate):
+                found = transfer(self._plan.predicted, step.action, step.cost)
+                moves[self._phase(step.action.id)].append(found)
+        waiting = [] if self._stopping else moves[Phase.PENDING]
+        most = self._world.limits.migrations_at_once_per_host
+        now = self._world.clock.now()
+        self._world.traffic.announce(waiting, moves[Phase.INTENDED], most, now)
+
+    @asynccontextmanager
+    async def _turn(self, step: Step) -> AsyncIterator[None]:
+        """Wait for room on a move's links, then for one of the steps that may go at once."""
+        traffic = self._world.traffic
+        try:
+            await traffic.enter(step.action.id)
+            async with self._slots:
+                yield
+        finally:
+            traffic.leave(step.action.id, self._world.clock.now())
 
     async def _step(self, step: Step) -> None:
         known = self._phase(step.action.id)
         if known.final:
             return
-        async with self._slots:
+        async with self._turn(step):
             why = "" if known is Phase.INTENDED else self._obstacle(step)
             if why:
                 entry = await self._guard.skip(step.action, why)
             else:
                 entry = await self._guard.carry(step.action, known)
-        self._entries[step.action.id] = entry
+            self._entries[step.action.id] = entry
+            self._stop_after_failures()
 
     def _phase(self, action_id: str) -> Phase:
         entry = self._entries.get(action_id)

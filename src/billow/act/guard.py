@@ -6,13 +6,14 @@ lease held -> look again -> premise still true -> not frozen -> no blockers -> i
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import structlog
 
 from billow.act.lease import Writer
 from billow.act.premise import unmet
+from billow.act.traffic import Traffic
 from billow.errors import (
     BillowError,
     Blocked,
@@ -52,7 +53,11 @@ def blocked(action: Action, blockers: Sequence[Blocker]) -> Blocked:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything that acting needs from outside."""
+    """Everything that acting needs from outside.
+
+    Attributes:
+        traffic: Where moves of all runs wait for their turn.
+    """
 
     engine: Engine
     collector: Collector
@@ -61,6 +66,7 @@ class World:
     clock: Clock
     writer: Writer
     limits: Limits
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 class Guard:
@@ -186,6 +192,7 @@ class Guard:
         async for last in self._world.engine.perform(action, fence=self._world.writer.fence):
             self._reached[action.id] = last
             now = self._world.clock.now()
+            self._world.traffic.heard(action.id, last, now)
             untold = now - told < PROGRESS_EVERY_S
             if not untold:
                 told = now

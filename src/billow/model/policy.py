@@ -21,10 +21,11 @@ class Limits(Policy):
         32, ge=1, le=10_000, description="Steps under way in the whole pool at one time."
     )
     migrations_at_once_per_host: int = Field(
-        2,
-        ge=1,
+        0,
+        ge=0,
         le=1_000,
-        description="Migrations that one host sends or receives at one time; more share its link.",
+        description="Migrations that one host sends or receives at one time, at most; "
+        "0 for as many as fill its links.",
     )
     steps_per_plan: int = Field(
         100_000, ge=1, le=1_000_000, description="Steps in one plan; what exceeds it is rejected."
@@ -33,6 +34,6 @@ class Limits(Policy):
         frozenset(), description="Ids of instances and hosts that no plan may touch."
     )
     failures_allowed: int = Field(
-        0, ge=0, le=1_000_000, description="Failed steps of a run before no further wave starts."
+        0, ge=0, le=1_000_000, description="Failed steps of a run before no further step starts."
     )
     frozen: bool = Field(False, description="While true, plans are made but none is carried out.")

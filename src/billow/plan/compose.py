@@ -64,7 +64,7 @@ def compose(
     ranked = sorted(proposals, key=_rank)
     actions, conflicts = _merge(ranked, limits)
     grown = prepared(grown or pool, actions)  # once, for all who replay the actions
-    ordered = order(grown, actions, limits, stamp.plan_id)
+    ordered = order(grown, actions, stamp.plan_id)
     done = [step.action for step in ordered.steps]
     start = grown if _all_placed(pool, grown, done) else pool
     plan = Plan(
@@ -72,7 +72,7 @@ def compose(
         based_on=pool.digest,
         steps=ordered.steps,
         predicted=replay(start, done),
-        cost=total(ordered.steps),
+        cost=total(grown, ordered.steps, limits),
         capabilities=tuple(proposal.capability for proposal in ranked),
         findings=tuple(each for proposal in ranked for each in proposal.findings),
         rejections=(

@@ -1,21 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an action will cost, before it is done: time, bytes, standstill.
 
-Pre-copy is modelled in rounds: the first sends all memory, each next one what was written
-meanwhile, until what is left fits into the downtime limit or the rounds no longer shrink (Akoush et
-al., MASCOTS 2010).
+What a live migration comes to is `convergence`'s business, and which ones share a link is
+`traffic`'s.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 from billow.model.action import Action, Migrate, Place, PowerOff, PowerOn, Resize, Stop
+from billow.model.assessment import Guest, Link, Way, Writer
+from billow.model.kinds import MigrationPolicy, State, code_of, value_of
 from billow.model.plan import Cost, Step
+from billow.model.policy import Limits
 from billow.model.pool import Pool
+from billow.plan.convergence import (
+    HOPELESS_FROM,
+    LONGEST_S,
+    SETUP_S,
+    SWITCH_S,
+    Prediction,
+    predict,
+)
+from billow.plan.lanes import alone, route, stream
+from billow.plan.traffic import Transfer, seconds
 
 DOWNTIME_LIMIT_S = 0.3
-SWITCH_S = 0.05
-ROUNDS = 30
 PLACE_S = 2.0
 POWER_S = 120.0
 TOUCH_S = 1.0
@@ -36,49 +47,105 @@ def estimate(pool: Pool, action: Action) -> Cost:
             return Cost(seconds=TOUCH_S)
 
 
-def precopy(memory_mib: float, dirty_mib_s: float, bandwidth_mib_s: float) -> Cost:
+def copying(
+    memory_mib: float,
+    dirty_mib_s: float,
+    bandwidth_mib_s: float,
+    policy: MigrationPolicy = MigrationPolicy.BALANCED,
+    downtime_s: float = DOWNTIME_LIMIT_S,
+) -> Cost:
     """Return the cost of one live migration with an unshared link.
 
+    One that will never end costs what is spent on it until it is taken back.
+
     Args:
-        memory_mib: What the instance holds.
+        memory_mib: What the instance holds; all of it may be written again and again.
         dirty_mib_s: How fast it writes memory; NaN counts as an idle instance.
         bandwidth_mib_s: What the link carries.
+        policy: What may be done to the instance.
+        downtime_s: How long it may stand still at the end.
     """
     dirty = 0.0 if math.isnan(dirty_mib_s) else dirty_mib_s
-    left, copied, seconds = memory_mib, 0.0, 0.0
-    for _ in range(ROUNDS):
-        copied += left
-        seconds += left / bandwidth_mib_s
-        left = min(memory_mib, dirty * left / bandwidth_mib_s)
-        if left <= bandwidth_mib_s * DOWNTIME_LIMIT_S or dirty >= bandwidth_mib_s:
-            break
-    downtime = SWITCH_S + left / bandwidth_mib_s
-    return Cost(copied + left, seconds + downtime, downtime)
+    if policy is MigrationPolicy.POST_COPY:
+        rest = min(memory_mib, dirty * memory_mib / bandwidth_mib_s)
+        sent = memory_mib + rest  # one round, then what was written meanwhile
+        return Cost(sent, SETUP_S + sent / bandwidth_mib_s, SWITCH_S)
+    writer = Writer(dirty_mib_s=dirty, working_mib=memory_mib)
+    guest = Guest(memory_mib=memory_mib, writers=(writer,))
+    link = Link(bandwidth_mib_s=bandwidth_mib_s, downtime_s=downtime_s)
+    found = _predicted(guest, link, policy)
+    if not found.ends:
+        return Cost(found.sent_mib, LONGEST_S, downtime_s)
+    return Cost(found.sent_mib, found.seconds, found.downtime_s)
 
 
-def total(steps: Sequence[Step]) -> Cost:
-    """Return the cost of a plan: waves follow each other, the steps of one run side by side."""
-    longest: dict[int, float] = {}
+def total(pool: Pool, steps: Sequence[Step], limits: Limits) -> Cost:
+    """Return the cost of a plan: waves follow each other, in a wave moves share links. Linear."""
+    waves: defaultdict[int, list[Step]] = defaultdict(list)
     for step in steps:
-        longest[step.wave] = max(longest.get(step.wave, 0.0), step.cost.seconds)
+        waves[step.wave].append(step)
     return Cost(
         copied_mib=sum(step.cost.copied_mib for step in steps),
-        seconds=sum(longest.values()),
+        seconds=sum(_wave_seconds(pool, wave, limits) for wave in waves.values()),
         downtime_s=max((step.cost.downtime_s for step in steps), default=0.0),
     )
 
 
+def transfer(pool: Pool, action: Migrate, cost: Cost) -> Transfer:
+    """Return a move as links see it; the instance may be new to the pool, or gone from it."""
+    row = pool.instances.row.get(action.instance)
+    dirty = 0.0 if row is None else float(pool.instances.dirty[row])
+    copies = cost.copied_mib > 0
+    return Transfer(
+        id=action.id,
+        hosts=action.hosts,
+        route=route(pool, action.source, action.target) if copies else (),
+        copy_mib=cost.copied_mib,
+        seconds=cost.seconds,
+        dirty_mib_s=0.0 if math.isnan(dirty) else dirty,
+        priority=0 if row is None else int(pool.instances.priority[row]),
+    )
+
+
 def bandwidth(pool: Pool, source: str, target: str) -> float:
-    """Return what the network carries between two hosts, MiB/s: their link or the slower host's."""
-    for link in pool.links:
-        if {link.first, link.second} == {source, target}:
-            return max(link.bandwidth_mib_s, 1.0)
-    rows = pool.hosts.row[source], pool.hosts.row[target]
-    return max(float(min(pool.hosts.bandwidth[row] for row in rows)), 1.0)
+    """Return what the network carries between two hosts, MiB/s."""
+    return alone(route(pool, source, target))
 
 
 def _migration(pool: Pool, action: Migrate) -> Cost:
     row = pool.instance_row(action.instance)
-    memory = pool.shapes[pool.instances.shape[row]].memory_mib
-    dirty = float(pool.instances.dirty[row])
-    return precopy(memory, dirty, bandwidth(pool, action.source, action.target))
+    if pool.instances.state[row] == code_of(State.STOPPED):
+        return Cost(seconds=PLACE_S)
+    given = value_of(MigrationPolicy, pool.instances.migration[row])
+    return copying(
+        pool.shapes[pool.instances.shape[row]].memory_mib,
+        float(pool.instances.dirty[row]),
+        stream(route(pool, action.source, action.target)),
+        action.policy or given,
+        DOWNTIME_LIMIT_S if action.downtime_s is None else action.downtime_s,
+    )
+
+
+def _predicted(guest: Guest, link: Link, policy: MigrationPolicy) -> Prediction:
+    """Return what a policy comes to; a brake is used only where pre-copy does not end well."""
+    plain = predict(guest, link, Way.PLAIN)
+    brake = _BRAKES.get(policy)
+    gentle = plain.ends and guest.dirty_mib_s < HOPELESS_FROM * link.share_mib_s
+    if brake is None or (gentle and policy is not MigrationPolicy.AUTO_CONVERGE):
+        return plain
+    return predict(guest, link, brake)
+
+
+_BRAKES = {
+    MigrationPolicy.BALANCED: Way.DIRTY_LIMIT,
+    MigrationPolicy.SHORTEST: Way.DIRTY_LIMIT,
+    MigrationPolicy.AUTO_CONVERGE: Way.AUTO_CONVERGE,
+}
+
+
+def _wave_seconds(pool: Pool, wave: Sequence[Step], limits: Limits) -> float:
+    moves = [transfer(pool, s.action, s.cost) for s in wave if isinstance(s.action, Migrate)]
+    others = [step.cost.seconds for step in wave if not isinstance(step.action, Migrate)]
+    together = seconds(moves, limits.migrations_at_once_per_host, limits.steps_at_once)
+    spread = math.fsum(others) / limits.steps_at_once
+    return max([together, spread, *others])

@@ -2,11 +2,12 @@
 """In which order actions can be done, so that no moment is over capacity: waves, one after another.
 
 Every action of a wave may be under way at the same time, so a move holds room at both ends until
-its wave is over. When nothing fits any more because instances wait for each other's places, one of
-them goes by a third host. Cost: actions times waves at worst; each try is constant.
+its wave is over; which of them really are, links decide (`traffic`). When nothing fits any more
+because instances wait for each other's places, one of them goes by a third host. Cost: actions
+times waves at worst; each try is constant.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -27,7 +28,6 @@ from billow.model.action import (
 from billow.model.instance import mask_of, nodes_of
 from billow.model.instances import NOWHERE
 from billow.model.plan import Rejection, Step
-from billow.model.policy import Limits
 from billow.model.pool import Pool
 from billow.plan.cost import estimate
 from billow.plan.draft import Draft
@@ -45,7 +45,7 @@ class Ordered:
     rejections: tuple[Rejection, ...]
 
 
-def order(pool: Pool, actions: Sequence[Action], limits: Limits, plan_id: str) -> Ordered:
+def order(pool: Pool, actions: Sequence[Action], plan_id: str) -> Ordered:
     """Arrange actions into waves; actions on one subject keep their order.
 
     Whatever can go, goes. Where that leaves something behind, because a later action took the room
@@ -56,10 +56,10 @@ def order(pool: Pool, actions: Sequence[Action], limits: Limits, plan_id: str) -
         NotFound: an action on something that is not in the pool.
     """
     grown = prepared(pool, actions)
-    found = _Ordering(grown, actions, limits, plan_id).run()
+    found = _Ordering(grown, actions, plan_id).run()
     if not found.rejections:
         return found
-    patient = _Ordering(grown, actions, limits, plan_id, in_turn=True).run()
+    patient = _Ordering(grown, actions, plan_id, in_turn=True).run()
     return min(found, patient, key=lambda ordered: len(ordered.rejections))
 
 
@@ -68,7 +68,6 @@ class _Ordering:
         self,
         pool: Pool,
         actions: Sequence[Action],
-        limits: Limits,
         plan_id: str,
         *,
         in_turn: bool = False,
@@ -76,7 +75,6 @@ class _Ordering:
         self._pool = pool
         self._draft = Draft(pool)
         self._gates = Gates(pool)
-        self._limits = limits
         self._plan_id = plan_id
         self._in_turn = in_turn
         self._pending = list(actions)
@@ -101,13 +99,9 @@ class _Ordering:
         rest: list[Action] = []
         busy: set[str] = set()
         claimed: set[str] = set()
-        load: Counter[str] = Counter()
-        for position, action in enumerate(self._pending):
-            if len(wave) >= self._limits.steps_at_once:
-                rest.extend(self._pending[position:])
-                break
+        for action in self._pending:
             waits = action.subject in busy or _target(action) in claimed
-            fits = not waits and self._admit(action, load)
+            fits = not waits and self._admit(action)
             (wave if fits else rest).append(action)
             busy.add(action.subject)
             if self._in_turn and not fits and isinstance(action, Place | Migrate):
@@ -115,19 +109,13 @@ class _Ordering:
         self._pending = rest
         return wave
 
-    def _admit(self, action: Action, load: Counter[str]) -> bool:
+    def _admit(self, action: Action) -> bool:
         if not self._gates.open_for(action):
             return False
-        if isinstance(action, Migrate):
-            most = self._limits.migrations_at_once_per_host
-            if any(load[host] >= most for host in action.hosts):
-                return False
         if not self._take(action):
             self._waited.add(action.subject)
             return False
         self._gates.enter(action)
-        if isinstance(action, Migrate):
-            load.update(action.hosts)
         return True
 
     def _take(self, action: Action) -> bool:

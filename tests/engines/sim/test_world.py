@@ -31,6 +31,7 @@ from billow.model.instance import Instance
 from billow.model.kinds import Rule, State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
+from billow.plan.convergence import SETUP_S
 from billow.ports import Trace
 from billow.testing.clock import VirtualClock
 from billow.testing.pools import pool
@@ -126,7 +127,7 @@ def test_two_moves_over_one_link_take_twice_as_long() -> None:
         await asyncio.gather(lab.do(move("a1", "h1", "h2")), lab.do(move("a2", "h1", "h3")))
 
     lab.run(story())
-    assert lab.elapsed == pytest.approx(2 * 10.24 + 0.05, abs=0.01)
+    assert lab.elapsed == pytest.approx(2 * 10.24 + SETUP_S, abs=0.01)
 
 
 def test_a_move_that_ends_frees_the_link_for_the_other() -> None:
@@ -139,8 +140,8 @@ def test_a_move_that_ends_frees_the_link_for_the_other() -> None:
 
     lab.run(story())
     moved = [at for at, text in lab.world.history if text.endswith("done")]
-    assert moved[0] == pytest.approx(2.048 + 0.05)
-    assert moved[1] == pytest.approx(2.048 + 0.05 / 2 + 9.216 + 0.05, abs=0.03)
+    assert moved[0] == pytest.approx(2.048 + SETUP_S)
+    assert moved[1] == pytest.approx(2.048 + 9.216 + SETUP_S, abs=0.03)
 
 
 def test_a_speed_makes_the_clock_shorter_not_the_world() -> None:
@@ -148,7 +149,8 @@ def test_a_speed_makes_the_clock_shorter_not_the_world() -> None:
 
     async def story() -> None:
         reports = await lab.do(move("a1", "h1", "h2"))
-        assert reports[0].left_s < 1.0
+        assert reports[0].phase == "preparing"
+        assert reports[1].left_s < 1.0
 
     lab.run(story())
     assert 0.1 < lab.elapsed < 0.2

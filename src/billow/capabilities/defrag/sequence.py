@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from billow.model.action import Migrate
 from billow.model.instance import nodes_of
-from billow.model.policy import Limits
 from billow.model.pool import Pool
 from billow.plan.draft import Draft
 from billow.plan.order import order
@@ -33,7 +32,7 @@ def sequence(pool: Pool, draft: Draft, most_moves: int, reason: str) -> Ordering
     """Return the moves that bring a pool to a draft, detours included, as far as they go."""
     wanted = [_migrate(pool, draft, row, reason) for row in draft.changed()]
     for _ in range(MOST_TRIES):
-        ordered = order(pool, wanted, Limits(), PLAN_ID)
+        ordered = order(pool, wanted, PLAN_ID)
         moves = [step.action for step in ordered.steps if isinstance(step.action, Migrate)]
         dropped = _unwelcome(moves, most_moves)
         dropped |= {each.subject for each in ordered.rejections}

@@ -17,7 +17,7 @@ from billow.capabilities.hotspot.policy import HotspotPolicy
 from billow.model.kinds import Kind, Service, State, code_of
 from billow.model.pool import Pool
 from billow.model.resources import BoolArray, FloatArray
-from billow.plan.cost import precopy
+from billow.plan.cost import copying
 from billow.plan.draft import Draft
 from billow.plan.forecast import depth, tail
 from billow.plan.suit import node_mask, suits
@@ -312,7 +312,7 @@ def copy_seconds(pool: Pool, rows: Rows) -> FloatArray:
     ours, link = pool.instances, max(float(np.median(pool.hosts.bandwidth)), 1.0)
     sizes = [pool.shapes[shape].memory_mib for shape in ours.shape[rows].tolist()]
     dirty = ours.dirty[rows].tolist()
-    times = [precopy(size, rate, link).seconds for size, rate in zip(sizes, dirty, strict=True)]
+    times = [copying(size, rate, link).seconds for size, rate in zip(sizes, dirty, strict=True)]
     return np.array(times)
 
 

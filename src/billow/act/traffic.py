@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moves wait here until their links have use for them, whichever run they are of.
+
+It remembers what waits and what is under way, and asks `plan.traffic` whenever that changes: when a
+move comes, ends, or has so little left that the next one may be set up. It does no I/O.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from billow.model.run import Flow, Progress
+from billow.plan.traffic import Stage, Transfer, admitted, in_turn
+
+Admit = Callable[[Sequence[Transfer], Sequence[tuple[Transfer, Stage]], int], Sequence[str]]
+"""Who goes now: of those who wait, beside those under way, so many per host."""
+
+
+_OVER = frozenset({"switching", "arrived"})
+"""Phases in which next to nothing flows any more."""
+_LEARNS = 0.3
+"""How much one move changes what is known of how long set-up takes."""
+
+
+@dataclass(slots=True)
+class _Trip:
+    """A move under way, and what was heard of it.
+
+    Attributes:
+        since: When it was let go; not a number for one that an earlier controller began.
+        flows: Whether its memory was seen to flow.
+    """
+
+    transfer: Transfer
+    since: float = math.nan
+    flows: bool = False
+    stage: Stage = Stage.UNDER_WAY
+    pages_round: int = 1
+    round_s: float = 0.0
+
+
+class Traffic:
+    """Lets moves go when there is room on their links."""
+
+    def __init__(self, admit: Admit = admitted) -> None:
+        self._admit = admit
+        self._setup_s = 0.0
+        self._waiting: list[Transfer] = []
+        self._turns: dict[str, asyncio.Future[None]] = {}
+        self._trips: dict[str, _Trip] = {}
+        self._most_per_host = 0
+
+    def announce(
+        self,
+        waiting: Iterable[Transfer],
+        resumed: Iterable[Transfer],
+        most_per_host: int,
+        now: float,
+    ) -> None:
+        """Say which moves want to go, and which an earlier controller has begun.
+
+        Who is announced must `enter` and `leave`.
+        """
+        self._most_per_host = most_per_host
+        for each in resumed:
+            self._trips[each.id] = _Trip(each)
+        loop = asyncio.get_running_loop()
+        for each in waiting:
+            self._turns[each.id] = loop.create_future()
+            self._waiting.append(each)
+        self._waiting = in_turn(self._waiting)
+        self._wake(now)
+
+    async def enter(self, action_id: str) -> None:
+        """Return when it is a move's turn; at once for one that is under way or was not announced.
+
+        Whoever enters must leave.
+        """
+        turn = self._turns.get(action_id)
+        if turn is not None:
+            await turn
+
+    def leave(self, action_id: str, now: float) -> None:
+        """Say that a move has ended, or gives up."""
+        known = self._trips.pop(action_id, None)
+        turn = self._turns.pop(action_id, None)
+        if turn is not None and not turn.done():
+            self._waiting = [each for each in self._waiting if each.id != action_id]
+            turn.cancel()
+        if known is not None or turn is not None:
+            self._wake(now)
+
+    def release(self, action_ids: Iterable[str]) -> None:
+        """Let moves that wait go on at once, as none: they will not be carried out."""
+        gone = {name for name in action_ids if name in self._turns}
+        self._waiting = [each for each in self._waiting if each.id not in gone]
+        for name in gone:
+            if not self._turns[name].done():
+                self._turns[name].set_result(None)
+
+    def heard(self, action_id: str, progress: Progress, now: float) -> None:
+        """Take note of how far a move is: who writes, and whether it ends soon."""
+        trip = self._trips.get(action_id)
+        if trip is None:
+            return
+        before = trip.stage, trip.transfer.writes
+        if not trip.flows and progress.copied_mib > 0:
+            trip.flows = True
+            if not math.isnan(trip.since):
+                self._learn(now - trip.since)
+        _note(trip, progress, self._setup_s)
+        if (trip.stage, trip.transfer.writes) != before:
+            self._wake(now)
+
+    def _learn(self, setup_s: float) -> None:
+        """Take note of how long a move took from its turn until its memory flowed."""
+        known = self._setup_s or setup_s
+        self._setup_s = known + _LEARNS * (setup_s - known)
+
+    def _wake(self, now: float) -> None:
+        if not self._waiting:
+            return
+        under_way = [(trip.transfer, trip.stage) for trip in self._trips.values()]
+        chosen = set(self._admit(self._waiting, under_way, self._most_per_host))
+        going = [each for each in self._waiting if each.id in chosen]
+        self._waiting = [each for each in self._waiting if each.id not in chosen]
+        for each in going:
+            self._trips[each.id] = _Trip(each, now)
+            self._turns[each.id].set_result(None)
+
+
+def _note(trip: _Trip, progress: Progress, setup_s: float) -> None:
+    """Write down what an engine says of a move."""
+    left_s = progress.left_s
+    if progress.flow is not None:
+        left_s = _left_s(trip, progress.flow)
+    soon = progress.phase in _OVER or (trip.flows and left_s <= setup_s)
+    trip.stage = Stage.ENDING if soon else Stage.UNDER_WAY
+
+
+def _left_s(trip: _Trip, flow: Flow) -> float:
+    """Return what a move still needs, with what was written since its round began; or NaN."""
+    if flow.pages_round != trip.pages_round:
+        trip.pages_round, trip.round_s = flow.pages_round, flow.seconds
+    dirty = math.fsum(each for each in flow.dirty_mib_s if not math.isnan(each))
+    if flow.dirty_mib_s:
+        trip.transfer = replace(trip.transfer, dirty_mib_s=dirty)
+    left = flow.left_mib + dirty * (flow.seconds - trip.round_s)
+    return left / (flow.rate_mib_s - dirty) if flow.rate_mib_s > dirty else math.nan
