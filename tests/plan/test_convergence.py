@@ -15,6 +15,7 @@ from billow.errors import Invalid
 from billow.model.assessment import Assessment, Guest, Link, Way, Writer
 from billow.plan.convergence import (
     BUDGET,
+    SETUP_S,
     SWITCH_S,
     Verdict,
     limits,
@@ -154,6 +155,21 @@ def verdict(guest: Guest, ways: tuple[Way, ...]) -> tuple[Verdict, Way, bool]:
         )
     )  # fmt: skip
     return found.verdict, found.chosen.way, found.sure
+
+
+def test_post_copy_is_chosen_only_where_the_engine_uses_it() -> None:
+    guest = Guest(memory_mib=1000.0, writers=(Writer(dirty_mib_s=500.0, working_mib=800.0),))
+    assert verdict(guest, (Way.POST_COPY,)) == (Verdict.WILL_NOT, Way.PLAIN, True)
+    opted = Assessment(
+        instance="x", source="a", target="b", taken_at=0.0, guest=guest,
+        link=Link(bandwidth_mib_s=100.0), ways=tuple(Way), used=Way.POST_COPY,
+    )  # fmt: skip
+    found = outlook(opted)
+    assert (found.verdict, found.chosen.way) == (Verdict.CONVERGES, Way.POST_COPY)
+    assert found.chosen.sent_mib == pytest.approx(1800.0)
+    assert found.chosen.seconds == pytest.approx(SETUP_S + 18.0)
+    assert found.chosen.downtime_s == SWITCH_S
+    assert found.chosen.speeds == (1.0,)
 
 
 RATES = st.lists(st.floats(0, 5000), min_size=1, max_size=8)

@@ -93,7 +93,10 @@ class Outlook:
 
 
 def outlook(assessment: Assessment) -> Outlook:
-    """Return whether a move will end, by the gentlest way that the hosts have."""
+    """Return whether a move will end, by the gentlest way that the hosts have.
+
+    Post-copy is chosen only where it is what the engine uses: it can lose the guest.
+    """
     guest, link = assessment.guest, assessment.link
     ways = [way for way in Way if way in assessment.ways or way is Way.PLAIN]
     found = {way: predict(guest, link, way) for way in ways}
@@ -102,11 +105,13 @@ def outlook(assessment: Assessment) -> Outlook:
     plain = found[Way.PLAIN]
     chosen = plain
     if not plain.ends or not (harmless or pressure < HOPELESS_FROM):
-        ending = [each for each in found.values() if each.ends and each.way is not Way.PLAIN]
+        ending = [each for way, each in found.items() if each.ends and way in _BRAKES]
         chosen = ending[0] if ending else plain
+        if Way.POST_COPY in found and assessment.used is Way.POST_COPY:
+            chosen = found[Way.POST_COPY]
     verdict = Verdict.WILL_NOT
     if chosen.ends:
-        verdict = Verdict.CONVERGES if chosen is plain else Verdict.WITH_LIMIT
+        verdict = Verdict.WITH_LIMIT if chosen.way in _SLOWING else Verdict.CONVERGES
     sure = harmless or pressure < SURE_BELOW or chosen is not plain or not chosen.ends
     sure = sure and guest.writes_known
     others = tuple(each for each in found.values() if each is not chosen)
@@ -115,6 +120,8 @@ def outlook(assessment: Assessment) -> Outlook:
 
 def predict(guest: Guest, link: Link, way: Way) -> Prediction:
     """Return what moving a guest over a link comes to; at most a thousand rounds of its vCPUs."""
+    if way is Way.POST_COPY:
+        return _fetched(guest, link)
     copy, brake = _Copy(guest, link), _BRAKES[way](guest, link)
     while copy.goes_on:
         left, settled = copy.left_mib, brake.settled
@@ -134,6 +141,22 @@ def predict(guest: Guest, link: Link, way: Way) -> Prediction:
         speeds=copy.speeds,
         limits_mib_s=brake.limits,
         throttle=brake.throttle,
+    )
+
+
+def _fetched(guest: Guest, link: Link) -> Prediction:
+    """Return what post-copy comes to: one round at full speed, then what was written meanwhile."""
+    copy, everybody = _Copy(guest, link), (1.0,) * len(guest.writers)
+    copy.send(everybody)
+    return Prediction(
+        way=Way.POST_COPY,
+        ends=True,
+        seconds=SETUP_S + copy.seconds + copy.next_s,
+        downtime_s=SWITCH_S,
+        sent_mib=copy.sent_mib + copy.left_mib,
+        rounds=copy.rounds,
+        speeds=everybody,
+        limits_mib_s=(math.nan,) * len(everybody),
     )
 
 
@@ -333,3 +356,4 @@ _BRAKES: Mapping[Way, Callable[[Guest, Link], _Brake]] = {
     Way.DIRTY_LIMIT: _DirtyLimit,
     Way.AUTO_CONVERGE: _AutoConverge,
 }
+_SLOWING = (Way.DIRTY_LIMIT, Way.AUTO_CONVERGE)

@@ -10,7 +10,8 @@ from billow.engines.sim.timing import Timing
 from billow.errors import Invalid
 from billow.model.action import Action, Migrate
 from billow.model.assessment import Assessment, Guest, Link, Way, Writer
-from billow.model.kinds import State
+from billow.model.instance import Instance
+from billow.model.kinds import MigrationPolicy, State
 from billow.model.pool import Pool
 from billow.plan.cost import bandwidth
 
@@ -52,14 +53,15 @@ def assess(
             moves=moves + 1,
             downtime_s=timing.downtime_limit_s,
         ),
-        ways=_ways(timing),
+        ways=_ways(timing, there),
         used=course_of(there.migration, timing).way,
         measured=("everything: the simulated pool knows it",),
         gaps=() if known else ("how much it writes is not known: it counts as idle",),
     )
 
 
-def _ways(timing: Timing) -> tuple[Way, ...]:
-    """Return what simulated hosts can do to an instance that writes too fast."""
+def _ways(timing: Timing, instance: Instance) -> tuple[Way, ...]:
+    """Return what simulated hosts can do to an instance that writes too fast, and may."""
     brakes = (Way.DIRTY_LIMIT,) * timing.ring + (Way.AUTO_CONVERGE,)
-    return (Way.PLAIN, *brakes) if timing.throttle else (Way.PLAIN,)
+    may = timing.post_copy and instance.migration is MigrationPolicy.POST_COPY
+    return (Way.PLAIN, *brakes * timing.throttle, *(Way.POST_COPY,) * may)
