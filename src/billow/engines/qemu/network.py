@@ -48,12 +48,12 @@ class Network:
 
     def __init__(self, tag: str, hosts: dict[str, int], *, namespaces: bool) -> None:
         self.namespaces = namespaces
-        self._tag = tag
+        self.tag = tag
         self._hosts = hosts
 
     def namespace(self, host: str) -> str:
         """Return the name of a host's namespace; empty when there are none."""
-        return f"bw-{self._tag}-{host}" if self.namespaces else ""
+        return f"bw-{self.tag}-{host}" if self.namespaces else ""
 
     def address(self, host: str) -> str:
         """Return a host's address in the pool's network."""
@@ -70,7 +70,7 @@ class Network:
         if not await self._complete():
             raise Refused(
                 "the network of the hosts could not be set up",
-                details=(f"namespaces bw-{self._tag}-*",),
+                details=(f"namespaces bw-{self.tag}-*",),
                 fix="look at `ip netns list`, or start without root",
             )
 
@@ -92,7 +92,7 @@ class Network:
 
     @property
     def _fabric(self) -> str:
-        return f"bw-{self._tag}.fabric"  # a host's name has no dot
+        return f"bw-{self.tag}.fabric"  # a host's name has no dot
 
     def _fabric_lines(self) -> Iterable[str]:
         yield "link set dev lo up"
