@@ -177,7 +177,7 @@ class _Waking(list[float]):
         super().__init__(before)
         self._after, self._model, self._at_s = after, model, at_s
 
-    def __getitem__(self, cpu):  # type: ignore[no-untyped-def,override]  # noqa: ANN001,ANN204
+    def __getitem__(self, cpu):  # type: ignore[no-untyped-def]  # noqa: ANN001,ANN204
         return (self._after if self._model.seconds >= self._at_s else list(self))[cpu]
 
 
