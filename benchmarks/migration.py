@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Live migration: total time, work that is kept, the promised downtime, prediction; beside peers.
+
+Real guests move between two hosts of this machine over a really shaped link. The whole takes about
+50 minutes; `--only` takes parts of it (minutes on two quiet cores):
+
+    total       12   total time and work of all policies and peers, three runs each
+    work        12   the same moves; with `total` they are made once
+    four        10   four vCPUs: a heavy writer, a light one, two readers
+    downtime    18   the promised downtime, 50 moves each with 300 and 50 ms
+    prediction   7   25 guests are assessed, then moved
+    pages            pages that were wrong after all moves of the chosen parts
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from benchmarks.figure import Figure
+from benchmarks.migration_cases import (
+    BALANCED,
+    OWN_AUTO_CONVERGE,
+    OWN_POST_COPY,
+    SHORTEST,
+    Cases,
+    Mode,
+    best_limit,
+    compared,
+    keepable_mbit,
+    peers,
+    say,
+)
+from benchmarks.migration_downtime import PROMISES_S, downtime_figures, to_and_fro
+from benchmarks.migration_figures import four_figures, page_figure, total_figures, work_figures
+from benchmarks.migration_lab import Lab, four_cpus, one_writer, open_lab
+from benchmarks.migration_movers import AUTO_CONVERGE, PLAIN
+from benchmarks.migration_pictures import draw
+from benchmarks.migration_prediction import grid, prediction_figures
+from benchmarks.migration_table import table
+from benchmarks.migration_trial import Trial
+
+PARTS = ("total", "work", "four", "downtime", "prediction", "pages")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take what to measure, on which QEMU, and where pictures and the table go."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = __doc__
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
+    parser.add_argument("--qemu", type=Path, help="folder with another QEMU (labs/qemu)")
+    parser.add_argument("--mbit", type=float, help="the link; without it, what this machine keeps")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--moves", type=int, default=50, help="per promise of a downtime")
+    parser.add_argument("--pictures", type=Path, help="folder for the SVG pictures")
+    parser.add_argument("--table", type=Path, help="file for the table, in Markdown")
+    parser.add_argument("--cells", type=Path, help="file for what prediction saw, JSON lines")
+
+
+def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
+    """Measure what was chosen, part by part."""
+    chosen = set(arguments.only.split(","))
+    if unknown := chosen - set(PARTS):
+        sys.exit(f"--only knows {', '.join(PARTS)}, not {', '.join(sorted(unknown))}")
+    if arguments.qemu:
+        os.environ["PATH"] = f"{arguments.qemu.absolute()}:{os.environ.get('PATH', os.defpath)}"
+    steps = _measured(arguments, chosen)
+    with asyncio.Runner() as runner:
+        while (figure := runner.run(_next(steps))) is not None:
+            yield figure
+
+
+async def _next(steps: AsyncIterator[Figure]) -> Figure | None:
+    return await anext(steps, None)
+
+
+async def _measured(arguments: argparse.Namespace, chosen: set[str]) -> AsyncIterator[Figure]:
+    async with open_lab(840) as lab:
+        await lab.shape(arguments.mbit or await keepable_mbit(lab))
+        say(f"QEMU {lab.findings.version}, a link of {lab.mbit:.0f} Mbit/s")
+        trials: list[Trial] = []
+        if chosen & {"total", "work"}:
+            one = await _one(lab, arguments.runs)
+            trials += one.all
+            for figure in _of_one(one, chosen):
+                yield figure
+            _show(arguments, lab, one, "one-writer")
+        if "four" in chosen:
+            four = await _four(lab, arguments.runs)
+            trials += four.all
+            for figure in four_figures(four):
+                yield figure
+            _show(arguments, lab, four, "four-vcpus")
+        if trials:
+            yield page_figure(trials)
+        if "downtime" in chosen:
+            async for figure in _downtime(lab, arguments.moves):
+                yield figure
+        if "prediction" in chosen:
+            cells = [cell async for cell in grid(lab, arguments.cells)]
+            for figure in prediction_figures(cells):
+                yield figure
+
+
+async def _one(lab: Lab, runs: int) -> Cases:
+    guest = one_writer(lab.mbit)
+    best = await best_limit(lab, guest)
+    own = [BALANCED, SHORTEST, OWN_POST_COPY, OWN_AUTO_CONVERGE]
+    return await compared(lab, guest, [*own, *peers(best)], runs)
+
+
+async def _four(lab: Lab, runs: int) -> Cases:
+    alone: list[Mode] = [(each.name, each) for each in (AUTO_CONVERGE, PLAIN)]
+    modes = [BALANCED, SHORTEST, OWN_POST_COPY, *alone]
+    return await compared(lab, four_cpus(lab.mbit), modes, runs)
+
+
+def _of_one(one: Cases, chosen: set[str]) -> Iterator[Figure]:
+    if "total" in chosen:
+        yield from total_figures(one)
+    if "work" in chosen:
+        yield from work_figures(one)
+
+
+async def _downtime(lab: Lab, moves: int) -> AsyncIterator[Figure]:
+    for promise_s in PROMISES_S:
+        guest, trials, bad = one_writer(lab.mbit, working_mib=64), list[Trial](), 0
+        async for found, wrong in to_and_fro(lab, guest, promise_s, moves):
+            trials.append(found)
+            bad += wrong
+        for figure in downtime_figures(promise_s, trials, bad):
+            yield figure
+
+
+def _show(arguments: argparse.Namespace, lab: Lab, cases: Cases, name: str) -> None:
+    """Write the pictures and the table of one comparison, where they are wanted."""
+    if arguments.pictures:
+        draw(arguments.pictures, name, cases)
+    if arguments.table:
+        heading = f"QEMU {lab.findings.version}, {name}, a link of {lab.mbit:.0f} Mbit/s"
+        table(arguments.table, heading, cases)
