@@ -21,7 +21,7 @@ from billow.engines.qemu.migration.postcopy import UNDER_WAY, finish, status_of
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive, kill
 from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
-from billow.errors import BillowError
+from billow.errors import BillowError, Unavailable
 from billow.model.kinds import State
 
 CANCEL_S: Final = 20.0
@@ -30,7 +30,8 @@ SILENT_S: Final = 5.0
 """A target that does not answer for so long is given up: the guest stands still meanwhile."""
 _LOOK_EVERY_S: Final = 0.02
 _WAITING = frozenset({"inmigrate"})
-_HANDED_OVER = frozenset({"postmigrate"})
+_HANDED_OVER = "postmigrate"
+_CAN_GO_ON = frozenset({"running", "paused", "prelaunch"})
 _HALF_WAY = frozenset({"setup", "active", "device", "cancelling", "pre-switchover", "wait-unplug"})
 
 
@@ -142,14 +143,27 @@ async def _gave_up(ground: Ground, name: str, source: str) -> bool:
         return True
     async with talk(here.socket) as monitor:
         await _cancel(monitor)
-        return await monitor.status() in _HANDED_OVER or await status_of(monitor) in UNDER_WAY
+        status = await status_of(monitor)
+        # a guest that was paused is `postmigrate` after a move that was cancelled or failed, too
+        complete = status == "completed" and await monitor.status() == _HANDED_OVER
+        return complete or status in UNDER_WAY
 
 
 async def _cancel(monitor: Monitor) -> None:
-    async with asyncio.timeout(CANCEL_S):
-        while (await monitor.mapping("query-migrate")).get("status") in _HALF_WAY:
-            await monitor.execute("migrate_cancel")
-            await asyncio.sleep(_LOOK_EVERY_S)
+    """Take back what is being sent.
+
+    A connection that is still being made cannot be broken off; its guest need not wait for that.
+    Raises Unavailable, Refused, Lost.
+    """
+    began = asyncio.get_running_loop().time()
+    while await status_of(monitor) in _HALF_WAY:
+        await monitor.execute("migrate_cancel")
+        await asyncio.sleep(_LOOK_EVERY_S)
+        waited = asyncio.get_running_loop().time() - began
+        if waited > SILENT_S and await monitor.status() in _CAN_GO_ON:
+            return
+        if waited > CANCEL_S:
+            raise Unavailable("QEMU does not let go of a move that was called off")
 
 
 async def _wake(ground: Ground, machine: Machine, host: str, resident: Resident) -> None:
