@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Move a machine to another host: libvirt carries it, Billow steers it.
+
+The source's libvirtd sends the machine to the target's by itself (peer to peer), so a controller
+that dies leaves no half of it: libvirt ends the move or takes it back, and never lets both copies
+run. What libvirt has no words for, QEMU is told through it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from billow.act.copied import Copied
+from billow.engines.libvirt.fleet import Fleet
+from billow.engines.libvirt.limits import Limits
+from billow.engines.libvirt.line import Fault
+from billow.engines.libvirt.records import LimitRecord, Records
+from billow.engines.libvirt.sight import Sighting
+from billow.engines.libvirt.terms import Terms
+from billow.engines.libvirt.wire import Api, Domain, DomainState, Migrating
+from billow.engines.libvirt.xdr import Value
+from billow.errors import Refused
+from billow.model.assessment import Way
+from billow.model.kinds import MigrationPolicy
+from billow.model.run import Progress
+from billow.plan.steering import Abilities, Course, Seen, Steering, Turn, allowed_s, choose
+
+SWITCHING: Final = "switching"
+PAST_RECALL: Final = frozenset({SWITCHING})
+LOOK_EVERY_S: Final = 0.1
+RATES_EVERY_S: Final = 0.5
+_ALWAYS: Final = Migrating.PEER2PEER | Migrating.PERSIST_DEST | Migrating.UNDEFINE_SOURCE
+_LIVE: Final = _ALWAYS | Migrating.LIVE
+_BY_WAY: Final = {
+    Way.PLAIN: Migrating(0),
+    Way.DIRTY_LIMIT: Migrating(0),
+    Way.AUTO_CONVERGE: Migrating.AUTO_CONVERGE,
+    Way.POST_COPY: Migrating.POST_COPY,
+}
+_LATE: Final = frozenset({"pre-switchover", "device", "completed", "postcopy-active"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A move.
+
+    Attributes:
+        copies_disks: Whether the machine's disks are sent along.
+    """
+
+    there: Sighting
+    target: str
+    policy: MigrationPolicy
+    downtime_s: float
+    terms: Terms
+    copies_disks: bool = False
+
+
+async def move(fleet: Fleet, records: Records, order: Order) -> AsyncGenerator[Progress, None]:
+    """Move a machine; yield how far it is. After an error, `mend` puts things right.
+
+    Raises:
+        BillowError: it did not work.
+    """
+    there, source = order.there, order.there.host
+    yield Progress(0.0, "preparing")
+    api = await fleet.api(source)
+    async with fleet.own(source) as carrier:
+        if there.domain.number < 0:
+            flags = _ALWAYS | Migrating.OFFLINE
+            await carrier.migrate(there.domain, fleet.peer(order.target), {}, flags)
+            return
+        passage = _Passage(records, order, api, carrier)
+        async for progress in passage.go(fleet.peer(order.target)):
+            yield progress
+
+
+class _Passage:
+    """One live move."""
+
+    def __init__(self, records: Records, order: Order, api: Api, carrier: Api) -> None:
+        self._records = records
+        self._order = order
+        self._api = api
+        self._carrier = carrier
+        self._domain: Domain = order.there.domain
+        self._limits: Limits | None = None
+        self._rates: tuple[float, ...] = ()
+        self._asked = 0.0
+
+    async def go(self, peer: str) -> AsyncGenerator[Progress, None]:
+        """Let libvirt send it, steer it meanwhile, and yield how far it is."""
+        course = choose(self._order.policy, await self._abilities())
+        copied = Copied(Steering(course, self._order.downtime_s))
+        window = {"downtime-limit": max(1, round(1000 * allowed_s(self._order.downtime_s)))}
+        await self._api.ask_qemu(self._domain, "migrate-set-parameters", window)
+        await self._watch(course)
+        sending = asyncio.create_task(
+            self._carrier.migrate(self._domain, peer, self._parameters(), self._flags(course))
+        )
+        try:
+            async for progress in self._follow(copied, sending):
+                yield progress
+            await sending
+        finally:
+            if not sending.done():
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+        yield replace(copied.last, fraction=1.0, phase=SWITCHING, left_s=0.0)
+
+    def _parameters(self) -> dict[str, Value]:
+        return {}
+
+    def _flags(self, course: Course) -> Migrating:
+        flags = _LIVE | _BY_WAY[course.way]
+        if self._order.terms.encrypted:
+            flags |= Migrating.TLS
+        if self._order.copies_disks:
+            flags |= Migrating.NON_SHARED_DISK
+        return flags
+
+    async def _abilities(self) -> Abilities:
+        """Ask the source's process what it can do; libvirt asks the target's by itself."""
+        known = await self._names("query-migrate-capabilities", "capability")
+        commands = await self._names("query-commands", "name")
+        return Abilities(
+            limits=self._order.there.machine.ring and "set-vcpu-dirty-limit" in commands,
+            auto_converge="auto-converge" in known,
+            post_copy="postcopy-ram" in known,
+        )
+
+    async def _names(self, question: str, key: str) -> frozenset[str]:
+        answer = await self._api.ask_qemu(self._domain, question)
+        rows = answer if isinstance(answer, list) else []
+        return frozenset(str(row.get(key)) for row in rows if isinstance(row, dict))
+
+    async def _watch(self, course: Course) -> None:
+        """Begin to watch what each vCPU writes, where that is possible and of use."""
+        machine = self._order.there.machine
+        if course.watched:
+            record = LimitRecord(
+                host=self._order.there.host, uuid=machine.uuid, vcpus=machine.vcpus
+            )
+            self._limits = Limits(self._records, record, self._api, self._domain)
+            await self._limits.watch(_now())
+
+    async def _follow(
+        self, copied: Copied, sending: asyncio.Task[None]
+    ) -> AsyncGenerator[Progress, None]:
+        """Yield how far it is until libvirt says that it is over."""
+        began = _now()
+        while not sending.done():
+            await asyncio.wait({sending}, timeout=LOOK_EVERY_S)
+            answer = await self._look()
+            if answer is None:
+                continue
+            seconds = _now() - began
+            seen = copied.look(answer, seconds, await self._seen_rates(seconds))
+            self._check_patience(seconds, seconds - copied.moved_at)
+            late = answer.get("status") in _LATE
+            if seen is not None and not late:
+                await self._turn(copied.steering.look(seen), seen)
+            yield replace(copied.last, phase=SWITCHING) if late else copied.last
+
+    async def _look(self) -> dict[str, object] | None:
+        """Ask how far it is; None when there is nobody to ask, as at the end."""
+        with contextlib.suppress(Fault):
+            answer = await self._api.ask_qemu(self._domain, "query-migrate")
+            return answer if isinstance(answer, dict) else None
+        return None
+
+    async def _seen_rates(self, seconds: float) -> tuple[float, ...]:
+        if self._limits is not None and seconds - self._asked >= RATES_EVERY_S:
+            self._asked = seconds
+            with contextlib.suppress(Fault):
+                self._rates = await self._limits.rates(_now())
+        return self._rates
+
+    async def _turn(self, turn: Turn, seen: Seen) -> None:
+        """Do what the steering says; at the very end there may be nobody left to do it to."""
+        if turn.hopeless:
+            raise Refused(
+                f"the move will not end: {turn.hopeless}",
+                details=(f"{seen.left_mib:.0f} MiB are left in round {seen.rounds}",),
+                fix="move it by the policy balanced, or at a quieter time",
+                code="move-endless",
+            )
+        with contextlib.suppress(Fault):
+            if turn.window_s == turn.window_s:  # a number: NaN is none
+                milliseconds = max(1, round(turn.window_s * 1000))
+                await self._api.set_downtime(self._domain, milliseconds)
+            if turn.limits and self._limits is not None:
+                await self._limits.hold(turn.limits)
+            if turn.switch:
+                await self._api.start_post_copy(self._domain)
+
+    def _check_patience(self, whole_s: float, still_s: float) -> None:
+        """Give a move up that stands still or takes too long. Raises Refused."""
+        terms = self._order.terms
+        if still_s > terms.stall_s:
+            raise Refused(
+                "the migration stands still",
+                details=(f"nothing was sent for {still_s:.0f} s",),
+                fix="look at the network between the two hosts",
+                code="move-stalled",
+            )
+        if whole_s > terms.timeout_s:
+            raise Refused(
+                "the instance writes its memory faster than the link carries it",
+                details=(f"not there after {whole_s:.0f} s",),
+                fix="move it at a quieter time, or stop it first",
+                code="move-endless",
+            )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def runs(state: DomainState) -> bool:
+    """Return whether a machine runs."""
+    return state in {DomainState.RUNNING, DomainState.BLOCKED}

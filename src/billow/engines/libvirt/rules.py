@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What libvirt's hosts refuse, and why. Pure: the pool comes in, with what is under way.
+
+Groups and budgets are the planner's business; here is what a host enforces: room, power, names,
+state.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from billow.engines.libvirt.sight import Sighting
+from billow.errors import Invalid
+from billow.model.action import (
+    Action,
+    Allot,
+    Cordon,
+    Delete,
+    Migrate,
+    Place,
+    Resize,
+    Resume,
+    Start,
+    Stop,
+    Suspend,
+    Uncordon,
+)
+from billow.model.instance import Instance
+from billow.model.kinds import Arch, Kind, Power, State
+from billow.model.names import check_name
+from billow.model.pool import Pool
+from billow.model.resources import RESOURCES
+from billow.model.shape import Shape
+from billow.ports import Blocker
+
+LEAST_MEMORY_MIB: Final = 8
+MOST_CPUS: Final = 255
+_MOVABLE = (State.RUNNING, State.PAUSED, State.STOPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Room that an action under way will take on a host."""
+
+    shape: Shape
+    host: str
+
+
+Found: TypeAlias = Mapping[str, Sighting]
+_FOREIGN: Final = "was not made by Billow"
+
+
+def blockers(
+    pool: Pool, found: Found, action: Action, under_way: Sequence[Action]
+) -> Iterator[Blocker]:
+    """Yield why an action must not be done in this pool, beside what is under way."""
+    claims = [claim for other in under_way if (claim := _claim(pool, other))]
+    match action:
+        case Place():
+            yield from _place(pool, action, claims)
+        case Migrate():
+            yield from _migrate(pool, action, claims)
+        case Resize():
+            yield from _resize(pool, found, action, claims)
+        case Start() | Stop() | Delete() | Suspend() | Resume():
+            yield from _on_instance(pool, found, action)
+        case Allot():
+            yield from _known(pool, action.host)
+            if not (0.01 <= action.cpu_ratio <= 1000 and 0.01 <= action.memory_ratio <= 100):
+                yield Blocker("a ratio is out of range", "give 0.01 to 1000 (memory: to 100)")
+        case Cordon() | Uncordon():
+            yield from _known(pool, action.host)
+            if isinstance(action, Cordon) and not action.why:
+                yield Blocker("a cordon needs a reason", "say why")
+        case _:
+            yield Blocker(f"libvirt cannot {action.name}")
+
+
+def _claim(pool: Pool, action: Action) -> Claim | None:
+    """Return the room that an action under way will take and does not have yet."""
+    match action:
+        case Place():
+            known = action.instance.id in pool.instances.row
+            return None if known else Claim(action.instance.shape, action.host)
+        case Migrate() if action.instance in pool.instances.row:
+            return Claim(pool.instance(action.instance).shape, action.target)
+        case Resize():
+            return Claim(action.new, action.host)
+        case _:
+            return None
+
+
+def _on_instance(
+    pool: Pool, found: Found, action: Start | Stop | Delete | Suspend | Resume
+) -> Iterator[Blocker]:
+    wrong = list(_present(pool, action.instance, action.host))
+    if wrong:
+        yield from wrong
+        return
+    there = pool.instance(action.instance)
+    yield from _reachable(pool, action.host)
+    if isinstance(action, Stop) and not action.grace_s >= 0:
+        yield Blocker("grace_s is not a number of seconds", "give 0 or more")
+    if isinstance(action, Delete) and _is_foreign(found, there.id):
+        yield Blocker(f"instance {there.id} {_FOREIGN}", "delete it with virsh")
+    if isinstance(action, Suspend | Resume) and there.state not in (State.RUNNING, State.PAUSED):
+        yield Blocker(f"instance {there.id} is {there.state}", "start it first")
+
+
+def _place(pool: Pool, action: Place, claims: Sequence[Claim]) -> Iterator[Blocker]:
+    wanted = action.instance
+    try:
+        check_name("instance", wanted.id)
+    except Invalid as error:
+        yield Blocker(error.brief, error.fix)
+        return
+    if wanted.id in pool.instances.row:
+        yield Blocker(f"instance {wanted.id} exists already", "choose another name")
+    if wanted.kind is not Kind.VM:
+        yield Blocker(f"{wanted.id} is a {wanted.kind}; this engine runs virtual machines only")
+    if wanted.group and action.group is None and pool.group(wanted.group) is None:
+        yield Blocker(f"no group {wanted.group}", "declare the group first")
+    if action.nodes:
+        yield Blocker("this engine binds nothing to NUMA nodes", "place it without nodes")
+    yield from _shape(pool, wanted.shape, claims)
+    yield from _home(pool, wanted, action.host, claims)
+
+
+def _migrate(pool: Pool, action: Migrate, claims: Sequence[Claim]) -> Iterator[Blocker]:
+    wrong = list(_present(pool, action.instance, action.source))
+    if wrong:
+        yield from wrong
+        return
+    there = pool.instance(action.instance)
+    if there.state not in _MOVABLE:
+        yield Blocker(f"instance {there.id} is {there.state}", "start or delete it")
+    if there.immovable and there.state is not State.STOPPED:
+        yield Blocker(f"instance {there.id} cannot move: {there.immovable}", "stop it first")
+    if action.source_nodes or action.target_nodes:
+        yield Blocker("this engine binds nothing to NUMA nodes", "move it without nodes")
+    if action.source == action.target:
+        yield Blocker(f"instance {there.id} is there already", "choose another host")
+        return
+    yield from _reachable(pool, action.source)
+    yield from _home(pool, there, action.target, claims)
+
+
+def _resize(pool: Pool, found: Found, action: Resize, claims: Sequence[Claim]) -> Iterator[Blocker]:
+    wrong = list(_present(pool, action.instance, action.host))
+    if wrong:
+        yield from wrong
+        return
+    there = pool.instance(action.instance)
+    yield from _reachable(pool, action.host)
+    if _is_foreign(found, there.id):
+        yield Blocker(f"instance {there.id} {_FOREIGN}", "resize it with virsh")
+    if there.shape.name != action.old.name:
+        yield Blocker(f"instance {there.id} has shape {there.shape.name}, not {action.old.name}")
+    if there.state is State.PAUSED:
+        yield Blocker(f"instance {there.id} is paused", "resume it first, or stop it")
+    if action.nodes:
+        yield Blocker("this engine binds nothing to NUMA nodes", "resize it without nodes")
+    yield from _shape(pool, action.new, claims)
+    if action.host in pool.hosts.row:
+        yield from _room(pool, Claim(action.new, action.host), claims, there.shape)
+
+
+def _home(pool: Pool, instance: Instance, name: str, claims: Sequence[Claim]) -> Iterator[Blocker]:
+    """Yield why an instance could not come to a host."""
+    if name not in pool.hosts.row:
+        yield from _known(pool, name)
+        return
+    host = pool.host(name)
+    yield from _reachable(pool, name)
+    if host.cordon:
+        yield Blocker(f"host {name} is cordoned: {host.cordon}", f"billow host uncordon {name}")
+    if instance.zone and instance.zone != host.zone:
+        yield Blocker(f"{instance.id} must be in zone {instance.zone}, not {host.zone or 'none'}")
+    if host.arch is not Arch.X86_64 or instance.shape.arch not in {None, host.arch}:
+        yield Blocker(f"host {name} is {host.arch}, which {instance.id} cannot run on")
+    missing = sorted(instance.shape.traits - host.traits)
+    if missing:
+        yield Blocker(f"host {name} lacks {', '.join(missing)}", "choose another host")
+    yield from _room(pool, Claim(instance.shape, name), claims, None)
+
+
+def _room(
+    pool: Pool, wanted: Claim, claims: Sequence[Claim], instead_of: Shape | None
+) -> Iterator[Blocker]:
+    """Yield what a host lacks for a claim, when what an instance has there counts as free."""
+    free = pool.free[pool.hosts.row[wanted.host]].tolist()
+    mine = instead_of.demand if instead_of else (0, 0, 0, 0)
+    others = [claim.shape.demand for claim in claims if claim.host == wanted.host]
+    for number, resource in enumerate(RESOURCES):
+        amount = wanted.shape.demand[number]
+        left = free[number] + mine[number] - sum(each[number] for each in others)
+        if 0 < amount > left:
+            yield Blocker(
+                f"{wanted.host} has {left} {resource} free, {amount} needed",
+                "choose another host, or make room",
+            )
+
+
+def _shape(pool: Pool, shape: Shape, claims: Sequence[Claim]) -> Iterator[Blocker]:
+    known = [*pool.shapes, *(claim.shape for claim in claims)]
+    if any(each.name == shape.name and each != shape for each in known):
+        yield Blocker(
+            f"shape {shape.name} differs from the pool's", "give the other shape another name"
+        )
+    if shape.memory_mib < LEAST_MEMORY_MIB:
+        yield Blocker(f"a machine needs {LEAST_MEMORY_MIB} MiB at least", "choose a larger shape")
+    if not 1 <= shape.cpu_milli <= MOST_CPUS * 1000:
+        yield Blocker(f"a machine has 1 to {MOST_CPUS} CPUs", "choose another shape")
+    special = {
+        "NUMA nodes": shape.numa_nodes > 0,
+        "huge pages": shape.huge_pages,
+        "GPUs": shape.gpus > 0,
+        "CPUs of its own": shape.dedicated,
+    }
+    for what in (what for what, wanted in special.items() if wanted):
+        yield Blocker(f"this engine gives no {what}", f"choose a shape without {what}")
+
+
+def _present(pool: Pool, name: str, host: str) -> Iterator[Blocker]:
+    if name not in pool.instances.row:
+        yield Blocker(f"no instance {name!a}", "billow instance list shows them")
+    elif pool.instance(name).host != host:
+        yield Blocker(f"instance {name} is on {pool.instance(name).host}, not {host!a}")
+
+
+def _known(pool: Pool, host: str) -> Iterator[Blocker]:
+    if host not in pool.hosts.row:
+        yield Blocker(f"no host {host!a}", "billow host list shows them")
+
+
+def _reachable(pool: Pool, host: str) -> Iterator[Blocker]:
+    yield from _known(pool, host)
+    if host in pool.hosts.row and pool.host(host).power is not Power.ON:
+        whys = [gap.why for gap in pool.gaps if gap.subject == f"host/{host}"]
+        yield Blocker(f"host {host} does not answer: {'; '.join(whys)}", "see that it does")
+
+
+def _is_foreign(found: Found, name: str) -> bool:
+    return name in found and found[name].machine.description is None
