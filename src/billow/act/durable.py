@@ -80,10 +80,11 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def prepare(path: Path, record: object) -> Callable[[], None]:
+def prepare(path: Path, record: object, *, durable: bool = False) -> Callable[[], None]:
     """Write a record durably beside a file; what is returned puts it in the file's place at once.
 
-    For the instant in which a guest stands still. A power cut may undo the change of place.
+    For the instant in which a guest stands still. A power cut may undo the change of place, unless
+    it is to be `durable`: that waits for the disk once more.
 
     Raises:
         Unavailable: it cannot be written.
@@ -93,6 +94,8 @@ def prepare(path: Path, record: object) -> Callable[[], None]:
 
     def put() -> None:
         fresh.replace(path)
+        if durable:
+            sync_folder(path.parent)
 
     return put
 

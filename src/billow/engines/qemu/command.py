@@ -17,6 +17,8 @@ ORDERS_ADDRESS = 0x10000
 """Where the firmware guest expects its control pages."""
 BALLOON = "balloon"
 """The device by which a guest with an operating system tells of its memory."""
+DISK = "disk"
+"""The block node of its disk."""
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 """QEMU may start nothing and become nobody else, whatever the guest breaks out of."""
 _FIRMWARE_CODE_MIB = 8
@@ -96,14 +98,16 @@ def _boot(machine: Machine, site: Site) -> Iterator[str]:
                 yield from _device(
                     "loader", file=str(site.orders), addr=ORDERS_ADDRESS, **{"force-raw": True}
                 )
+            if firmware.disk:
+                yield from _drive(DISK, "qcow2", site.disk)
         case Kernel() as kernel:
             yield from ("-kernel", str(site.cache / kernel.kernel))
             yield from ("-initrd", str(site.cache / kernel.initrd))
             yield from ("-append", kernel.arguments)
             if kernel.disk:
-                yield from _drive("disk", "qcow2", site.disk)
+                yield from _drive(DISK, "qcow2", site.disk)
         case Disk():
-            yield from _drive("disk", "qcow2", site.disk)
+            yield from _drive(DISK, "qcow2", site.disk)
             yield from _drive("seed", "raw", site.seed, read_only=True)
             yield from ("-object", "rng-builtin,id=rng")
             yield from _device("virtio-rng-pci", rng="rng")

@@ -8,11 +8,12 @@ It names the places and does no I/O:
     network                     locked while the hosts' network changes
     actions/HASH.json           what became of an action
     controllers/TOKEN           locked as long as that controller lives
+    pki/                        the pool's certificate authority and its hosts' certificates
     images/NAME.qcow2, .raw     the images that a user put there
     cache/                      what can be made again: kernels, the probe's answer
-    volumes/INSTANCE/           storage that all hosts reach: disks, seed, serial log
+    volumes/INSTANCE/           storage that all hosts reach: shared disk, seed, serial log
     hosts/HOST/host.json        cordon and power
-    hosts/HOST/INSTANCE/        what a host keeps of an instance: record, lock, socket, log
+    hosts/HOST/INSTANCE/        what a host keeps of an instance: record, lock, socket, log, disk
 """
 
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ class Residence:
         return self.path / "limits"
 
     @property
+    def disk(self) -> Path:
+        """The disk of an instance whose disk is its host's: the true one where its home is."""
+        return self.path / "disk.qcow2"
+
+    @property
     def log(self) -> Path:
         """What QEMU said."""
         return self.path / "qemu.log"
@@ -74,7 +80,7 @@ class Volume:
 
     @property
     def disk(self) -> Path:
-        """Its own disk, an overlay on its image."""
+        """Its disk, an overlay on its image, where that is not its host's."""
         return self.path / "disk.qcow2"
 
     @property
@@ -118,6 +124,11 @@ class StateFolder:
     def network(self) -> Path:
         """Locked while the network of the hosts is made or removed."""
         return self.root / "network"
+
+    @property
+    def pki(self) -> Path:
+        """The certificate authority of the pool."""
+        return self.root / "pki"
 
     @property
     def images(self) -> Path:

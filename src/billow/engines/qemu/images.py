@@ -8,6 +8,7 @@ any file of this machine into a guest.
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,8 +17,8 @@ from typing import Final
 
 from billow.act.durable import load, make_folder, save
 from billow.engines.qemu.command import escaped
-from billow.engines.qemu.folder import Volume
-from billow.errors import BillowError, Invalid, NotFound, Refused, Unavailable
+from billow.engines.qemu.disk import EMPTY_MIB, Layout, make, run_img
+from billow.errors import BillowError, Invalid, NotFound, Unavailable
 from billow.model.names import check_name
 
 FIRMWARE: Final = "firmware"
@@ -113,17 +114,21 @@ class Catalogue:
         size = facts.get("virtual-size")
         return Image(name=name, form=form, virtual_mib=-(-int(str(size)) // _MIB))
 
-    async def overlay(self, image: Image, volume: Volume) -> None:
+    async def overlay(self, image: Image, disk: Path) -> None:
         """Make the disk of an instance on top of an image; one that is there is made anew."""
-        backing = Path("..", "..", self._folder.name, image.file)
-        size = f"{max(image.virtual_mib, LEAST_DISK_MIB)}M"
-        command = ("create", "-q", "-f", "qcow2", "-F", image.form, "-b", str(backing))
-        await self._run(*command, str(volume.disk), size)
+        backing = _from(disk.parent, self._folder / image.file)
+        size = max(image.virtual_mib, LEAST_DISK_MIB) * _MIB
+        await make(self._qemu_img, disk, Layout(bytes=size, backing=backing, form=image.form))
+
+    async def empty(self, disk: Path) -> None:
+        """Make an empty disk; one that is there is made anew."""
+        await make(self._qemu_img, disk, Layout(bytes=EMPTY_MIB * _MIB))
 
     async def _facts(self, path: Path, form: str) -> dict[str, object]:
         options = f"driver={form},file.driver=file,file.filename={escaped(_absolute(path))}"
+        command = ("info", "--output=json", "--image-opts", options)
         try:
-            answer = json.loads(await self._run("info", "--output=json", "--image-opts", options))
+            answer = json.loads(await run_img(self._qemu_img, *command))
         except Unavailable:
             raise
         except BillowError as error:
@@ -134,21 +139,6 @@ class Catalogue:
                 code="invalid-image",
             ) from error
         return answer if isinstance(answer, dict) else {}
-
-    async def _run(self, *words: str) -> str:
-        if not self._qemu_img:
-            raise Unavailable(
-                "qemu-img is missing: no instance can have a disk",
-                fix="apt-get install --no-install-recommends qemu-utils",
-            )
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            *(self._qemu_img, *words), stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
-        )
-        answer, said = await process.communicate()
-        if process.returncode:
-            raise Refused("qemu-img failed", details=(words[0], said.decode(errors="replace")))
-        return answer.decode()
 
 
 def _form(path: Path) -> str:
@@ -162,6 +152,11 @@ def _form(path: Path) -> str:
             fix="give the path of a qcow2 or raw disk image",
             code="invalid-image",
         ) from error
+
+
+def _from(folder: Path, path: Path) -> str:
+    """Return a path as seen from a folder, so that the state folder can be moved."""
+    return os.path.relpath(path, folder)
 
 
 def _absolute(path: Path) -> Path:

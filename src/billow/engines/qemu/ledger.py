@@ -129,9 +129,11 @@ class Ledger:
         """Return whether vCPUs of an instance may still be held to a dirty rate there."""
         return self.folder.residence(host, name).limits.exists()
 
-    def prepare_resident(self, host: str, name: str, resident: Resident) -> Callable[[], None]:
+    def prepare_resident(
+        self, host: str, name: str, resident: Resident, *, durable: bool
+    ) -> Callable[[], None]:
         """Return what writes down at once what a host knows of an instance; all else is done."""
-        return prepare(self.folder.residence(host, name).record, resident)
+        return prepare(self.folder.residence(host, name).record, resident, durable=durable)
 
     def forget_resident(self, host: str, name: str) -> None:
         """Remove a residence; its record goes first. Nothing may run there any more."""

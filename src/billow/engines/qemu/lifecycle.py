@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from billow.engines.qemu.command import Site, command_line
-from billow.engines.qemu.folder import Residence, Volume
+from billow.engines.qemu.disk import disk_of
+from billow.engines.qemu.folder import Residence
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.groups import Share
 from billow.engines.qemu.machine import Machine, Wire
@@ -45,7 +46,7 @@ async def spawn(ground: Ground, machine: Machine, host: str, *, incoming: bool =
         await ground.network.add_tap(host, card.tap)
     enter = ground.groups.entering(host, machine.instance, machine.cpus)
     with claimed(residence) as lock, listen(residence.socket) as server:
-        site = _site(ground, machine, residence, server.fileno(), incoming=incoming)
+        site = _site(ground, machine, host, server.fileno(), incoming=incoming)
         where = ground.network.namespace(host)
         command = (*enter, *command_line(machine, site))
         await launch(command, residence, (server.fileno(), lock), netns=where)
@@ -148,17 +149,16 @@ async def _press(residence: Residence, grace_s: float) -> bool:
     return not alive(residence)
 
 
-def _site(
-    ground: Ground, machine: Machine, residence: Residence, qmp: int, *, incoming: bool
-) -> Site:
-    volume: Volume = ground.ledger.folder.volume(machine.instance)
+def _site(ground: Ground, machine: Machine, host: str, qmp: int, *, incoming: bool) -> Site:
+    folder = ground.ledger.folder
+    residence, volume = folder.residence(host, machine.instance), folder.volume(machine.instance)
     return Site(
         binary=Path(ground.findings.qemu),
         qmp=qmp,
-        cache=ground.ledger.folder.cache,
+        cache=folder.cache,
         pid=residence.pid,
         serial=volume.serial,
-        disk=volume.disk,
+        disk=disk_of(folder, machine, host),
         seed=volume.seed,
         orders=volume.orders,
         incoming=incoming,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
+from billow.model.kinds import Storage
 from billow.model.names import check_amount, check_name
 
 LEAST_MEMORY_MIB = 8
@@ -42,11 +43,13 @@ class Firmware:
     Attributes:
         image: File name in the cache folder.
         orders: Whether its control pages are loaded from the volume.
+        disk: Whether it has an empty disk, which it never looks at.
     """
 
     kind: Literal["firmware"] = "firmware"
     image: str
     orders: bool = False
+    disk: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ class Kernel:
     """Boots a Linux kernel with an initial RAM disk, both by their names in the cache folder.
 
     Attributes:
-        disk: Whether it has an empty disk of its own beside them.
+        disk: Whether it has an empty disk beside them.
     """
 
     kind: Literal["kernel"] = "kernel"
@@ -66,7 +69,7 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """Boots a disk of its own, an overlay on an image, with a cloud-init seed beside it."""
+    """Boots a disk, an overlay on an image that nobody else writes to, with a cloud-init seed."""
 
     kind: Literal["disk"] = "disk"
 
@@ -106,6 +109,7 @@ class Machine:
 
     Attributes:
         balloon: Whether it has a device by which the guest tells of its memory and gives some back.
+        storage: Where its disk is, if it has one.
     """
 
     instance: str
@@ -116,6 +120,7 @@ class Machine:
     boot: Boot
     card: Card | None = None
     balloon: bool = False
+    storage: Storage = Storage.SHARED
 
     def __post_init__(self) -> None:
         check_name("instance", self.instance)
@@ -123,3 +128,13 @@ class Machine:
         check_amount(
             f"memory_mib of {self.instance}", self.memory_mib, least=LEAST_MEMORY_MIB, most=2**24
         )
+
+    @property
+    def has_disk(self) -> bool:
+        """Whether it has a disk that it can write to."""
+        return isinstance(self.boot, Disk) or self.boot.disk
+
+    @property
+    def has_own_disk(self) -> bool:
+        """Whether that disk is its host's, so that it must move along."""
+        return self.has_disk and self.storage is Storage.OWN

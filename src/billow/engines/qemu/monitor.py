@@ -40,8 +40,15 @@ class Monitor:
         arguments: Arguments | None = None,
         *,
         timeout_s: float = COMMAND_TIMEOUT_S,
+        at_once: bool = False,
     ) -> object:
         """Run a QMP command and return its answer.
+
+        Args:
+            command: Its name.
+            arguments: What it takes.
+            timeout_s: How long to wait for its answer.
+            at_once: Pass by what QEMU is busy with, or waits for; few commands can.
 
         Raises:
             Refused: QEMU said no.
@@ -49,7 +56,7 @@ class Monitor:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._client.execute(command, dict(arguments or {}))
+                return await self._client.execute(command, dict(arguments or {}), at_once)
         except ExecuteError as error:
             raise Refused(
                 f"QEMU refused {command} for {self._name}", details=(str(error),)
@@ -81,6 +88,15 @@ class Monitor:
         """Give QEMU an open file under a name. Raises Refused, Lost."""
         self._client.send_fd_scm(handle)
         await self.execute("getfd", {"fdname": name})
+
+    async def keep(self, handle: int) -> int:
+        """Give QEMU an open file until this conversation ends; return its number there.
+
+        Raises:
+            Refused, Lost: it did not take it.
+        """
+        self._client.send_fd_scm(handle)
+        return int(str((await self.mapping("add-fd"))["fd"]))
 
     @contextlib.contextmanager
     def events(self, *names: str) -> Iterator[EventListener]:

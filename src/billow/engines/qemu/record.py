@@ -3,7 +3,7 @@
 
 The law of a move: at every instant exactly one residence is the home of an instance. A move is
 known on both sides by its number before anything is started, and it is done at the one write that
-makes the target the home.
+makes the target the home. Where the disk is the host's own, the home's disk is the true one.
 """
 
 from dataclasses import dataclass

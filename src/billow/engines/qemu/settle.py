@@ -16,6 +16,7 @@ from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.lifecycle import clear, destroy, hasten, leave, regulate
 from billow.engines.qemu.machine import Machine
 from billow.engines.qemu.migration.limits import release
+from billow.engines.qemu.migration.mirror import undo
 from billow.engines.qemu.migration.order import Order
 from billow.engines.qemu.migration.postcopy import UNDER_WAY, finish, status_of
 from billow.engines.qemu.monitor import Monitor, talk
@@ -46,7 +47,10 @@ def unclear(ledger: Ledger) -> set[str]:
         roles = [resident.role for resident in seen.residents.get(name, {}).values()]
         if record is None or record.stage is not Stage.READY or roles != [Role.HOME]:
             found.add(name)
-    found |= {name for host, name in ledger.residences() if ledger.is_limited(host, name)}
+    for host, name in ledger.residences():
+        stray = host not in seen.residents.get(name, {})  # its record is gone, its files are not
+        if stray or ledger.is_limited(host, name):
+            found.add(name)
     return found - seen.unreadable.keys()
 
 
@@ -175,6 +179,8 @@ async def _wake(ground: Ground, machine: Machine, host: str, resident: Resident)
         hasten(ground, machine, host)
         async with talk(residence.socket) as monitor:
             await release(residence, monitor)
+            if machine.has_own_disk:
+                await undo(monitor)
             await _follow(monitor, resident.wanted)
         regulate(ground, machine.instance, host)
 

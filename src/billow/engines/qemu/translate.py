@@ -19,7 +19,7 @@ from billow.model.action import Place
 from billow.model.group import Fact, Gap
 from billow.model.host import Host
 from billow.model.instance import Instance
-from billow.model.kinds import State
+from billow.model.kinds import State, Storage
 from billow.model.shape import Shape
 
 KVM_TRAIT: Final = "kvm"
@@ -53,6 +53,7 @@ def record_of(
         boot=boot_of(wanted, guest, firmware, card),
         card=card,
         balloon=not small,
+        storage=wanted.disk,
     )
     description = Description(
         shape=wanted.shape,
@@ -84,15 +85,17 @@ def card_of(name: str, identity: uuid.UUID, findings: Findings, taken: Iterable[
 
 
 def boot_of(wanted: Instance, guest: LinuxGuest | None, firmware: str, card: Card | None) -> Boot:
-    """Return what a machine boots, by its image."""
+    """Return what a machine boots, by its image; a built-in guest has a disk only of its own."""
+    own = wanted.disk is Storage.OWN
     if wanted.image in {"", FIRMWARE}:
-        return Firmware(image=firmware)
+        return Firmware(image=firmware, disk=own)
     if wanted.image != LINUX or guest is None:
         return Disk()
     words = [linux.ARGUMENTS, f"billow.name={wanted.id}"]
     if card is not None and card.address:
         words.append(f"billow.address={card.address}")
-    return Kernel(kernel=guest.kernel, initrd=guest.initrd, arguments=" ".join(words))
+    words_of = " ".join(words)
+    return Kernel(kernel=guest.kernel, initrd=guest.initrd, arguments=words_of, disk=own)
 
 
 def host_of(plan: HostPlan, record: HostRecord, findings: Findings, used: HostUse) -> Host:
@@ -139,6 +142,7 @@ def instance_of(
         image=described.image,
         immovable=described.immovable,
         migration=described.migration,
+        disk=record.machine.storage,
         service=described.service,
         cpu_limit_milli=described.cpu_limit_milli,
         cpu_used_milli=used.cpu_milli,

@@ -11,8 +11,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from billow.act.durable import make_folder
 from billow.act.premise import unmet
 from billow.engines.qemu import linux
+from billow.engines.qemu.disk import disk_of
 from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import FIRMWARE, LINUX, Catalogue
@@ -105,8 +107,8 @@ class Craft:
         if image == LINUX:
             guest = await linux.prepare(ledger.folder.cache, environment)
         record = self._enrol(action, guest)
-        if isinstance(record.machine.boot, Disk):
-            await self._make_disk(record, image)
+        if record.machine.has_disk:
+            await self._make_disk(record, action.host, image)
         resident = Resident(role=Role.HOME, wanted=State.RUNNING, nodes=action.nodes)
         ledger.save_resident(action.host, name, resident)
         yield Progress(0.5, "starting")
@@ -125,11 +127,16 @@ class Craft:
         ledger.save_instance(record)
         return record
 
-    async def _make_disk(self, record: InstanceRecord, name: str) -> None:
-        volume = self.ground.ledger.folder.volume(record.machine.instance)
+    async def _make_disk(self, record: InstanceRecord, host: str, name: str) -> None:
+        machine, folder = record.machine, self.ground.ledger.folder
+        disk = disk_of(folder, machine, host)
+        make_folder(disk.parent)
+        if not isinstance(machine.boot, Disk):
+            await self.catalogue.empty(disk)
+            return
         image = await self.catalogue.find(name)
-        await self.catalogue.overlay(image, volume)
-        volume.seed.write_bytes(seed(record.machine, image.user_data))
+        await self.catalogue.overlay(image, disk)
+        folder.volume(machine.instance).seed.write_bytes(seed(machine, image.user_data))
 
     async def _migrate(self, action: Migrate) -> AsyncGenerator[Progress, None]:
         name, ledger = action.instance, self.ground.ledger

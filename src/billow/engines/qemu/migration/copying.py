@@ -4,7 +4,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +27,8 @@ _PAGE_MIB: Final = 4096 / 2**20
 _MIB: Final = 2**20
 _DONE: Final = frozenset({"completed", "postcopy-active"})
 _FAILED: Final = frozenset({"failed", "cancelled"})
+_HALTED: Final = "pre-switchover"
+"""The guest stands still, and QEMU waits for a word before it hands over."""
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class Copying:
 
     Attributes:
         limits: None where no vCPU can be held.
+        at_halt: What is still to be done when the guest stands still, before it is handed over.
         status: What QEMU calls the state that it came to.
     """
 
@@ -69,6 +72,7 @@ class Copying:
     steering: Steering
     terms: Terms
     limits: Limits | None
+    at_halt: Callable[[], Awaitable[None]] | None = None
     last: Progress = field(default_factory=lambda: Progress(0.0, "copying"))
     status: str = ""
     _carried: Carried = field(default_factory=Carried)
@@ -93,6 +97,9 @@ class Copying:
                 if self.status in _FAILED:
                     why = str(answer.get("error-desc") or f"QEMU says: {self.status}")
                     raise Refused("the migration failed", details=(why,), code="move-failed")
+                if self.status == _HALTED and self.at_halt is not None:
+                    await self._hand_over(self.at_halt)
+                    continue
                 seconds, sent = loop.time() - began, self.last.copied_mib
                 self.last = await self._look(answer, seconds)
                 if self.last.copied_mib != sent:
@@ -100,6 +107,11 @@ class Copying:
                 check_patience(self.terms, seconds, loop.time() - moved)
                 yield self.last
                 await next_event(events)
+
+    async def _hand_over(self, at_halt: Callable[[], Awaitable[None]]) -> None:
+        self.at_halt = None
+        await at_halt()
+        await self.source.execute("migrate-continue", {"state": _HALTED})
 
     async def _look(self, answer: dict[str, object], seconds: float) -> Progress:
         """See how far it is, and do what the steering says."""

@@ -7,12 +7,13 @@ which two copies run, whoever dies.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from qemu.qmp import EventListener
 
+from billow.engines.qemu import disk
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.lifecycle import hasten, leave, regulate, spawn
 from billow.engines.qemu.migration.abilities import Ends, abilities, switch
@@ -20,6 +21,7 @@ from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S, connect
 from billow.engines.qemu.migration.copying import Copying, allow
 from billow.engines.qemu.migration.landing import Landing
 from billow.engines.qemu.migration.limits import Limits, release
+from billow.engines.qemu.migration.mirror import NEEDS, PHASE, Mirror, prepare
 from billow.engines.qemu.migration.order import ARRIVED, Order, sleeps
 from billow.engines.qemu.migration.postcopy import fetch
 from billow.engines.qemu.monitor import Monitor, talk
@@ -64,14 +66,37 @@ async def move(ground: Ground, order: Order) -> AsyncIterator[Progress]:
                 yield progress
         regulate(ground, name, order.target)
     else:
+        if order.machine.has_own_disk:
+            ledger.save_resident(order.target, name, replace(arrived, role=Role.TARGET))
+            async with ground.moves:
+                async for progress in _cold(ground, order):
+                    yield progress
         ledger.save_resident(order.target, name, arrived)
     await leave(ground, order.machine, order.source)
+
+
+async def _cold(ground: Ground, order: Order) -> AsyncIterator[Progress]:
+    """Copy the disk of an instance that has no process; nothing else of it is on its host."""
+    folder = ground.ledger.folder
+    here, there = (disk.disk_of(folder, order.machine, each) for each in order.ends)
+    try:
+        async for copied, whole in disk.copy(here, there):
+            yield Progress(0.99 * copied / whole, PHASE, copied_mib=copied, total_mib=whole)
+    except OSError as error:
+        raise Refused(
+            f"the disk of {order.machine.instance} cannot be copied to {order.target}",
+            details=(error.strerror or str(error),),
+            fix=f"make room on {order.target}, then move it again",
+            code="move-failed",
+        ) from error
 
 
 async def _live(ground: Ground, order: Order, arrived: Resident) -> AsyncIterator[Progress]:
     folder, name = ground.ledger.folder, order.machine.instance
     yield Progress(0.0, "preparing")
     hasten(ground, order.machine, order.source)
+    if order.machine.has_own_disk:
+        await prepare(ground, order)
     async with ground.starts:
         await spawn(ground, order.machine, order.target, incoming=True)
     async with (
@@ -79,10 +104,17 @@ async def _live(ground: Ground, order: Order, arrived: Resident) -> AsyncIterato
         talk(folder.residence(order.target, name).socket) as target,
     ):
         ends = await abilities(source, target, ring=order.machine.platform.dirty_ring > 0)
-        passage = _Passage(ground, order, source, target, choose(order.policy, ends.steering))
+        mirror = Mirror(ground, order, source, target) if order.machine.has_own_disk else None
+        course = choose(order.policy, ends.steering)
+        passage = _Passage(ground, order, source, target, course, mirror)
         with source.events("STOP") as stopped, target.events("MIGRATION", "RESUME") as landed:
-            async for progress in passage.go(ends, arrived, stopped, landed):
-                yield progress
+            try:
+                async for progress in passage.go(ends, arrived, stopped, landed):
+                    yield progress
+            except BaseException:
+                if mirror is not None:
+                    await mirror.cut()
+                raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,44 +126,82 @@ class _Passage:
     source: Monitor
     target: Monitor
     course: Course
+    mirror: Mirror | None
 
     async def go(
         self, ends: Ends, arrived: Resident, stopped: EventListener, landed: EventListener
     ) -> AsyncIterator[Progress]:
         """Send everything, let the guest run on the target, and yield how far it is."""
+        async for progress in self._disk(ends):
+            yield progress
         await self._set_up(ends)
         copying = Copying(
             source=self.source,
             steering=Steering(self.course, self.order.downtime_s),
             terms=self.ground.terms,
             limits=await self._limits(),
+            at_halt=self.mirror.end if self.mirror else None,
         )
         await connect(self.ground, self.order, self.source, self.target)
-        prepare = self.ground.ledger.prepare_resident
         landing = Landing(
             target=self.target,
-            home=prepare(self.order.target, self.order.machine.instance, arrived),
+            home=self._home(arrived),
             wanted=arrived.wanted,
             stopped=stopped,
             landed=landed,
         )
         async for progress in copying.follow():
-            yield progress
+            yield await self._beside(progress)
         later = copying.status == "postcopy-active"
         await landing.land(later=later)
         last = landing.told(copying.last)
         if later:
             rest = fetch(self.ground, self.order, self.source, self.target, last)
             async for progress in rest:
-                yield progress
+                yield self._whole(progress)
                 last = progress
-        yield replace(last, fraction=1.0, phase=ARRIVED, left_s=0.0)
+        yield replace(self._whole(last), fraction=1.0, phase=ARRIVED, left_s=0.0)
+
+    async def _disk(self, ends: Ends) -> AsyncIterator[Progress]:
+        """Bring both disks in step, where there are two; from here on they stay so."""
+        if self.mirror is None:
+            return
+        if NEEDS not in ends.capabilities:
+            raise Refused(
+                "this QEMU cannot wait for a disk before it hands a guest over",
+                details=(f"it does not know the capability {NEEDS}",),
+                fix="stop the instance and move it then",
+                code="move-failed",
+            )
+        await self.mirror.start()
+        async for progress in self.mirror.follow():
+            yield progress
+
+    async def _beside(self, progress: Progress) -> Progress:
+        """Return the progress with the disk counted in, which must still be in step."""
+        if self.mirror is not None and self.mirror.running:
+            await self.mirror.check()
+        return self._whole(progress)
+
+    def _whole(self, progress: Progress) -> Progress:
+        return self.mirror.beside(progress) if self.mirror else progress
+
+    def _home(self, arrived: Resident) -> Callable[[], None]:
+        """Return what makes the target the home.
+
+        The instant costs a wait for the disk only where the disk is the host's own: a power cut
+        must not make an old disk the true one again. A shared disk is the same for both homes.
+        """
+        order, durable = self.order, self.mirror is not None
+        prepared = self.ground.ledger.prepare_resident
+        return prepared(order.target, order.machine.instance, arrived, durable=durable)
 
     async def _set_up(self, ends: Ends) -> None:
         order, own = self.order, self.course.own
         if sleeps(order.machine, self.ground.findings.version):
             await self.source.execute("stop")
         wanted = {"events", *_CAPABILITIES[self.course.way], *(("dirty-limit",) if own else ())}
+        wanted |= {NEEDS} if self.mirror else set()
         parameters: dict[str, object] = {"max-bandwidth": BANDWIDTH_BYTES_S}
         if "throttle-trigger-threshold" in ends.parameters:
             net = self.course.watched

@@ -36,6 +36,11 @@ class Order:
     policy: MigrationPolicy = MigrationPolicy.BALANCED
     downtime_s: float = 0.3
 
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Where from and where to."""
+        return self.source, self.target
+
 
 def sleeps(machine: Machine, version: str) -> bool:
     """Return whether a guest must sleep while its memory is copied.
