@@ -45,30 +45,35 @@ class Sample:
 
 
 class GuestMemory:
-    """The memory of the guest in one QEMU process. Close it when done."""
+    """The memory of the guest in one QEMU process. Close it when done.
+
+    Attributes:
+        begin: Where the guest's first byte is in the process.
+        handle: The process's memory, as an open file.
+    """
 
     def __init__(self, process: int, memory_mib: int) -> None:
         """Find it. Raises LookupError when it is not (or no longer) there."""
-        self._base = _base(process, memory_mib * 2**20)
+        self.begin = _base(process, memory_mib * 2**20)
         try:
-            self._memory = os.open(f"/proc/{process}/mem", os.O_RDWR | os.O_CLOEXEC)
+            self.handle = os.open(f"/proc/{process}/mem", os.O_RDWR | os.O_CLOEXEC)
             self._map = os.open(f"/proc/{process}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise LookupError(process) from error
 
     def close(self) -> None:
         """Let go of the process."""
-        os.close(self._memory)
+        os.close(self.handle)
         os.close(self._map)
 
     def mark(self, cpu: int) -> Mark | None:
         """Return what a vCPU says; None while its page is not there."""
         place = ADDRESS + cpu * PAGE
         try:
-            entry = os.pread(self._map, 8, (self._base + place) // PAGE * 8)
+            entry = os.pread(self._map, 8, (self.begin + place) // PAGE * 8)
             if len(entry) < 8 or not _SIZE.unpack(entry)[0] & _PRESENT:
                 return None
-            found = os.pread(self._memory, _WORDS.size, self._base + place)
+            found = os.pread(self.handle, _WORDS.size, self.begin + place)
         except OSError:
             return None
         if len(found) < _WORDS.size:
@@ -79,8 +84,8 @@ class GuestMemory:
     def forget_pauses(self, cpus: int) -> None:
         """Let each vCPU look for its longest pause anew."""
         for cpu in range(cpus):
-            place = self._base + ADDRESS + cpu * PAGE + _GAP * 8
-            os.pwrite(self._memory, bytes(8), place)
+            place = self.begin + ADDRESS + cpu * PAGE + _GAP * 8
+            os.pwrite(self.handle, bytes(8), place)
 
 
 class Watch(threading.Thread):
