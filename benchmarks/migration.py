@@ -16,7 +16,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.figure import Figure
@@ -39,7 +39,7 @@ from benchmarks.migration_lab import Lab, four_cpus, one_writer, open_lab
 from benchmarks.migration_movers import AUTO_CONVERGE, PLAIN
 from benchmarks.migration_pictures import draw
 from benchmarks.migration_prediction import grid, prediction_figures
-from benchmarks.migration_table import table
+from benchmarks.migration_table import figure_rows, pictures_in, put, rows
 from benchmarks.migration_trial import Trial
 
 PARTS = ("total", "work", "four", "downtime", "prediction", "pages")
@@ -55,7 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--moves", type=int, default=50, help="per promise of a downtime")
     parser.add_argument("--pictures", type=Path, help="folder for the SVG pictures")
-    parser.add_argument("--table", type=Path, help="file for the table, in Markdown")
+    parser.add_argument("--table", type=Path, help="Markdown page whose tables are replaced")
     parser.add_argument("--cells", type=Path, help="file for what prediction saw, JSON lines")
 
 
@@ -95,13 +95,12 @@ async def _measured(arguments: argparse.Namespace, chosen: set[str]) -> AsyncIte
             _show(arguments, lab, four, "four-vcpus")
         if trials:
             yield page_figure(trials)
-        if "downtime" in chosen:
-            async for figure in _downtime(lab, arguments.moves):
-                yield figure
-        if "prediction" in chosen:
-            cells = [cell async for cell in grid(lab, arguments.cells)]
-            for figure in prediction_figures(cells):
-                yield figure
+        for part in ("downtime", "prediction"):
+            if part in chosen:
+                found = await _PARTS[part](lab, arguments)
+                _note(arguments, lab, part, figure_rows(found))
+                for figure in found:
+                    yield figure
 
 
 async def _one(lab: Lab, runs: int) -> Cases:
@@ -124,20 +123,45 @@ def _of_one(one: Cases, chosen: set[str]) -> Iterator[Figure]:
         yield from work_figures(one)
 
 
-async def _downtime(lab: Lab, moves: int) -> AsyncIterator[Figure]:
+async def _downtime(lab: Lab, arguments: argparse.Namespace) -> list[Figure]:
+    figures: list[Figure] = []
     for promise_s in PROMISES_S:
         guest, trials, bad = one_writer(lab.mbit, working_mib=64), list[Trial](), 0
-        async for found, wrong in to_and_fro(lab, guest, promise_s, moves):
+        async for found, wrong in to_and_fro(lab, guest, promise_s, arguments.moves):
             trials.append(found)
             bad += wrong
-        for figure in downtime_figures(promise_s, trials, bad):
-            yield figure
+        figures += downtime_figures(promise_s, trials, bad)
+    return figures
 
 
-def _show(arguments: argparse.Namespace, lab: Lab, cases: Cases, name: str) -> None:
+async def _prediction(lab: Lab, arguments: argparse.Namespace) -> list[Figure]:
+    cells = [cell async for cell in grid(lab, arguments.cells)]
+    return list(prediction_figures(cells))
+
+
+_PARTS: Mapping[str, Callable[[Lab, argparse.Namespace], Awaitable[list[Figure]]]] = {
+    "downtime": _downtime,
+    "prediction": _prediction,
+}
+
+
+def _show(arguments: argparse.Namespace, lab: Lab, cases: Cases, part: str) -> None:
     """Write the pictures and the table of one comparison, where they are wanted."""
+    pictures = []
     if arguments.pictures:
-        draw(arguments.pictures, name, cases)
+        pictures = draw(arguments.pictures, f"{part}-{_qemu(lab)}", cases)
+    lines = [*rows(cases), ""]
     if arguments.table:
-        heading = f"QEMU {lab.findings.version}, {name}, a link of {lab.mbit:.0f} Mbit/s"
-        table(arguments.table, heading, cases)
+        lines += pictures_in(arguments.table, pictures)
+    _note(arguments, lab, part, lines)
+
+
+def _note(arguments: argparse.Namespace, lab: Lab, part: str, lines: Iterable[str]) -> None:
+    """Write lines into the page, where one is given."""
+    if arguments.table:
+        heading = f"QEMU {lab.findings.version}, a link of {lab.mbit:.0f} Mbit/s"
+        put(arguments.table, f"{part}-{_qemu(lab)}", heading, lines)
+
+
+def _qemu(lab: Lab) -> str:
+    return f"qemu{lab.findings.version.partition('.')[0]}"

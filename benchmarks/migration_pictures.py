@@ -36,11 +36,13 @@ STYLE = """
 """
 
 
-def draw(folder: Path, name: str, cases: Cases) -> None:
-    """Write both pictures of a comparison into a folder."""
+def draw(folder: Path, name: str, cases: Cases) -> list[Path]:
+    """Write both pictures of a comparison into a folder; return where they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"migration-{name}-total.svg").write_text(bars(cases))
-    (folder / f"migration-{name}-work.svg").write_text(lines(cases))
+    total, work = folder / f"migration-{name}-total.svg", folder / f"migration-{name}-work.svg"
+    total.write_text(bars(cases))
+    work.write_text(lines(cases))
+    return [total, work]
 
 
 def bars(cases: Cases) -> str:

@@ -16,7 +16,7 @@ from benchmarks.migration_lab import HOSTS, Guest, open_lab, reader, writer
 from benchmarks.migration_movers import AGGRESSIVE, AUTO_CONVERGE, PLAIN, Ours
 from benchmarks.migration_pages import bad_pages, dump, newest_counts
 from benchmarks.migration_pictures import bars, lines
-from benchmarks.migration_table import table
+from benchmarks.migration_table import put, rows
 from benchmarks.migration_trial import Told, Trial, settled, trial
 from benchmarks.migration_watch import GuestMemory, Mark, Sample, arrival, courses
 
@@ -97,8 +97,9 @@ def test_pictures_and_tables_hold_every_mode(tmp_path: Path) -> None:
     assert "no end" in bars(cases)
     file = tmp_path / "table.md"
     for name in ("one", "two", "one"):
-        table(file, f"QEMU 0, {name}, a link", cases)
+        put(file, name, "QEMU 0", rows(cases))
     text = file.read_text()
+    assert [text.count(f"<!-- {word} one -->") for word in ("begin", "end")] == [1, 1]
     assert text.count("| Billow balanced | 6.0 (5.0-7.0) |") == 2
     assert text.count("no end (1 of 1)") == 2
 
