@@ -20,6 +20,7 @@ from billow.plan.convergence import (
     HOPELESS_FROM,
     SETTLES_ABOVE_MIB_S,
     SURE_BELOW,
+    TOLERANCE_MIB_S,
     limits,
 )
 
@@ -37,6 +38,8 @@ CLOSED_S: Final = 0.001
 """A window through which nothing fits."""
 LEAST_ROUND_S: Final = 0.2
 """A shorter round says little of how fast a guest writes."""
+MOST_TIGHT: Final = 1 / 8
+"""Limits are tightened so far: a vCPU that sleeps longer is felt, and helps no more."""
 OPEN_S: Final = 0.25
 """A window that was not used for so long is closed until another round has been sent."""
 _SECOND_ROUND: Final = 2
@@ -225,11 +228,12 @@ class Steering:
         if not self._free or not seen.carried_mib_s > 0:
             return STAY
         if not self._set:
-            return replace(self._limit(seen), window_s=CLOSED_S) if self._needed(seen) else STAY
+            turn = self._limit(seen) if self._needed(seen) else STAY
+            return replace(turn, window_s=CLOSED_S) if turn.limits else STAY
         if abs(seen.carried_mib_s / self._for_mib_s - 1.0) > CHANGED and self._is_time(seen):
             return self._limit(seen)
         if self._is_time(seen) and self._stands():
-            self._tightened /= 2
+            self._tightened = max(MOST_TIGHT, self._tightened / 2)
             return self._limit(seen)
         return self._window(seen)
 
@@ -267,10 +271,12 @@ class Steering:
     def _limit(self, seen: Seen) -> Turn:
         """Share the bandwidth among those who write."""
         self._for_mib_s, self._looked = seen.carried_mib_s, seen.seconds
-        found = limits(self._wanted, seen.carried_mib_s * self._tightened)
-        if all(map(math.isnan, found)):
-            found = limits(self._wanted, math.fsum(self._wanted) * self._tightened / 2)
-        if found == self._set:
+        budget = min(seen.carried_mib_s, math.fsum(self._wanted)) * self._tightened
+        found = tuple(
+            limit if rate > TOLERANCE_MIB_S else math.nan  # QEMU would leave it alone
+            for rate, limit in zip(self._wanted, limits(self._wanted, budget), strict=True)
+        )
+        if found == self._set or all(map(math.isnan, found)):
             return STAY
         self._set = found
         return Turn(limits=found)

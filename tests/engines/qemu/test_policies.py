@@ -3,15 +3,15 @@
 
 import asyncio
 import contextlib
+import math
 
 import pytest
 from tests.engines.qemu.world import QemuStand, boot_with, processes_of
 
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
-from billow.engines.qemu.machine import Accelerator
 from billow.engines.qemu.migration import move
-from billow.engines.qemu.migration.limits import limited
+from billow.engines.qemu.migration.limits import WATCHED_MIB_S, Limits, limited, release
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.errors import Conflict, NotFound, Refused
 from billow.model.action import Migrate
@@ -68,9 +68,6 @@ async def test_a_busy_writer_arrives_and_its_standstill_is_told(
     flow = told[-1].flow
     assert flow is not None
     assert 0 < flow.downtime_s < 30
-    kvm = stand.findings.platform(system=False).accelerator is Accelerator.KVM
-    if kvm and policy is MigrationPolicy.SHORTEST:
-        assert any(each.flow and each.flow.limits_mib_s for each in told)
     if policy is MigrationPolicy.POST_COPY:
         assert flow.way is Way.POST_COPY
         assert any(each.phase == "fetching" for each in told)
@@ -83,6 +80,32 @@ async def test_a_writer_that_nobody_may_slow_down_is_refused_and_stays(stand: Qe
         await do(engine, by(stand, MigrationPolicy.NO_THROTTLE))
     assert refusal.value.code == "move-endless"
     assert (await engine.sense()).instance("x").host == stand.first
+    await engine.aclose()
+
+
+async def test_vcpus_are_watched_held_and_let_go(stand: QemuStand) -> None:
+    engine = await stand.open()
+    await boot_with(stand, engine, [*WRITER, Orders()])
+    residence = stand.folder.residence(stand.first, "x")
+    if not stand.findings.platform(system=False).dirty_ring:
+        await engine.aclose()
+        pytest.skip("KVM has no dirty ring here: no vCPU can be held")
+    async with talk(residence.socket) as monitor:
+        limits = Limits(residence, monitor, 2)
+        await limits.watch(0.0)
+        assert residence.limits.exists()
+        assert await limits.rates(0.5) == ()
+        while not sum(rates := await limits.rates(1.5)):
+            await asyncio.sleep(0.1)
+        assert rates[0] > rates[1]
+        await limits.hold((20.0, math.nan))
+        assert {cpu: limit for cpu, (limit, _) in (await held(monitor)).items()} == {
+            0: 20.0,
+            1: WATCHED_MIB_S,
+        }
+        await release(residence, monitor)
+        assert await held(monitor) == {}
+        assert not residence.limits.exists()
     await engine.aclose()
 
 

@@ -9,13 +9,13 @@ which two copies run, whoever dies.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from typing import Final
 
 from qemu.qmp import EventListener
 
 from billow.engines.qemu import disk
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.lifecycle import hasten, leave, regulate, spawn
+from billow.engines.qemu.migration import brakes
 from billow.engines.qemu.migration.abilities import Ends, abilities, switch
 from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S, connect
 from billow.engines.qemu.migration.copying import Copying, allow
@@ -24,26 +24,13 @@ from billow.engines.qemu.migration.limits import Limits, release
 from billow.engines.qemu.migration.mirror import NEEDS, PHASE, Mirror, prepare
 from billow.engines.qemu.migration.order import ARRIVED, Order, sleeps
 from billow.engines.qemu.migration.postcopy import fetch
+from billow.engines.qemu.migration.seal import Seal, explaining, seal, unseal
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive
 from billow.engines.qemu.record import Resident, Role
 from billow.errors import Refused
-from billow.model.assessment import Way
 from billow.model.run import Progress
 from billow.plan.steering import Course, Steering, allowed_s, choose
-
-_CAPABILITIES: dict[Way, frozenset[str]] = {
-    Way.PLAIN: frozenset(),
-    Way.DIRTY_LIMIT: frozenset(),
-    Way.AUTO_CONVERGE: frozenset({"auto-converge"}),
-    Way.POST_COPY: frozenset({"postcopy-ram"}),
-}
-
-USUAL_TRIGGER: Final = 50
-"""QEMU's auto-converge acts when so much of what was sent, percent, was written meanwhile."""
-LAST_RESORT: Final = 95
-"""Where limits shall do: only when rounds do not shrink at all. QEMU leaves a vCPU alone that
-writes less than 25 MiB/s above its limit, so a crowd of slow writers on a slow link is not held."""
 
 
 async def move(ground: Ground, order: Order) -> AsyncIterator[Progress]:
@@ -107,7 +94,11 @@ async def _live(ground: Ground, order: Order, arrived: Resident) -> AsyncIterato
         mirror = Mirror(ground, order, source, target) if order.machine.has_own_disk else None
         course = choose(order.policy, ends.steering)
         passage = _Passage(ground, order, source, target, course, mirror)
-        with source.events("STOP") as stopped, target.events("MIGRATION", "RESUME") as landed:
+        with (
+            source.events("STOP") as stopped,
+            target.events("MIGRATION", "RESUME") as landed,
+            explaining(folder.residence(order.target, name)),
+        ):
             try:
                 async for progress in passage.go(ends, arrived, stopped, landed):
                     yield progress
@@ -132,7 +123,8 @@ class _Passage:
         self, ends: Ends, arrived: Resident, stopped: EventListener, landed: EventListener
     ) -> AsyncIterator[Progress]:
         """Send everything, let the guest run on the target, and yield how far it is."""
-        async for progress in self._disk(ends):
+        sealed = await seal(self.ground, self.order, self.source, self.target)
+        async for progress in self._disk(ends, sealed):
             yield progress
         await self._set_up(ends)
         copying = Copying(
@@ -160,9 +152,10 @@ class _Passage:
             async for progress in rest:
                 yield self._whole(progress)
                 last = progress
+        await unseal(self.target)
         yield replace(self._whole(last), fraction=1.0, phase=ARRIVED, left_s=0.0)
 
-    async def _disk(self, ends: Ends) -> AsyncIterator[Progress]:
+    async def _disk(self, ends: Ends, sealed: Seal) -> AsyncIterator[Progress]:
         """Bring both disks in step, where there are two; from here on they stay so."""
         if self.mirror is None:
             return
@@ -173,7 +166,7 @@ class _Passage:
                 fix="stop the instance and move it then",
                 code="move-failed",
             )
-        await self.mirror.start()
+        await self.mirror.start(sealed)
         async for progress in self.mirror.follow():
             yield progress
 
@@ -197,20 +190,15 @@ class _Passage:
         return prepared(order.target, order.machine.instance, arrived, durable=durable)
 
     async def _set_up(self, ends: Ends) -> None:
-        order, own = self.order, self.course.own
-        if sleeps(order.machine, self.ground.findings.version):
+        if sleeps(self.order.machine, self.ground.findings.version):
             await self.source.execute("stop")
-        wanted = {"events", *_CAPABILITIES[self.course.way], *(("dirty-limit",) if own else ())}
+        wanted = {"events", *brakes.capabilities(self.course, ends)}
         wanted |= {NEEDS} if self.mirror else set()
-        parameters: dict[str, object] = {"max-bandwidth": BANDWIDTH_BYTES_S}
-        if "throttle-trigger-threshold" in ends.parameters:
-            net = self.course.watched
-            wanted |= {"auto-converge"} if net else set()
-            parameters["throttle-trigger-threshold"] = LAST_RESORT if net else USUAL_TRIGGER
+        told = {"max-bandwidth": BANDWIDTH_BYTES_S, **brakes.parameters(self.course, ends)}
         for monitor in (self.target, self.source):
             await switch(monitor, wanted, ends.capabilities)
-        await self.source.execute("migrate-set-parameters", parameters)
-        await allow(self.source, allowed_s(order.downtime_s))
+        await self.source.execute("migrate-set-parameters", told)
+        await allow(self.source, allowed_s(self.order.downtime_s))
 
     async def _limits(self) -> Limits | None:
         """Begin to watch what each vCPU writes, where that is possible and of use."""

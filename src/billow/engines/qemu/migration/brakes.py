@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What QEMU is told beforehand of how a guest may be slowed down. Pure.
+
+A process keeps what it was told from one move to the next, so every value is given every time.
+"""
+
+from typing import Final
+
+from billow.engines.qemu.migration.abilities import Ends
+from billow.model.assessment import Way
+from billow.plan.steering import Course
+
+_CAPABILITY: Final = {Way.AUTO_CONVERGE: "auto-converge", Way.POST_COPY: "postcopy-ram"}
+_TRIGGER: Final = "throttle-trigger-threshold"
+_USUAL: Final = {_TRIGGER: 50, "cpu-throttle-initial": 20, "cpu-throttle-increment": 10}
+"""QEMU's own: it acts when half of what was sent was written meanwhile."""
+_LAST_RESORT: Final = {_TRIGGER: 95, "cpu-throttle-initial": 50, "cpu-throttle-increment": 20}
+"""Where limits shall do: only when rounds do not shrink at all, and then quickly.
+
+QEMU leaves a vCPU alone that writes less than 25 MiB/s above its limit, and one whose ring is
+looked at before it is full: a crowd of slow writers on a slow link is not held by limits.
+"""
+
+
+def capabilities(course: Course, ends: Ends) -> frozenset[str]:
+    """Return the capabilities that a course needs."""
+    named = {_CAPABILITY[course.way]} if course.way in _CAPABILITY else set()
+    if course.way is Way.DIRTY_LIMIT:
+        named |= {"dirty-limit"} if course.own else _net(ends)
+    return frozenset(named)
+
+
+def parameters(course: Course, ends: Ends) -> dict[str, object]:
+    """Return the parameters of the throttle, as far as both ends know them."""
+    told = _LAST_RESORT if course.watched else _USUAL
+    return {name: value for name, value in told.items() if name in ends.parameters}
+
+
+def _net(ends: Ends) -> set[str]:
+    known = _TRIGGER in ends.parameters and "auto-converge" in ends.capabilities
+    return {"auto-converge"} if known else set()
