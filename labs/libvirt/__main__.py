@@ -2,7 +2,7 @@
 """The lab on the command line: `python -m labs.libvirt up 3`; README.md beside this says more."""
 
 import argparse
-import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def _do(arguments: argparse.Namespace) -> int:
     if arguments.host not in named:
         raise LabError(f"no host {arguments.host}; there are {', '.join(named)}")
     command = named[arguments.host].command(*(arguments.command or ["sh"]))
-    os.execvp(command[0], command)
+    return subprocess.call(command)
 
 
 def settings_of(lab: Lab) -> str:

@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ mkdir -p /run/libvirt /run/lock
 mount --bind '{host}/socket' /run/libvirt
 for file in /etc/passwd /etc/group /etc/hosts; do mount --bind '{host}'"$file" "$file"; done
 hostname '{name}'
-exec libvirtd --listen
+exec '{python}' -I '{keeper}' libvirtd --listen
 """
 
 
@@ -164,12 +165,20 @@ class Lab:
         if host.daemon() is not None:
             return
         self._furnish(host)
-        script = _START.format(host=host.folder, private=" ".join(PRIVATE), name=host.name)
+        script = _START.format(
+            host=host.folder,
+            private=" ".join(PRIVATE),
+            name=host.name,
+            python=sys.executable,
+            keeper=Path(__file__).with_name("keeper.py"),
+        )
         host.socket.unlink(missing_ok=True)
         with (host.folder / "start.log").open("wb") as log:
             subprocess.run(
-                ["setsid", "--fork", "nsenter", f"--net=/run/netns/{host.netns}"]
-                + ["unshare", "--mount", "--uts", "sh", "-c", script],
+                [
+                    *("setsid", "--fork", "nsenter", f"--net=/run/netns/{host.netns}"),
+                    *("unshare", "--mount", "--uts", "sh", "-c", script),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -74,6 +74,7 @@ CAPABILITIES: tuple[Capability[Any], ...] = (
 ENGINES: Mapping[str, str] = {
     "sim": "billow.engines.sim.open",
     "qemu": "billow.engines.qemu.open",
+    "libvirt": "billow.engines.libvirt.open",
 }
 """Modules with `open_engine(settings, clock)`, imported only when used."""
 
@@ -281,8 +282,10 @@ class Billow:
         age_s = self._clock.now() - pool.taken_at
         text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances, seen {age_s:.0f} s ago"
         checks.append(Check("pool", ok=True, text=f"{self._engine.name}: {text}"))
+        engines = (fact for fact in pool.facts if fact.subject.startswith("engine/"))
+        facts = (Check(each.subject, ok=True, text=f"{each.key}: {each.value}") for each in engines)
         gaps = (Check(gap.subject, ok=False, text=gap.why) for gap in pool.gaps)
-        return [*checks, *gaps]
+        return [*checks, *facts, *gaps]
 
     async def audit(self, actor: str, text: str, subjects: tuple[str, ...] = ()) -> None:
         """Record that a person changed something or tried to."""

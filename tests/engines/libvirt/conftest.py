@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.engines.libvirt.world import LibvirtStand, clear
-
 from labs.libvirt.lab import Lab
+from tests.engines.libvirt.world import LibvirtStand, clear
 
 pytest.register_assert_rewrite("billow.testing.engine_contract", "billow.testing.engine_refusals")
 
@@ -25,7 +24,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Bring two hosts up, once for all tests."""
-    with tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder:  # noqa: S108  # short
+    with tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder:  # short
         lab = Lab(Path(folder), 2, CACHE)
         try:
             lab.up()

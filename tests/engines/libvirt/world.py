@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from labs.libvirt.lab import Lab, LabHost
+
 from billow.act.clock import SystemClock
 from billow.engines.libvirt.address import address_of
 from billow.engines.libvirt.engine import LibvirtEngine
@@ -15,7 +17,6 @@ from billow.model.instance import Instance
 from billow.model.shape import Shape
 from billow.settings import Settings
 from billow.testing.stand import EngineStand
-from labs.libvirt.lab import Lab, LabHost
 
 PEER_URI = "qemu+tcp://{host}/system"
 

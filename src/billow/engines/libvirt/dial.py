@@ -37,7 +37,7 @@ async def dial(address: Address) -> Pipe:
     except (OSError, TimeoutError, EOFError) as error:
         raise Unavailable(
             f"libvirt on {address.name} cannot be reached",
-            details=(f"{address.uri}: {error or 'no answer'}",),
+            details=(f"{address.uri}: {str(error) or 'no answer'}",),
             fix=_fix(address),
         ) from error
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from billow.engines.libvirt.records import LimitRecord, Records
-from billow.engines.libvirt.wire import Api, Domain
+from billow.engines.libvirt.wire import Api
+from billow.engines.libvirt.words import Domain
 from billow.plan.steering import held
 
 WATCHED_MIB_S: Final = 2**30

@@ -114,7 +114,7 @@ class Line:
     ) -> bytes:
         if self._broken:
             raise Unavailable(f"{self._name} is not connected: {self._broken}")
-        waiting = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
         self._waiting[serial] = waiting
         try:
             self._send(serial, (*what, _OK), body)
@@ -173,5 +173,5 @@ class Line:
 
 def _fault(body: bytes) -> Fault:
     answer = Reader(body)
-    number, _, message = answer.int(), answer.int(), answer.maybe()
+    number, _, message = answer.sint(), answer.sint(), answer.maybe()
     return Fault((message or "").strip() or f"libvirt error {number}", code=f"libvirt-{number}")

@@ -19,7 +19,8 @@ from billow.engines.libvirt.line import Fault
 from billow.engines.libvirt.records import LimitRecord, Records
 from billow.engines.libvirt.sight import Sighting
 from billow.engines.libvirt.terms import Terms
-from billow.engines.libvirt.wire import Api, Domain, DomainState, Migrating
+from billow.engines.libvirt.wire import Api
+from billow.engines.libvirt.words import Domain, DomainState, Migrating
 from billow.engines.libvirt.xdr import Value
 from billow.errors import Refused
 from billow.model.assessment import Way

@@ -23,8 +23,9 @@ from billow.engines.libvirt.translate import (
     name_of,
     state_of,
 )
-from billow.engines.libvirt.use import Use, Uses
-from billow.engines.libvirt.wire import Api, Domain, DomainState, Error
+from billow.engines.libvirt.use import UNSEEN, Use, Uses
+from billow.engines.libvirt.wire import Api
+from billow.engines.libvirt.words import Domain, DomainState, Error
 from billow.engines.libvirt.xdr import Value
 from billow.errors import BillowError
 from billow.model.group import Fact, Gap, Group
@@ -48,7 +49,7 @@ class Sighting:
     machine: Machine
     state: DomainState
     reason: int
-    use: Use = Use()
+    use: Use = UNSEEN
 
     @property
     def rank(self) -> tuple[bool, bool]:
@@ -63,7 +64,7 @@ class _Station:
     record: HostRecord | None = None
     machines: dict[bytes, tuple[float, tuple[int, int], Machine]] = field(default_factory=dict)
     seen: tuple[Sighting, ...] = ()
-    use: Use = Use()
+    use: Use = UNSEEN
     gap: str = "it was not looked at yet"
 
 
@@ -194,7 +195,7 @@ class Sight:
     def _host(self, name: str, station: _Station) -> Host:
         record = self._records.host(name)
         seen = not station.gap
-        use = station.use if seen else Use()
+        use = station.use if seen else UNSEEN
         host = host_of(name, record, seen=seen)
         return replace(host, cpu_used_milli=use.cpu_milli, memory_used_mib=use.memory_mib)
 

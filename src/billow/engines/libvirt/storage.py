@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files on the hosts, by libvirt's storage pools: the firmware guest, images, disks of instances."""
+"""Files on the hosts, in libvirt's storage pools: the firmware guest, images, disks."""
 
 import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from billow.engines.libvirt.line import Fault
 from billow.engines.libvirt.translate import parsed
-from billow.engines.libvirt.wire import Api, Error, Storage, Volume
+from billow.engines.libvirt.wire import Api
+from billow.engines.libvirt.words import Error, Storage, Volume
 from billow.errors import NotFound
 
 FOLDER: Final = "/var/lib/libvirt/images"
@@ -37,10 +38,10 @@ class Shelf:
         found = await api.storage(self.name)
         if found is not None:
             return found
-        pool = ElementTree.Element("pool", type="dir")
-        ElementTree.SubElement(pool, "name").text = self.name
-        ElementTree.SubElement(ElementTree.SubElement(pool, "target"), "path").text = FOLDER
-        return await api.create_storage(ElementTree.tostring(pool, encoding="unicode"))
+        pool = ET.Element("pool", type="dir")
+        ET.SubElement(pool, "name").text = self.name
+        ET.SubElement(ET.SubElement(pool, "target"), "path").text = FOLDER
+        return await api.create_storage(ET.tostring(pool, encoding="unicode"))
 
     async def put_firmware(self, api: Api, host: str) -> str:
         """Return the path of the firmware guest on a host.
@@ -105,18 +106,18 @@ class Shelf:
         form: str,
         backing: tuple[str, str] | None = None,
     ) -> Volume:
-        root = ElementTree.Element("volume")
+        root = ET.Element("volume")
         for tag, text in texts.items():
-            ElementTree.SubElement(root, tag).text = text
-        target = ElementTree.SubElement(root, "target")
-        ElementTree.SubElement(target, "format", type=form)
-        ElementTree.SubElement(ElementTree.SubElement(target, "permissions"), "mode").text = "0644"
+            ET.SubElement(root, tag).text = text
+        target = ET.SubElement(root, "target")
+        ET.SubElement(target, "format", type=form)
+        ET.SubElement(ET.SubElement(target, "permissions"), "mode").text = "0644"
         if backing is not None:
-            store = ElementTree.SubElement(root, "backingStore")
-            ElementTree.SubElement(store, "path").text = backing[0]
-            ElementTree.SubElement(store, "format", type=backing[1])
+            store = ET.SubElement(root, "backingStore")
+            ET.SubElement(store, "path").text = backing[0]
+            ET.SubElement(store, "format", type=backing[1])
         try:
-            xml = ElementTree.tostring(root, encoding="unicode")
+            xml = ET.tostring(root, encoding="unicode")
             return await api.create_volume(storage, xml)
         except Fault as fault:
             made = await api.volume(storage, texts["name"])

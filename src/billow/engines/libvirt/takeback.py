@@ -2,8 +2,8 @@
 """Bring a move that nobody follows any more to a clear end: the machine is on one host, unlimited.
 
 A move that still goes on is taken back, unless the machine runs on the target already: then it is
-waited for. libvirt itself removes what a move left on the other host; what it could not remove,
-because its daemon died meanwhile, is removed here, and only where the machine surely runs elsewhere.
+waited for. libvirt itself removes what a move left on the other host; what it could not, because
+its daemon died meanwhile, is removed here, and only where the machine surely runs elsewhere.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from billow.engines.libvirt.fleet import Fleet
 from billow.engines.libvirt.limits import release
 from billow.engines.libvirt.line import Fault
 from billow.engines.libvirt.records import Records
-from billow.engines.libvirt.wire import Api, Domain, DomainState
+from billow.engines.libvirt.wire import Api
+from billow.engines.libvirt.words import Domain, DomainState
 from billow.errors import Lost
 
 PATIENCE_S: Final = 30.0

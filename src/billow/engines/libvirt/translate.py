@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from billow.engines.libvirt.machine import (
     DIRTY_RING,
@@ -14,10 +14,9 @@ from billow.engines.libvirt.machine import (
     PREFIX,
     Description,
     Machine,
-    Stage,
 )
 from billow.engines.libvirt.records import HostRecord
-from billow.engines.libvirt.wire import DomainState
+from billow.engines.libvirt.words import DomainState
 from billow.errors import Invalid, Refused
 from billow.model.document import read, written
 from billow.model.host import Host, Node
@@ -33,20 +32,18 @@ LINK_MIB_S: Final = 1000.0
 """What planners take a link for, until a move over it was measured."""
 FIRMWARE: Final = "firmware"
 _ID_SPACE: Final = uuid.UUID("b1110000-0000-4000-8000-000000000001")
-_MIGRATING, _IO_ERROR, _CRASHED, _POST_COPY_FAILED = 2, 5, 10, 13
-_OFF_CRASHED, _OFF_FAILED = 3, 6
 _QEMU_NAMESPACE: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 _UNITS: Final = {"b": 1, "bytes": 1, "KiB": 2**10, "k": 2**10, "MiB": 2**20, "GiB": 2**30}
 
-ElementTree.register_namespace(PREFIX, NAMESPACE)
-ElementTree.register_namespace("qemu", _QEMU_NAMESPACE)
+ET.register_namespace(PREFIX, NAMESPACE)
+ET.register_namespace("qemu", _QEMU_NAMESPACE)
 
 
-def parsed(xml: str) -> ElementTree.Element:
+def parsed(xml: str) -> ET.Element:
     """Return a document of libvirt's; it writes them itself, without entities. Raises Refused."""
     try:
-        return ElementTree.fromstring(xml)  # noqa: S314  # libvirtd's own words, not a stranger's
-    except ElementTree.ParseError as error:
+        return ET.fromstring(xml)  # noqa: S314  # libvirtd's own words, not a stranger's
+    except ET.ParseError as error:
         raise Refused("libvirt sent XML that is none", (str(error),), code="bad-answer") from error
 
 
@@ -67,14 +64,12 @@ def host_record(capabilities: str, memory_kib: int, known: HostRecord) -> HostRe
     )
 
 
-def _node(cell: ElementTree.Element, memory_kib: int, count: int) -> Node:
+def _node(cell: ET.Element, memory_kib: int, count: int) -> Node:
     """Return a NUMA node; libvirt counts a lone one's memory only once, when it starts."""
     memory = memory_kib if count == 1 else int(cell.findtext("memory", "0"))
     kept = KEPT_MIB // count
     return Node(
-        cpu_milli=1000 * int(cell.find("cpus").get("num", "0"))
-        if cell.find("cpus") is not None
-        else 0,
+        cpu_milli=1000 * len(cell.findall("cpus/cpu")),
         memory_mib=max(0, memory // 1024 - kept),
     )
 
@@ -118,18 +113,18 @@ def machine_of(xml: str) -> Machine:
     )
 
 
-def _source(disk: ElementTree.Element) -> str:
+def _source(disk: ET.Element) -> str:
     source = disk.find("source")
     return "" if source is None else source.get("file") or source.get("dev") or ""
 
 
-def _mib(memory: ElementTree.Element | None) -> int:
+def _mib(memory: ET.Element | None) -> int:
     if memory is None or not memory.text:
         return 0
     return int(memory.text) * _UNITS.get(memory.get("unit", "KiB"), 2**10) // 2**20
 
 
-def _description(root: ElementTree.Element) -> Description | None:
+def _description(root: ET.Element) -> Description | None:
     element = root.find(f"metadata/{{{NAMESPACE}}}instance")
     if element is None or not element.text:
         return None
@@ -141,9 +136,9 @@ def _description(root: ElementTree.Element) -> Description | None:
 
 def element_of(description: Description) -> str:
     """Return the element that keeps a description, as libvirt takes it: without its prefix."""
-    element = ElementTree.Element("instance")
+    element = ET.Element("instance")
     element.text = json.dumps(written(description))
-    return ElementTree.tostring(element, encoding="unicode")
+    return ET.tostring(element, encoding="unicode")
 
 
 def identity(action_id: str, name: str) -> uuid.UUID:
@@ -159,53 +154,53 @@ def definition(machine: Machine, *, firmware: str = "", network: str = "") -> st
         firmware: Path of the firmware guest on the host; empty for a machine with a disk.
         network: libvirt network, or `bridge:NAME`, of its card; empty for no card.
     """
-    domain = ElementTree.Element("domain", type="kvm" if machine.kvm else "qemu")
+    domain = ET.Element("domain", type="kvm" if machine.kvm else "qemu")
     _text(domain, "name", machine.name)
     _text(domain, "uuid", machine.uuid)
     if machine.description is not None:
-        metadata = ElementTree.SubElement(domain, "metadata")
-        element = ElementTree.SubElement(metadata, f"{{{NAMESPACE}}}instance")
+        metadata = ET.SubElement(domain, "metadata")
+        element = ET.SubElement(metadata, f"{{{NAMESPACE}}}instance")
         element.text = json.dumps(written(machine.description))
     _text(domain, "memory", str(machine.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(machine.vcpus))
-    system = ElementTree.SubElement(domain, "os")
+    system = ET.SubElement(domain, "os")
     _text(system, "type", "hvm", arch="x86_64", machine="pc" if firmware else "q35")
     if firmware:
         _text(system, "loader", firmware, type="rom")
-    features = ElementTree.SubElement(domain, "features")
-    ElementTree.SubElement(features, "acpi")
+    features = ET.SubElement(domain, "features")
+    ET.SubElement(features, "acpi")
     if machine.ring:
         ring = {"state": "on", "size": str(DIRTY_RING)}
-        ElementTree.SubElement(ElementTree.SubElement(features, "kvm"), "dirty-ring", ring)
+        ET.SubElement(ET.SubElement(features, "kvm"), "dirty-ring", ring)
     if not firmware:
-        ElementTree.SubElement(features, "apic")
+        ET.SubElement(features, "apic")
         if machine.kvm:
-            ElementTree.SubElement(domain, "cpu", mode="host-model")
+            ET.SubElement(domain, "cpu", mode="host-model")
     _text(domain, "on_crash", "destroy")
     _devices(domain, machine, network, plain=bool(firmware))
-    return ElementTree.tostring(domain, encoding="unicode")
+    return ET.tostring(domain, encoding="unicode")
 
 
-def _devices(domain: ElementTree.Element, machine: Machine, network: str, *, plain: bool) -> None:
-    devices = ElementTree.SubElement(domain, "devices")
-    ElementTree.SubElement(devices, "controller", type="usb", model="none")
-    ElementTree.SubElement(devices, "serial", type="pty")
-    ElementTree.SubElement(devices, "memballoon", model="none" if plain else "virtio")
+def _devices(domain: ET.Element, machine: Machine, network: str, *, plain: bool) -> None:
+    devices = ET.SubElement(domain, "devices")
+    ET.SubElement(devices, "controller", type="usb", model="none")
+    ET.SubElement(devices, "serial", type="pty")
+    ET.SubElement(devices, "memballoon", model="none" if plain else "virtio")
     for path in machine.disks:
-        disk = ElementTree.SubElement(devices, "disk", type="file", device="disk")
-        ElementTree.SubElement(disk, "driver", name="qemu", type="qcow2", discard="unmap")
-        ElementTree.SubElement(disk, "source", file=path)
-        ElementTree.SubElement(disk, "target", dev="vda", bus="virtio")
+        disk = ET.SubElement(devices, "disk", type="file", device="disk")
+        ET.SubElement(disk, "driver", name="qemu", type="qcow2", discard="unmap")
+        ET.SubElement(disk, "source", file=path)
+        ET.SubElement(disk, "target", dev="vda", bus="virtio")
     if plain:
         return
-    rng = ElementTree.SubElement(devices, "rng", model="virtio")
+    rng = ET.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
     kind, colon, name = network.partition(":")
     if network:
         form = "bridge" if colon and kind == "bridge" else "network"
-        card = ElementTree.SubElement(devices, "interface", type=form)
-        ElementTree.SubElement(card, "source", {form: name if form == "bridge" else network})
-        ElementTree.SubElement(card, "model", type="virtio")
+        card = ET.SubElement(devices, "interface", type=form)
+        ET.SubElement(card, "source", {form: name if form == "bridge" else network})
+        ET.SubElement(card, "model", type="virtio")
 
 
 def resized(xml: str, shape: Shape, description: Description) -> str:
@@ -220,11 +215,11 @@ def resized(xml: str, shape: Shape, description: Description) -> str:
         element.attrib.pop("current", None)
     for element in root.findall(f"metadata/{{{NAMESPACE}}}instance"):
         element.text = json.dumps(written(description))
-    return ElementTree.tostring(root, encoding="unicode")
+    return ET.tostring(root, encoding="unicode")
 
 
-def _text(parent: ElementTree.Element, tag: str, text: str, **attributes: str) -> None:
-    ElementTree.SubElement(parent, tag, attributes).text = text
+def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:
+    ET.SubElement(parent, tag, attributes).text = text
 
 
 def cpus_of(shape: Shape) -> int:
@@ -271,22 +266,26 @@ def name_of(machine: Machine, taken: Mapping[str, str]) -> str:
 
 def state_of(state: DomainState, reason: int) -> State:
     """Return how an instance is, by libvirt's word and reason."""
-    match state:
-        case DomainState.RUNNING | DomainState.BLOCKED | DomainState.SHUTDOWN:
-            return State.RUNNING
-        case DomainState.PAUSED if reason == _MIGRATING:
-            return State.RUNNING
-        case DomainState.PAUSED if reason in {_IO_ERROR, _CRASHED, _POST_COPY_FAILED}:
-            return State.FAILED
-        case DomainState.PAUSED | DomainState.SUSPENDED:
-            return State.PAUSED
-        case DomainState.SHUTOFF if reason not in {_OFF_CRASHED, _OFF_FAILED}:
-            return State.STOPPED
-        case DomainState.NONE:
-            return State.UNKNOWN
-    return State.FAILED
+    if (state, reason) in _SPECIAL:
+        return _SPECIAL[state, reason]
+    return _STATES.get(state, State.FAILED)
 
 
-def made(stage: Stage) -> bool:
-    """Return whether an instance of that stage is there for others to see."""
-    return stage is not Stage.CREATING
+_STATES: Final = {
+    DomainState.NONE: State.UNKNOWN,
+    DomainState.RUNNING: State.RUNNING,
+    DomainState.BLOCKED: State.RUNNING,
+    DomainState.PAUSED: State.PAUSED,
+    DomainState.SHUTDOWN: State.RUNNING,
+    DomainState.SHUTOFF: State.STOPPED,
+    DomainState.SUSPENDED: State.PAUSED,
+}
+_SPECIAL: Final = {
+    (DomainState.PAUSED, 2): State.RUNNING,  # it is being moved
+    (DomainState.PAUSED, 5): State.FAILED,  # its disk failed
+    (DomainState.PAUSED, 10): State.FAILED,  # it crashed
+    (DomainState.PAUSED, 13): State.FAILED,  # its post-copy failed
+    (DomainState.SHUTOFF, 3): State.FAILED,  # its process crashed
+    (DomainState.SHUTOFF, 6): State.FAILED,  # it did not start
+}
+"""By virDomainPausedReason and virDomainShutoffReason."""

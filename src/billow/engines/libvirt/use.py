@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from billow.engines.libvirt.wire import Domain
+from billow.engines.libvirt.words import Domain
 from billow.engines.libvirt.xdr import Value
 
 _LEAST_S: Final = 0.2
@@ -20,6 +20,9 @@ class Use:
     cpu_milli: float = math.nan
     memory_mib: float = math.nan
     cpu_wait: float = math.nan
+
+
+UNSEEN: Final = Use()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Uses:
         """Return a machine's use; one that does not run has none."""
         if domain.number < 0:
             self._counts.pop(domain.uuid.hex(), None)
-            return Use()
+            return UNSEEN
         ran = sum(_figures(stats, "time")) / 1e9 or _number(stats, "cpu.time") / 1e9
         count = _Count(at, ran, sum(_figures(stats, "delay")) / 1e9)
         rate, waits = self._rate(domain.uuid.hex(), count)

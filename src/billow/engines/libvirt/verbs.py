@@ -28,9 +28,11 @@ from billow.engines.libvirt.translate import (
     definition,
     element_of,
     identity,
+    machine_of,
     resized,
 )
-from billow.engines.libvirt.wire import Api, Domain, DomainState, Error
+from billow.engines.libvirt.wire import Api
+from billow.engines.libvirt.words import Domain, DomainState, Error
 from billow.errors import Bug, NotFound, Refused
 from billow.model.action import (
     Action,
@@ -195,12 +197,7 @@ class LibvirtCraft:
             if action.instance.image not in {"", FIRMWARE}:
                 await self.shelf.remove(api, _volume_of(action))
             return
-        self.sight.forget(domain.uuid)
-        await self.look()
-        there = next(
-            (it for it in self.sight.found.values() if it.domain.uuid == domain.uuid), None
-        )
-        described = there.machine.description if there else None
+        described = machine_of(await api.xml(domain)).description
         if described is not None and described.stage is Stage.CREATING:
             await self._remove(api, domain, described)
 
@@ -364,7 +361,7 @@ async def _press(api: Api, domain: Domain) -> None:
 async def _is_off(api: Api, domain: Domain, within_s: float) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within_s):
-            while (await api.state(domain))[0] not in _OFF:
+            while (await api.state(domain))[0] not in _OFF:  # noqa: ASYNC110  # on another host
                 await asyncio.sleep(_LOOK_EVERY_S)
             return True
     return False

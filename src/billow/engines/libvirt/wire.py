@@ -9,13 +9,21 @@ import asyncio
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import Final
 
 from billow.engines.libvirt.address import Address
 from billow.engines.libvirt.dial import dial
 from billow.engines.libvirt.line import FOREVER, PATIENCE_S, QEMU, Fault, Line
+from billow.engines.libvirt.words import (
+    Domain,
+    DomainState,
+    Error,
+    Migrating,
+    NodeInfo,
+    Storage,
+    Volume,
+)
 from billow.engines.libvirt.xdr import Reader, Value, Writer
 from billow.errors import Refused, Unavailable
 
@@ -67,47 +75,6 @@ class _Call(IntEnum):
 _MONITOR_COMMAND: Final = 1
 
 
-class Error(IntEnum):
-    """Error codes (virErrorNumber) that Billow tells apart."""
-
-    OPERATION_FAILED = 9
-    NO_DOMAIN = 42
-    NO_STORAGE_POOL = 49
-    NO_STORAGE_VOLUME = 50
-    OPERATION_INVALID = 55
-    OPERATION_ABORTED = 78
-    STORAGE_VOLUME_EXISTS = 90
-
-
-class DomainState(IntEnum):
-    """virDomainState."""
-
-    NONE = 0
-    RUNNING = 1
-    BLOCKED = 2
-    PAUSED = 3
-    SHUTDOWN = 4
-    SHUTOFF = 5
-    CRASHED = 6
-    SUSPENDED = 7
-
-
-class Migrating(IntFlag):
-    """virDomainMigrateFlags."""
-
-    LIVE = 1
-    PEER2PEER = 2
-    PERSIST_DEST = 8
-    UNDEFINE_SOURCE = 16
-    NON_SHARED_DISK = 64
-    CHANGE_PROTECTION = 256
-    OFFLINE = 1024
-    ABORT_ON_ERROR = 4096
-    AUTO_CONVERGE = 8192
-    POST_COPY = 32768
-    TLS = 65536
-
-
 _LIVE, _CONFIG = 1, 2
 _ELEMENT: Final = 2
 _TRANSIENT: Final = 8
@@ -115,51 +82,6 @@ _XML_SECURE_OFF_INACTIVE: Final = 2
 _UNDEFINE_ALL: Final = 1 | 2 | 4 | 16
 _STATE, _CPU, _BALLOON, _VCPU, _NOWAIT = 1, 2, 4, 8, 1 << 29
 _NODE_ALL: Final = -1
-_WITH_STATISTICS: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """What libvirt calls a machine. `number` is -1 while it does not run."""
-
-    name: str
-    uuid: bytes
-    number: int = -1
-
-    def put(self) -> Writer:
-        """Return the arguments of a call on it, so far."""
-        return Writer().text(self.name).fixed(self.uuid).int(self.number)
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """A storage pool."""
-
-    name: str
-    uuid: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """A file of a storage pool; `key` is its path where the pool is a folder."""
-
-    pool: str
-    name: str
-    key: str
-
-    def put(self) -> Writer:
-        """Return the arguments of a call on it, so far."""
-        return Writer().text(self.pool).text(self.name).text(self.key)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeInfo:
-    """What a host is."""
-
-    memory_kib: int
-    cpus: int
-    nodes: int
-    sockets: int
 
 
 class Api:
@@ -186,11 +108,11 @@ class Api:
         """Return what the host has."""
         answer = await self._call(_Call.NODE_GET_INFO)
         answer.fixed(4 * 32)  # the CPU's model, a character in each four bytes
-        memory, cpus, _, nodes, sockets = answer.uhyper(), *(answer.int() for _ in range(4))
+        memory, cpus, _, nodes, sockets = answer.uhyper(), *(answer.sint() for _ in range(4))
         return NodeInfo(memory_kib=memory, cpus=cpus, nodes=nodes, sockets=sockets)
 
     async def node_cpu(self) -> dict[str, int]:
-        """Return what the host's CPUs did since it is up: `user`, `kernel`, `idle`, `iowait`, ns."""
+        """Return what the CPUs did since the host is up, ns: `user`, `kernel`, `idle`, `iowait`."""
         counted = len((await self._node_stats(_Call.NODE_GET_CPU_STATS, 0))[0])
         return (await self._node_stats(_Call.NODE_GET_CPU_STATS, counted))[1]
 
@@ -205,7 +127,7 @@ class Api:
 
     async def domains(self, *, transient: bool = False) -> list[Domain]:
         """Return every machine of the host, or those only that vanish when they stop."""
-        body = Writer().int(1).uint(_TRANSIENT if transient else 0)
+        body = Writer().sint(1).uint(_TRANSIENT if transient else 0)
         answer = await self._call(_Call.LIST_ALL_DOMAINS, body)
         return answer.many(lambda: _domain(answer))
 
@@ -228,7 +150,7 @@ class Api:
     async def state(self, domain: Domain) -> tuple[DomainState, int]:
         """Return how a machine is, and libvirt's reason for that."""
         answer = await self._call(_Call.DOMAIN_GET_STATE, domain.put().uint(0))
-        return DomainState(answer.int()), answer.int()
+        return DomainState(answer.sint()), answer.sint()
 
     async def xml(self, domain: Domain, *, inactive: bool = False) -> str:
         """Return a machine's definition: as it runs, or as it will start the next time."""
@@ -268,7 +190,7 @@ class Api:
         self, domain: Domain, element: str, key: str, namespace: str, *, runs: bool
     ) -> None:
         """Replace an element of a machine's metadata, in its definition and while it runs."""
-        body = domain.put().int(_ELEMENT).maybe(element).maybe(key).maybe(namespace)
+        body = domain.put().sint(_ELEMENT).maybe(element).maybe(key).maybe(namespace)
         flags = _CONFIG | (_LIVE if runs else 0)
         await self._call(_Call.DOMAIN_SET_METADATA, body.uint(flags))
 
@@ -300,7 +222,7 @@ class Api:
     async def job(self, domain: Domain) -> tuple[int, dict[str, Value]]:
         """Return what is done with a machine: 0 for nothing, and how far it is."""
         answer = await self._call(_Call.DOMAIN_GET_JOB_STATS, domain.put().uint(0))
-        return answer.int(), answer.parameters()
+        return answer.sint(), answer.parameters()
 
     async def abort(self, domain: Domain) -> None:
         """Take back what is done with a machine."""
@@ -373,9 +295,9 @@ class Api:
         """Ask how many figures there are, or for so many."""
         of_cpus = call is _Call.NODE_GET_CPU_STATS
         first, second = (_NODE_ALL, counted) if of_cpus else (counted, _NODE_ALL)
-        answer = await self._call(call, Writer().int(first).int(second).uint(0))
+        answer = await self._call(call, Writer().sint(first).sint(second).uint(0))
         found = dict(answer.many(lambda: (answer.text(), answer.uhyper())))
-        return range(answer.int()), found
+        return range(answer.sint()), found
 
     async def _call(
         self, call: _Call, body: Writer | None = None, *, limit_s: float | None = PATIENCE_S
@@ -388,7 +310,7 @@ async def connect(address: Address) -> Api:
     line = Line(await dial(address), address.name)
     try:
         async with asyncio.timeout(PATIENCE_S):
-            await _authenticate(line, address)
+            await _authenticate(line)
             body = Writer().maybe(address.inner).uint(0)
             await line.call(_Call.CONNECT_OPEN, body.data, limit_s=FOREVER)
     except BaseException as error:
@@ -403,9 +325,9 @@ async def connect(address: Address) -> Api:
     return Api(line)
 
 
-async def _authenticate(line: Line, address: Address) -> None:
+async def _authenticate(line: Line) -> None:
     answer = await line.call(_Call.AUTH_LIST, limit_s=FOREVER)
-    wanted: Sequence[int] = answer.many(answer.int)
+    wanted: Sequence[int] = answer.many(answer.sint)
     if wanted and wanted[0] == 2:  # polkit: libvirtd asks it about our user by itself
         await line.call(_Call.AUTH_POLKIT, limit_s=FOREVER)
     elif wanted and wanted[0] != 0:
@@ -416,7 +338,7 @@ async def _authenticate(line: Line, address: Address) -> None:
 
 
 def _domain(answer: Reader) -> Domain:
-    return Domain(answer.text(), answer.fixed(16), answer.int())
+    return Domain(answer.text(), answer.fixed(16), answer.sint())
 
 
 def _volume(answer: Reader) -> Volume:

@@ -11,7 +11,6 @@ Value: TypeAlias = int | float | bool | str
 Item = TypeVar("Item")
 _UINT: Final = struct.Struct(">I")
 _INT: Final = struct.Struct(">i")
-_HYPER: Final = struct.Struct(">q")
 _UHYPER: Final = struct.Struct(">Q")
 _DOUBLE: Final = struct.Struct(">d")
 _INT_TYPE, _UINT_TYPE, _HYPER_TYPE, _UHYPER_TYPE, _DOUBLE_TYPE, _TRUTH_TYPE, _TEXT_TYPE = range(
@@ -35,7 +34,7 @@ class Writer:
         """Put an unsigned 32-bit integer."""
         return self._put(_UINT.pack(value))
 
-    def int(self, value: int) -> "Writer":
+    def sint(self, value: int) -> "Writer":
         """Put a signed 32-bit integer."""
         return self._put(_INT.pack(value))
 
@@ -66,11 +65,12 @@ class Writer:
             self.text(name)
             match value:
                 case bool():
-                    self.uint(_TRUTH_TYPE).int(int(value))
+                    self.uint(_TRUTH_TYPE).sint(int(value))
                 case int():
                     self.uint(_UHYPER_TYPE).uhyper(value)
                 case float():
-                    self.uint(_DOUBLE_TYPE)._put(_DOUBLE.pack(value))
+                    self.uint(_DOUBLE_TYPE)
+                    self._put(_DOUBLE.pack(value))
                 case str():
                     self.uint(_TEXT_TYPE).text(value)
         return self
@@ -89,26 +89,29 @@ class Reader:
 
     def uint(self) -> int:
         """Take an unsigned 32-bit integer."""
-        value: int = self._take(_UINT)
-        return value
+        return int.from_bytes(self._take(4))
 
-    def int(self) -> int:
+    def sint(self) -> int:
         """Take a signed 32-bit integer."""
-        value: int = self._take(_INT)
-        return value
+        return int.from_bytes(self._take(4), signed=True)
 
     def uhyper(self) -> int:
         """Take an unsigned 64-bit integer."""
-        value: int = self._take(_UHYPER)
+        return int.from_bytes(self._take(8))
+
+    def hyper(self) -> int:
+        """Take a signed 64-bit integer."""
+        return int.from_bytes(self._take(8), signed=True)
+
+    def double(self) -> float:
+        """Take a 64-bit floating-point number."""
+        value: float = _DOUBLE.unpack(self._take(8))[0]
         return value
 
     def fixed(self, count: int) -> bytes:
         """Take so many bytes."""
-        end = self._at + count
-        if count > _MOST_BYTES or end > len(self._data):
-            raise Refused("an answer of libvirt ends too early", code="bad-answer")
-        data = bytes(self._data[self._at : end])
-        self._at = end + -count % 4
+        data = self._take(count)
+        self._at += -count % 4
         return data
 
     def opaque(self) -> bytes:
@@ -133,26 +136,23 @@ class Reader:
 
     def _parameter(self) -> tuple[str, Value]:
         name, kind = self.text(), self.uint()
-        match kind:
-            case 1:
-                return name, self.int()
-            case 2:
-                return name, self.uint()
-            case 3:
-                return name, self._take(_HYPER)
-            case 4:
-                return name, self.uhyper()
-            case 5:
-                return name, self._take(_DOUBLE)
-            case 6:
-                return name, bool(self.int())
-            case 7:
-                return name, self.text()
-        raise Refused(f"libvirt sent a value of type {kind}", code="bad-answer")
+        takes: dict[int, Callable[[], Value]] = {
+            1: self.sint,
+            2: self.uint,
+            3: self.hyper,
+            _UHYPER_TYPE: self.uhyper,
+            _DOUBLE_TYPE: self.double,
+            _TRUTH_TYPE: lambda: bool(self.sint()),
+            _TEXT_TYPE: self.text,
+        }
+        if kind not in takes:
+            raise Refused(f"libvirt sent a value of type {kind}", code="bad-answer")
+        return name, takes[kind]()
 
-    def _take(self, form: struct.Struct) -> Value:  # of the form's own type
-        if self._at + form.size > len(self._data):
+    def _take(self, count: int) -> bytes:
+        end = self._at + count
+        if count > _MOST_BYTES or end > len(self._data):
             raise Refused("an answer of libvirt ends too early", code="bad-answer")
-        value: Value = form.unpack_from(self._data, self._at)[0]
-        self._at += form.size
-        return value
+        data = bytes(self._data[self._at : end])
+        self._at = end
+        return data
