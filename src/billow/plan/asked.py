@@ -27,6 +27,7 @@ from billow.model.kinds import Power, State
 from billow.model.plan import Proposal, Rejection
 from billow.model.pool import Pool
 from billow.plan.draft import Draft
+from billow.plan.reach import FIX, barriers
 from billow.plan.replay import replay
 from billow.plan.suit import node_mask
 
@@ -192,10 +193,8 @@ def _migrate(pool: Pool, instance: Instance, ask: Ask, choose: Choose) -> Action
 
 def _nodes_on(pool: Pool, instance: Instance, target: str) -> tuple[int, ...]:
     host = pool.host(target)
-    if instance.shape.arch is not None and host.arch is not instance.shape.arch:
-        raise Blocked(f"{target} is {host.arch}, and {instance.id} needs {instance.shape.arch}")
-    if pool.host(instance.host).arch is not host.arch:
-        raise Blocked(f"no live migration from {instance.host} to {target}: they differ in arch")
+    for barrier in barriers(instance, pool.host(instance.host), host):
+        raise Blocked(barrier, fix=FIX)
     if not host.schedulable:
         state = host.cordon or f"power {host.power}, health {host.health}"
         raise Blocked(f"{target} takes nothing new: {state}", fix="choose another host")

@@ -12,15 +12,18 @@ import numpy as np
 
 from billow.errors import NotFound
 from billow.model.action import Action, Allot, Delete, Migrate, Place, Resize
+from billow.model.instance import Instance
 from billow.model.plan import Plan, Step
 from billow.model.pool import Pool
 from billow.model.resources import RESOURCES, IntArray
 from billow.model.shape import Shape
+from billow.plan.reach import barred
 
 
 def violations(pool: Pool, plan: Plan) -> tuple[str, ...]:
     """Return every law that a plan for this pool breaks, in words; empty when it is sound."""
     broken = [*_broken_ids(plan), *_broken_subjects(plan)]
+    broken += _broken_reach(pool, plan)
     if not broken:
         broken = list(_Ledger(pool).overdrafts(plan))
     return tuple(broken)
@@ -45,6 +48,14 @@ def _broken_subjects(plan: Plan) -> Iterator[str]:
             if step.action.subject in seen:
                 yield f"{step.action.subject} is changed twice in wave {step.wave}"
             seen.add(step.action.subject)
+
+
+def _broken_reach(pool: Pool, plan: Plan) -> Iterator[str]:
+    placed: dict[str, Instance] = {}
+    for step in plan.steps:
+        yield from barred(pool, step.action, placed)
+        if isinstance(step.action, Place):
+            placed[step.action.instance.id] = step.action.instance
 
 
 class _Account:

@@ -7,14 +7,17 @@ from billow.model.kinds import code_of
 from billow.model.pool import Pool
 from billow.model.resources import RESOURCES, BoolArray
 from billow.plan.draft import Draft
+from billow.plan.reach import reach_of
 
 
 def suits(pool: Pool, instance: int) -> BoolArray:
-    """Return which hosts a row may be on by state, arch, traits and zone: `(hosts,) bool`."""
+    """Return which hosts a row may be on by state, arch, CPU, traits and zone: `(hosts,) bool`."""
     hosts, shape = pool.hosts, pool.shapes[pool.instances.shape[instance]]
     good: BoolArray = hosts.schedulable.copy()
     if shape.arch is not None:
         good &= hosts.arch == code_of(shape.arch)
+    reach = reach_of(pool)
+    reach.narrow(good, int(reach.code[instance]))
     if shape.traits:
         able = [shape.traits <= traits for traits in hosts.traits.categories]
         good &= np.array(able, dtype=np.bool_)[hosts.traits.codes]

@@ -11,17 +11,24 @@ Nobody overtakes on a lane that somebody before him waits for. Pure: whoever cal
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from billow.plan.convergence import SETUP_S
-from billow.plan.lanes import Route, stream
+from billow.plan.lanes import Lane, Route, stream
 
 WRITES_FROM = 0.1
 """Written over carried from which sharing a link costs a move more than it gives the others."""
 WHOLE = 0.9
-"""Part of what it could take alone that a writing instance must get."""
+"""Part of what it could take alone that a writing instance keeps when another one goes."""
+BEARABLE = 0.5
+"""Written over carried up to which it may begin with less: it takes what would be wasted."""
+WASTED = 0.2
+"""Part of a lane that is taken from under who waits for all of it, since nobody else uses it."""
+
+NARROW = 0.5
+"""A lane is narrow that needs so much of the busiest one's time."""
 
 
 class Stage(Enum):
@@ -92,7 +99,7 @@ def admitted(
 def in_turn(waiting: Iterable[Transfer]) -> list[Transfer]:
     """Return moves in the order in which they get their turn.
 
-    Low priority first; then whose lane has most to carry; then who takes longest.
+    Low priority first; then who flows over most of the narrow lanes; then who takes longest.
     """
     transfers = list(waiting)
     backlog: defaultdict[str, float] = defaultdict(float)
@@ -100,22 +107,24 @@ def in_turn(waiting: Iterable[Transfer]) -> list[Transfer]:
         for lane in each.route:
             backlog[lane.name] += each.copy_mib / lane.mib_s
 
+    narrow_s = NARROW * max(backlog.values(), default=0.0)
+
     def turn(each: Transfer) -> tuple[float, float, float, str]:
-        longest = max((backlog[lane.name] for lane in each.route), default=0.0)
-        return each.priority, -longest, -each.seconds, each.id
+        narrow = sum(backlog[lane.name] >= narrow_s for lane in each.route)
+        return each.priority, -narrow, -each.seconds, each.id
 
     return sorted(transfers, key=turn)
 
 
 class _Roads:
-    """Who is on which lane."""
+    """Who is on which lane, and who waits for it."""
 
     def __init__(self, most_per_host: int) -> None:
         self._most_per_host = most_per_host
         self._at: Counter[str] = Counter()
         self._on: defaultdict[str, list[Transfer]] = defaultdict(list)
-        self._claimed: set[str] = set()
-        self._refused: set[tuple[tuple[str, ...], bool]] = set()
+        self._claimed: dict[str, int] = {}
+        self._refused: set[tuple[tuple[str, ...], bool, bool, int]] = set()
 
     def enter(self, transfer: Transfer, stage: Stage) -> None:
         """Count a move that goes."""
@@ -125,50 +134,59 @@ class _Roads:
                 self._on[lane.name].append(transfer)
 
     def take(self, transfer: Transfer) -> bool:
-        """Let a move go if there is room; else nobody overtakes it where there is none."""
-        way = transfer.hosts, bool(transfer.route)
-        if way in self._refused:
+        """Let a move go if there is room; else nobody takes what it waits for."""
+        kind = transfer.hosts, bool(transfer.route), transfer.writes, transfer.priority
+        if kind in self._refused:
             return False
-        narrow = self._full_hosts(transfer) or self._narrow(transfer)
+        narrow = self._full_hosts(transfer) or self._narrow_lanes(transfer)
         if narrow:
-            self._claimed.update(narrow)
-            self._refused.add(way)
+            self._refused.add(kind)
+            for name in narrow:
+                self._claimed.setdefault(name, transfer.priority)
             return False
         self.enter(transfer, Stage.UNDER_WAY)
         return True
 
     def _full_hosts(self, transfer: Transfer) -> list[str]:
         most = self._most_per_host
-        claimed = [host for host in transfer.hosts if host in self._claimed]
-        if claimed or not most:
-            return claimed
-        return [host for host in transfer.hosts if self._at[host] >= most]
-
-    def _narrow(self, transfer: Transfer) -> list[str]:
-        """Return the lanes on which a move must wait."""
-        names = [lane.name for lane in transfer.route]
-        claimed = [name for name in names if name in self._claimed]
-        return claimed or [
-            lane.name
-            for lane in transfer.route
-            if self._too_little(transfer, lane.name, lane.mib_s)
+        return [
+            host
+            for host in transfer.hosts
+            if host in self._claimed or (most and self._at[host] >= most)
         ]
 
-    def _too_little(self, transfer: Transfer, lane: str, mib_s: float) -> bool:
-        """Return whether a lane has no use for a move, or not enough for it and who writes."""
-        others = self._on[lane]
-        if not others:
-            return False
-        wants = {each.id: self._wants(each, lane) for each in others}
-        if not transfer.writes:
-            used = math.fsum(wants[each.id] * each.flows for each in others)
-            if used >= mib_s:
-                return True
-        equal, newcomer = mib_s / (len(others) + 1), transfer.most_mib_s
-        taken = math.fsum(wants.values())
-        if transfer.writes and max(equal, mib_s - taken) < WHOLE * newcomer:
+    def _narrow_lanes(self, transfer: Transfer) -> list[str]:
+        """Return the lanes on which a move must wait."""
+        return [lane.name for lane in transfer.route if self._must_wait(transfer, lane)]
+
+    def _must_wait(self, transfer: Transfer, lane: Lane) -> bool:
+        others = self._on[lane.name]
+        wants = {each.id: self._wants(each, lane.name) for each in others}
+        free = lane.mib_s - math.fsum(wants.values())
+        claimant = self._claimed.get(lane.name, transfer.priority)
+        if claimant < transfer.priority:
             return True
-        rest = mib_s - taken - newcomer
+        if lane.name in self._claimed and free < WASTED * lane.mib_s:
+            return True
+        return bool(others) and (
+            self._has_no_use(transfer, lane, wants) or self._harms(transfer, lane, wants)
+        )
+
+    def _has_no_use(self, transfer: Transfer, lane: Lane, wants: Mapping[str, float]) -> bool:
+        """Return whether a lane is full, or has too little for a move that writes."""
+        others = self._on[lane.name]
+        if not transfer.writes:
+            return math.fsum(wants[each.id] * each.flows for each in others) >= lane.mib_s
+        free = lane.mib_s - math.fsum(wants.values())
+        share = max(lane.mib_s / (len(others) + 1), free)
+        bearable = free >= transfer.dirty_mib_s / BEARABLE
+        return share < WHOLE * transfer.most_mib_s and not bearable
+
+    def _harms(self, transfer: Transfer, lane: Lane, wants: Mapping[str, float]) -> bool:
+        """Return whether a move would take something from one that writes."""
+        others = self._on[lane.name]
+        equal = lane.mib_s / (len(others) + 1)
+        rest = lane.mib_s - math.fsum(wants.values()) - self._wants(transfer, lane.name)
         return any(
             each.writes and max(equal, rest + wants[each.id]) < WHOLE * wants[each.id]
             for each in others
@@ -176,12 +194,12 @@ class _Roads:
 
     def _wants(self, transfer: Transfer, lane: str) -> float:
         """Return what a move takes of a lane at most, while it shares its other ones."""
-        shares = [
+        shares = (
             each.mib_s / max(1, len(self._on[each.name]))
             for each in transfer.route
             if each.name != lane
-        ]
-        return min(transfer.most_mib_s, *shares) if shares else transfer.most_mib_s
+        )
+        return min(transfer.most_mib_s, *shares, math.inf)
 
 
 def seconds(transfers: Sequence[Transfer], most_per_host: int, most_at_once: int) -> float:

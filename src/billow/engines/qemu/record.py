@@ -8,12 +8,16 @@ makes the target the home. Where the disk is the host's own, the home's disk is 
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from billow.engines.qemu.machine import Machine
 from billow.model.group import Group
 from billow.model.host import Node
 from billow.model.kinds import MigrationPolicy, Power, Service, State
 from billow.model.shape import Shape
+
+LINK_MIB_S: Final = 1000.0
+"""What a link carries where nothing else is said: that of 10 Gbit/s, about."""
 
 
 class Stage(StrEnum):
@@ -98,6 +102,7 @@ class HostPlan:
     Attributes:
         number: From 1; gives its address.
         cpu_ratio: vCPUs sold per CPU.
+        link_mib_s: What its link to the other hosts carries each way, MiB/s.
     """
 
     name: str
@@ -106,3 +111,4 @@ class HostPlan:
     cpu_ratio: float = 1.0
     zone: str = ""
     rack: str = ""
+    link_mib_s: float = LINK_MIB_S

@@ -23,8 +23,6 @@ from billow.model.kinds import State, Storage
 from billow.model.shape import Shape
 
 KVM_TRAIT: Final = "kvm"
-LINK_MIB_S: Final = 1000.0
-"""What a move between two hosts of one machine carries, as far as planners need to know."""
 _NAMESPACE: Final = uuid.UUID("b1110000-0000-4000-8000-000000000000")
 
 
@@ -110,7 +108,7 @@ def host_of(plan: HostPlan, record: HostRecord, findings: Findings, used: HostUs
         cordon=record.cordon,
         cpu_ratio=plan.cpu_ratio if record.cpu_ratio is None else record.cpu_ratio,
         memory_ratio=1.0 if record.memory_ratio is None else record.memory_ratio,
-        bandwidth_mib_s=LINK_MIB_S,
+        bandwidth_mib_s=plan.link_mib_s,
         cpu_used_milli=used.cpu_milli,
         memory_used_mib=used.memory_mib,
         load=used.load,

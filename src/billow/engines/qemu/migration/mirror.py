@@ -29,6 +29,7 @@ from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.migration.abilities import knows
 from billow.engines.qemu.migration.order import Order
+from billow.engines.qemu.migration.seal import Seal
 from billow.engines.qemu.monitor import Monitor
 from billow.errors import BillowError, Refused
 from billow.model.run import Progress
@@ -78,13 +79,14 @@ class Mirror:
     _later: bool = False
     """Whether the guest's writes are still done here only."""
 
-    async def start(self) -> None:
+    async def start(self, seal: Seal) -> None:
         """Let the target offer its disk, and the source write into it. Raises Refused, Lost."""
         await undo(self.source)
         self._later = await knows(self.source, "block-job-change")
-        server = await self._offer()
+        server = await self._offer(seal)
         node = {"driver": "nbd", "node-name": THERE, "export": DISK, "discard": "unmap"}
-        await self.source.execute("blockdev-add", {**node, "server": server})
+        shown = {"tls-creds": seal.credentials, "tls-hostname": seal.name} if seal else {}
+        await self.source.execute("blockdev-add", {**node, **shown, "server": server})
         job = {
             "job-id": JOB,
             "device": DISK,
@@ -212,23 +214,24 @@ class Mirror:
             raise Refused("the copy of the disk is gone", code="move-failed")
         return job
 
-    async def _offer(self) -> dict[str, object]:
+    async def _offer(self, seal: Seal) -> dict[str, object]:
         """Let the target serve its disk to one client; return where."""
         if not self.ground.network.namespaces:
             return await self._offer_here()
-        server = await self._offer_on_link()
+        server = await self._offer_on_link(seal)
         await self._export()
         return server
 
-    async def _offer_on_link(self) -> dict[str, object]:
+    async def _offer_on_link(self, seal: Seal) -> dict[str, object]:
         """Serve on the first free port: QEMU would not say which one it took."""
+        asked = {"tls-creds": seal.credentials, "tls-authz": seal.guard} if seal else {}
         address = self.ground.network.address(self.order.target)
         first = zlib.crc32(self.order.number.encode())
         for attempt in range(_TRIES):
             port = str(_PORTS[(first + attempt) % len(_PORTS)])
             where = {"host": address, "port": port}
             try:
-                await self._serve({"type": "inet", "data": where})
+                await self._serve({"type": "inet", "data": where}, asked)
             except Refused:
                 if attempt == _TRIES - 1:
                     raise
@@ -246,12 +249,14 @@ class Mirror:
             ours = await self.source.keep(handle)
         finally:
             os.close(handle)
-        await self._serve({"type": "unix", "data": {"path": f"/proc/self/fd/{theirs}/nbd"}})
+        where = f"/proc/self/fd/{theirs}/nbd"
+        await self._serve({"type": "unix", "data": {"path": where}}, {})
         await self._export()
         return {"type": "unix", "path": f"/proc/self/fd/{ours}/nbd"}
 
-    async def _serve(self, address: dict[str, object]) -> None:
-        await self.target.execute("nbd-server-start", {"addr": address, "max-connections": 1})
+    async def _serve(self, address: dict[str, object], asked: dict[str, str]) -> None:
+        offer = {"addr": address, "max-connections": 1, **asked}
+        await self.target.execute("nbd-server-start", offer)
 
     async def _export(self) -> None:
         offered = {"type": "nbd", "id": DISK, "node-name": DISK, "name": DISK, "writable": True}

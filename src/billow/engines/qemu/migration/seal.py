@@ -8,19 +8,27 @@ for it live in the processes and have names of their own; what an earlier move l
 
 import asyncio
 import contextlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from billow.act.clock import SystemClock
+from billow.engines.qemu.folder import Residence
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.migration.order import Order
 from billow.engines.qemu.monitor import Monitor
+from billow.engines.qemu.process import last_words
 from billow.errors import Refused
 
 _CREDENTIALS: Final = "billow-tls"
 _GUARD: Final = "billow-tls-guard"
 _OBJECTS: Final = (_CREDENTIALS, _GUARD)
+_UNABLE: Final = "no-tls"
+_DISTRUSTED: Final = "tls-failed"
+_LACKS: Final = "GNUTLS"
+_SPEAKS: Final = re.compile(r"\bTLS\b|certificate|authz|x509", re.IGNORECASE)
 _OFF: Final = {"tls-creds": "", "tls-hostname": "", "tls-authz": ""}
 
 
@@ -102,10 +110,50 @@ async def _add_credentials(end: Monitor, papers: Path, side: str) -> None:
     try:
         await end.execute("object-add", wanted)
     except Refused as error:
-        raise Refused(
-            "the move cannot be encrypted",
-            details=error.details,
-            fix="use a QEMU that was built with GnuTLS (Debian's is), or, where the network between"
-            " the hosts is trusted, set migration_tls = false",
-            code="no-tls",
-        ) from error
+        lacks = any(_LACKS in line.upper() for line in error.details)
+        raise _unable(error.details) if lacks else _distrusted(error.details) from error
+
+
+def standing(ground: Ground) -> str:
+    """Return in words how it stands with encryption."""
+    if not ground.network.namespaces:
+        return "in the clear, through a pipe of this machine that nobody else reaches"
+    if not ground.terms.encrypted:
+        return "in the clear: migration_tls is false"
+    if not ground.findings.tls:
+        return "refused: they are to be encrypted, and this QEMU cannot"
+    return "encrypted with TLS 1.3, certificates of the pool's own"
+
+
+@contextlib.contextmanager
+def explaining(target: Residence) -> Iterator[None]:
+    """Tell of a move that failed by its encryption that it did, with what the target said."""
+    try:
+        yield
+    except Refused as error:
+        if error.code in {_UNABLE, _DISTRUSTED}:
+            raise
+        heard = [line for line in last_words(target) if _SPEAKS.search(line)]
+        if heard or any(map(_SPEAKS.search, error.details)):
+            raise _distrusted((*error.details, *heard)) from error
+        raise
+
+
+def _unable(details: tuple[str, ...]) -> Refused:
+    return Refused(
+        "the move cannot be encrypted: this QEMU was built without TLS",
+        details=details,
+        fix="use a QEMU that was built with GnuTLS, as Debian's is; or, where nobody else is on the"
+        " network between the hosts, set migration_tls = false",
+        code=_UNABLE,
+    )
+
+
+def _distrusted(details: tuple[str, ...]) -> Refused:
+    return Refused(
+        "the two hosts do not accept each other's certificates",
+        details=details,
+        fix="see that their clocks agree; if the folder pki of the pool was changed by hand, remove"
+        " it, and the next move makes new certificates",
+        code=_DISTRUSTED,
+    )
