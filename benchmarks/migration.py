@@ -15,6 +15,7 @@ Real guests move between two hosts of this machine over a really shaped link. Th
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -73,6 +74,10 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
 
 
 async def _next(steps: AsyncIterator[Figure]) -> Figure | None:
+    """Return the next figure. Who ends this process ends its guests too."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await anext(steps, None)
 
 

@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -159,10 +158,16 @@ async def open_lab(mbit: float) -> AsyncIterator[Lab]:
     Raises:
         Unavailable: this machine has no KVM with a dirty ring, or no network namespaces.
     """
-    root = Path(tempfile.mkdtemp(prefix="billow-migration-"))
-    folder = StateFolder(root)
-    findings = await probe(folder.cache, os.environ)
-    _check(findings)
+    with tempfile.TemporaryDirectory(prefix="billow-migration-") as root:
+        folder = StateFolder(Path(root))
+        findings = await probe(folder.cache, os.environ)
+        _check(findings)
+        async with _opened(folder, findings, mbit) as lab:
+            yield lab
+
+
+@contextlib.asynccontextmanager
+async def _opened(folder: StateFolder, findings: Findings, mbit: float) -> AsyncIterator[Lab]:
     node = Node(cpu_milli=4000, memory_mib=4096)
     plans = [HostPlan(name=name, number=n, nodes=(node,)) for n, name in enumerate(HOSTS, 1)]
     plan = PoolPlan(pool="bench", hosts=tuple(plans))
@@ -194,7 +199,6 @@ async def _clear(folder: StateFolder, plan: PoolPlan, findings: Findings) -> Non
     numbers = {host.name: host.number for host in plan.hosts}
     await Network(tag, numbers, namespaces=findings.namespaces).tear_down()
     await Groups(findings.hierarchy, tag, dict.fromkeys(numbers, 1)).tear_down()
-    shutil.rmtree(folder.root, ignore_errors=True)
 
 
 def one_writer(mbit: float, *, working_mib: int = 128, times: float = 2.0) -> Guest:
