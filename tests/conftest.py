@@ -32,6 +32,10 @@ PARTS = {
         "qemu-system-x86_64 qemu-img ip busybox",
         "qemu-system-x86 qemu-utils iproute2 busybox-static",
     ),
+    "libvirt": (
+        "libvirtd virsh ip qemu-system-x86_64",
+        "libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients iproute2 qemu-system-x86",
+    ),
     "postgres": ("/usr/lib/postgresql/*/bin/postgres", "postgresql"),
     "browser": ("chromium", "chromium"),
 }

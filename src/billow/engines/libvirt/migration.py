@@ -151,15 +151,18 @@ class _Passage:
         self, copied: Copied, sending: asyncio.Task[None]
     ) -> AsyncGenerator[Progress, None]:
         """Yield how far it is until libvirt says that it is over."""
-        began = _now()
+        asked = began = _now()
         while not sending.done():
             await asyncio.wait({sending}, timeout=LOOK_EVERY_S)
             answer = await self._look()
-            if answer is None:
+            if answer is None or "ram" not in answer:
+                self._check_patience(_now() - asked, _now() - began)
+                yield Progress(0.0, "preparing")
                 continue
+            began = began if copied.last.total_mib else _now()
             seconds = _now() - began
             seen = copied.look(answer, seconds, await self._seen_rates(seconds))
-            self._check_patience(seconds, seconds - copied.moved_at)
+            self._check_patience(_now() - asked, seconds - copied.moved_at)
             late = answer.get("status") in _LATE
             if seen is not None and not late:
                 await self._turn(copied.steering.look(seen), seen)
