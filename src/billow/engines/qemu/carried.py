@@ -24,6 +24,7 @@ _WARM_S: Final = 0.15
 """Not counted: a connection starts slowly, and a shaped link lets a burst through."""
 _COUNTED_S: Final = 0.35
 _PATIENCE_S: Final = 5.0
+_REACHED_S: Final = 1.0
 _PIECE: Final = 2**18
 _MIB: Final = 2**20
 _NAMESPACES: Final = Path("/run/netns")
@@ -43,6 +44,17 @@ async def carried(network: Network, source: str, target: str) -> float:
         ) from error
 
 
+async def reaches(network: Network, source: str, target: str) -> bool:
+    """Return whether a connection from one host to another can be made now, within a second."""
+    try:
+        ends = await asyncio.to_thread(_pair, network, source, target, _REACHED_S)
+    except OSError:
+        return False
+    for end in ends:
+        end.close()
+    return True
+
+
 def _measure(network: Network, source: str, target: str) -> float:
     ours, theirs = _pair(network, source, target)
     with ours, theirs:
@@ -59,8 +71,10 @@ def _measure(network: Network, source: str, target: str) -> float:
             pump.join(_PATIENCE_S)
 
 
-def _pair(network: Network, source: str, target: str) -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a connection between two hosts."""
+def _pair(
+    network: Network, source: str, target: str, patience_s: float = _PATIENCE_S
+) -> tuple[socket.socket, socket.socket]:
+    """Return both ends of a connection between two hosts. Raises OSError."""
     if not network.namespaces:
         return socket.socketpair()
     address = network.address(target)
@@ -68,10 +82,10 @@ def _pair(network: Network, source: str, target: str) -> tuple[socket.socket, so
         network.namespace(target), lambda: socket.create_server((address, 0), backlog=1)
     )
     with listen:
-        listen.settimeout(_PATIENCE_S)
+        listen.settimeout(patience_s)
         where = listen.getsockname()
         ours = _within(
-            network.namespace(source), lambda: socket.create_connection(where, _PATIENCE_S)
+            network.namespace(source), lambda: socket.create_connection(where, patience_s)
         )
         try:
             theirs, _ = listen.accept()

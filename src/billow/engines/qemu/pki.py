@@ -90,6 +90,7 @@ class Papers:
             Unavailable: the folder cannot be written.
         """
         moment = datetime.fromtimestamp(now, UTC)
+        make_folder(self.folder)
         make_folder(self._hosts)
         with locked(self.folder / "lock"):
             authority = self._authority(moment)
@@ -98,11 +99,6 @@ class Papers:
                     return folder
             self._sweep(host, moment)
             return self._issue(authority, host, address, moment)
-
-    def until(self, host: str) -> float:
-        """Return when the last certificate of a host ends, seconds since the epoch; 0 for none."""
-        ends = (_ends(folder) for folder in self._hosts.glob(f"{host}.*"))
-        return max((end.timestamp() for end in ends if end), default=0.0)
 
     @property
     def _hosts(self) -> Path:
@@ -118,9 +114,7 @@ class Papers:
         write(self.folder / "authority.pem", key + fresh.trusted(moment))
         return fresh
 
-    def _issue(
-        self, authority: _Authority, host: str, address: str, moment: datetime
-    ) -> Path:
+    def _issue(self, authority: _Authority, host: str, address: str, moment: datetime) -> Path:
         """Make a host's papers; they are there whole, or not at all."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certify(authority, key, (host, address), moment)
@@ -172,9 +166,7 @@ def _certify(
         .add_extension(_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(both), critical=False)
         .add_extension(x509.SubjectAlternativeName(known_as), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
 
@@ -225,9 +217,7 @@ def _read_authority(path: Path) -> _Authority | None:
     return None
 
 
-def _serve(
-    folder: Path, authority: _Authority, host: str, address: str, moment: datetime
-) -> bool:
+def _serve(folder: Path, authority: _Authority, host: str, address: str, moment: datetime) -> bool:
     """Return whether papers are whole, say what they must, and last long enough."""
     with contextlib.suppress(OSError, ValueError, InvalidSignature, x509.ExtensionNotFound):
         certificate, key = _read(folder, _CERTIFICATES), _read(folder, _KEYS)

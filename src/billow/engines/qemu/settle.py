@@ -11,6 +11,7 @@ import contextlib
 from dataclasses import replace
 from typing import Final
 
+from billow.engines.qemu.folder import Residence
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.lifecycle import clear, destroy, hasten, leave, regulate
@@ -19,6 +20,7 @@ from billow.engines.qemu.migration.limits import release
 from billow.engines.qemu.migration.mirror import undo
 from billow.engines.qemu.migration.order import Order
 from billow.engines.qemu.migration.postcopy import UNDER_WAY, finish, status_of
+from billow.engines.qemu.migration.seal import unseal
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive, kill
 from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
@@ -117,6 +119,14 @@ async def _settle_move(ground: Ground, machine: Machine) -> None:
             await leave(ground, machine, host)
     if home is not None:
         await _wake(ground, machine, *home)
+        await _forget_move(ground.ledger.folder.residence(home[0], machine.instance))
+
+
+async def _forget_move(residence: Residence) -> None:
+    """Let a process forget what its last move was encrypted with."""
+    if alive(residence):
+        async with talk(residence.socket) as monitor:
+            await unseal(monitor)
 
 
 async def _fetch(ground: Ground, machine: Machine, source: str, target: str) -> None:
