@@ -39,7 +39,7 @@ from benchmarks.migration_figures import four_figures, page_figure, total_figure
 from benchmarks.migration_lab import Lab, four_cpus, one_writer, open_lab
 from benchmarks.migration_movers import AUTO_CONVERGE, PLAIN
 from benchmarks.migration_pictures import draw
-from benchmarks.migration_prediction import grid, prediction_figures
+from benchmarks.migration_prediction import grid, prediction_figures, recorded, tell_cell
 from benchmarks.migration_table import figure_rows, pictures_in, put, rows
 from benchmarks.migration_trial import Trial
 
@@ -57,7 +57,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--moves", type=int, default=50, help="per promise of a downtime")
     parser.add_argument("--pictures", type=Path, help="folder for the SVG pictures")
     parser.add_argument("--table", type=Path, help="Markdown page whose tables are replaced")
-    parser.add_argument("--cells", type=Path, help="file for what prediction saw, JSON lines")
+    parser.add_argument("--cells", type=Path, help="file that gets what prediction saw")
+    parser.add_argument("--foretell", type=Path, help="such a file: foretell anew, move nothing")
 
 
 def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
@@ -67,10 +68,20 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
         sys.exit(f"--only knows {', '.join(PARTS)}, not {', '.join(sorted(unknown))}")
     if arguments.qemu:
         os.environ["PATH"] = f"{arguments.qemu.absolute()}:{os.environ.get('PATH', os.defpath)}"
+    if arguments.foretell:
+        yield from _foretold(arguments.foretell)
+        return
     steps = _measured(arguments, chosen)
     with asyncio.Runner() as runner:
         while (figure := runner.run(_next(steps))) is not None:
             yield figure
+
+
+def _foretold(file: Path) -> Iterator[Figure]:
+    cells = recorded(file)
+    for cell in cells:
+        tell_cell(cell)
+    yield from prediction_figures(cells)
 
 
 async def _next(steps: AsyncIterator[Figure]) -> Figure | None:

@@ -2,19 +2,20 @@
 """Foretold and found: a guest is assessed, then moved, over working sets and dirty rates."""
 
 import asyncio
-import json
 import math
 import statistics
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from benchmarks.figure import Better, Figure
-from benchmarks.migration_cases import say, tell
+from benchmarks.migration_cases import say
 from benchmarks.migration_lab import HOSTS, Guest, Lab, link_mib_s, reader, writer
 from benchmarks.migration_movers import Ours
 from benchmarks.migration_pages import bad_pages, dump
-from benchmarks.migration_trial import Trial, moved, settled
+from benchmarks.migration_trial import moved, settled
 from billow.model.assessment import Assessment
 from billow.model.kinds import MigrationPolicy
 from billow.plan.convergence import Outlook, Verdict, outlook
@@ -24,54 +25,60 @@ TIMES = (0.1, 0.5, 1.0, 2.0, 4.0)
 """Dirty rate over the link's bandwidth."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One working set and one dirty rate: what was foretold, and what came."""
+    """One working set and one dirty rate: what was measured before, and what came.
+
+    Attributes:
+        working_mib, times: What the writer was told; its rate is in times of the link.
+        total_s: How long the move took; NaN when it did not end.
+        limited: Whether anybody was slowed down.
+        speeds: Work of each vCPU during the copy, %.
+        waited: What the machine took from the guest, as a share.
+    """
 
     working_mib: int
     times: float
     assessment: Assessment
-    ahead: Outlook
-    found: Trial
+    total_s: float
+    limited: bool
+    sent_mib: float
+    speeds: tuple[float, ...]
+    words: str
+    waited: float
     bad_pages: int
+
+    @property
+    def ahead(self) -> Outlook:
+        """What is foretold from what was measured, by the code as it is now."""
+        return outlook(self.assessment)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the guest arrived."""
+        return math.isfinite(self.total_s)
 
     @property
     def ratio(self) -> float:
         """Found time over foretold time."""
-        return self.found.total_s / self.ahead.chosen.seconds
+        return self.total_s / self.ahead.chosen.seconds
 
     @property
     def right(self) -> bool:
         """Whether the verdict was right: it ended or not, by itself or with a limit."""
-        if not self.found.ended:
+        if not self.ended:
             return self.ahead.verdict is Verdict.WILL_NOT
-        limited = Verdict.WITH_LIMIT if self.found.told.limited else Verdict.CONVERGES
+        limited = Verdict.WITH_LIMIT if self.limited else Verdict.CONVERGES
         return self.ahead.verdict is limited
 
-    def document(self, mbit: float) -> dict[str, object]:
-        """Return everything, for whoever fits the model: one line of JSON."""
-        guest, link = self.assessment.guest, self.assessment.link
-        return {
-            "mbit": mbit,
-            "working_mib": self.working_mib,
-            "times": self.times,
-            "writers": [[w.dirty_mib_s, w.working_mib, w.busy] for w in guest.writers],
-            "empty_share": guest.empty_share,
-            "bandwidth_mib_s": link.bandwidth_mib_s,
-            "downtime_s": link.downtime_s,
-            "verdict": self.ahead.verdict.value,
-            "foretold_s": self.ahead.chosen.seconds,
-            "foretold_mib": self.ahead.chosen.sent_mib,
-            "foretold_speeds": self.ahead.chosen.speeds,
-            "found_s": self.found.total_s,
-            "flow_s": self.found.told.copied_s,
-            "sent_mib": self.found.sent_mib,
-            "speeds": self.found.speeds,
-            "ended": self.found.ended,
-            "limited": self.found.told.limited,
-            "words": self.found.told.words,
-            "waited": self.found.waited,
-        }
+
+CELLS = TypeAdapter(Cell)
+"""Cells as JSON, one a line: with them the model can be fitted without another move."""
+
+
+def recorded(file: Path) -> list[Cell]:
+    """Return the cells that `--cells` kept."""
+    return [CELLS.validate_json(line) for line in file.read_text().splitlines()]
 
 
 async def grid(lab: Lab, keep: Path | None) -> AsyncIterator[Cell]:
@@ -79,14 +86,22 @@ async def grid(lab: Lab, keep: Path | None) -> AsyncIterator[Cell]:
     for working in WORKING_MIB:
         for times in TIMES:
             cell = await _cell(lab, working, times)
-            tell(cell.found)
-            verdict = f"{cell.ahead.verdict}: {'right' if cell.right else 'WRONG'}"
-            foretold = cell.ahead.chosen.seconds
-            say(f"{working} MiB x {times}: foretold {foretold:.2f} s, {cell.ratio:.2f}; {verdict}")
+            tell_cell(cell)
             if keep:
-                line = json.dumps(cell.document(lab.mbit))
-                await asyncio.to_thread(_append, keep, line)
+                await asyncio.to_thread(_append, keep, CELLS.dump_json(cell).decode())
             yield cell
+
+
+def tell_cell(cell: Cell) -> None:
+    """Say what was foretold and found."""
+    ahead, words = cell.ahead, "right" if cell.right else "WRONG"
+    rates = "/".join(f"{each.dirty_mib_s:.0f}" for each in cell.assessment.guest.writers)
+    say(
+        f"{cell.working_mib} MiB x {cell.times}: {cell.total_s:.2f} s, foretold "
+        f"{ahead.chosen.seconds:.2f} s, {cell.ratio:.2f}; {ahead.verdict}: {words}; "
+        f"writes {rates} of {cell.assessment.link.bandwidth_mib_s:.0f} MiB/s; {cell.words}; "
+        f"machine took {100 * cell.waited:.0f} %"
+    )
 
 
 async def _cell(lab: Lab, working_mib: int, times: float) -> Cell:
@@ -101,7 +116,18 @@ async def _cell(lab: Lab, working_mib: int, times: float) -> Cell:
         found = await moved(lab, name, instance, guest, mover)
         line = lab.residence(HOSTS[1], instance).socket
         bad = await bad_pages(line, guest.laid_out, pages) if found.ended else 0
-        return Cell(working_mib, times, assessment, outlook(assessment), found, bad)
+        return Cell(
+            working_mib=working_mib,
+            times=times,
+            assessment=assessment,
+            total_s=found.total_s,
+            limited=found.told.limited,
+            sent_mib=found.sent_mib,
+            speeds=found.speeds,
+            words=found.told.words,
+            waited=found.waited,
+            bad_pages=bad,
+        )
     finally:
         await lab.remove(instance)
 
