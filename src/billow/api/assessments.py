@@ -57,6 +57,7 @@ class AssessmentDocument(Answer):
     used: Way = Field(description="The brake that the engine has today.")
     memory_mib: float
     empty_share: float
+    disk_mib: float = Field(0.0, description="What there is of a disk that moves along.")
     vcpus: list[VcpuDocument]
     bandwidth_mib_s: float
     moves: int = Field(description="How many share it, this one counted.")
@@ -91,6 +92,7 @@ def assessment_document(found: Assessment, ahead: Outlook) -> Document:
         "used": found.used.value,
         "memory_mib": guest.memory_mib,
         "empty_share": guest.empty_share,
+        "disk_mib": guest.disk_mib,
         "vcpus": [
             {"dirty_mib_s": each.dirty_mib_s, "working_mib": each.working_mib, "busy": each.busy}
             for each in guest.writers

@@ -49,6 +49,8 @@ def sentences(answer: Document) -> Iterator[str]:
         held = "" if limit is None else f", limit {limit:.0f} MiB/s"
         writes = f"writes {vcpu['dirty_mib_s']:.0f} MiB/s in {memory(vcpu['working_mib'])}"
         yield f"  vCPU {each}: {writes}; keeps {percent(speed)} of its speed{held}"
+    if answer["disk_mib"]:
+        yield f"disk: {memory(round(answer['disk_mib']))} of its own move along, before the memory"
     shared = f", shared by {answer['moves']} moves" if answer["moves"] > 1 else ""
     yield f"link: {answer['bandwidth_mib_s']:.0f} MiB/s{shared}"
     plain = answer["sure"] and answer["verdict"] == "converges"
@@ -72,6 +74,8 @@ def rows(answer: Document) -> Iterator[tuple[str, ...]]:
     for each, (vcpu, speed, limit) in enumerate(_vcpus(answer, answer["prediction"])):
         figures = (vcpu["dirty_mib_s"], vcpu["working_mib"], speed, limit)
         yield "vcpu", str(each), *map(_cell, figures)
+    if answer["disk_mib"]:
+        yield "disk", str(answer["disk_mib"])
     yield "link", str(answer["bandwidth_mib_s"]), str(answer["moves"])
     for gap in answer["gaps"]:
         yield "gap", gap

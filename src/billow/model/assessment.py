@@ -53,14 +53,17 @@ class Guest:
         writers: One per vCPU; a single one for all where they cannot be told apart.
         empty_share: Share of its pages that hold nothing but zeros and cost next to nothing.
         writes_known: Whether it was measured how it writes; without that it counts as idle.
+        disk_mib: What there is of a disk that must move along; it goes before the memory.
     """
 
     memory_mib: float
     writers: tuple[Writer, ...]
     empty_share: float = 0.0
     writes_known: bool = True
+    disk_mib: float = 0.0
 
     def __post_init__(self) -> None:
+        _check("disk_mib", self.disk_mib, math.inf)
         _check("memory_mib", self.memory_mib, math.inf)
         _check("empty_share", self.empty_share, 1.0)
 

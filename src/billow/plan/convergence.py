@@ -10,7 +10,7 @@ were fitted to real migrations of QEMU 10 on this project's own lab; nothing her
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -119,7 +119,16 @@ def outlook(assessment: Assessment) -> Outlook:
 
 
 def predict(guest: Guest, link: Link, way: Way) -> Prediction:
-    """Return what moving a guest over a link comes to; at most a thousand rounds of its vCPUs."""
+    """Return what moving a guest over a link comes to; at most a thousand rounds of its vCPUs.
+
+    A disk that moves along goes first, and ends whatever is written to it.
+    """
+    found = _of_memory(guest, link, way)
+    seconds = found.seconds + guest.disk_mib / link.share_mib_s
+    return replace(found, seconds=seconds, sent_mib=found.sent_mib + guest.disk_mib)
+
+
+def _of_memory(guest: Guest, link: Link, way: Way) -> Prediction:
     if way is Way.POST_COPY:
         return _fetched(guest, link)
     copy, brake = _Copy(guest, link), _BRAKES[way](guest, link)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from billow.model.action import Action, Migrate, Place, PowerOff, PowerOn, Resize, Stop
 from billow.model.assessment import Guest, Link, Way, Writer
-from billow.model.kinds import MigrationPolicy, State, code_of, value_of
+from billow.model.kinds import MigrationPolicy, State, Storage, code_of, value_of
 from billow.model.plan import Cost, Step
 from billow.model.policy import Limits
 from billow.model.pool import Pool
@@ -114,16 +114,26 @@ def bandwidth(pool: Pool, source: str, target: str) -> float:
 
 def _migration(pool: Pool, action: Migrate) -> Cost:
     row = pool.instance_row(action.instance)
+    rate = stream(route(pool, action.source, action.target))
+    disk = _disk_mib(pool, row)
     if pool.instances.state[row] == code_of(State.STOPPED):
-        return Cost(seconds=PLACE_S)
+        return Cost(disk, PLACE_S + disk / rate)
     given = value_of(MigrationPolicy, pool.instances.migration[row])
-    return copying(
+    cost = copying(
         pool.shapes[pool.instances.shape[row]].memory_mib,
         float(pool.instances.dirty[row]),
-        stream(route(pool, action.source, action.target)),
+        rate,
         action.policy or given,
         DOWNTIME_LIMIT_S if action.downtime_s is None else action.downtime_s,
     )
+    return Cost(cost.copied_mib + disk, cost.seconds + disk / rate, cost.downtime_s)
+
+
+def _disk_mib(pool: Pool, row: int) -> float:
+    """Return what must move of an instance's disk; nothing where nobody has seen how much."""
+    own = pool.instances.disk[row] == code_of(Storage.OWN)
+    used = float(pool.instances.disk_used[row])
+    return used if own and not math.isnan(used) else 0.0
 
 
 def _predicted(guest: Guest, link: Link, policy: MigrationPolicy) -> Prediction:

@@ -1,90 +1,350 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks of a host's own: they move with their instance, byte by byte, and never come out stale."""
+"""Disks of a host's own move with their instance, byte by byte, and never come out stale."""
 
-import asyncio
+import errno
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.engines.qemu.world import QemuStand, processes_of, until
+from tests.engines.qemu.owning import SOME, OwningStand, Written, check_holds, fill, write
+from tests.engines.qemu.test_images import make_image
+from tests.engines.qemu.world import processes_of, until
 
-from billow.engines.qemu.disk import stored_mib
+from billow.act.durable import save
+from billow.engines.qemu import disk
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.migration.mirror import JOB, PHASE, THERE
-from billow.engines.qemu.monitor import Monitor, talk
+from billow.engines.qemu.migration import mirror
+from billow.engines.qemu.migration.mirror import JOB, PHASE, THERE, Mirror
+from billow.engines.qemu.migration.seal import Seal
+from billow.engines.qemu.monitor import talk
+from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import process_id
 from billow.engines.qemu.terms import Terms
 from billow.errors import Refused
-from billow.model.action import Delete, Place, Start, Stop
-from billow.model.instance import Instance
-from billow.model.kinds import MigrationPolicy, State, Storage
-from billow.model.run import Progress
-from billow.testing.stand import do, migrate
+from billow.model.action import Delete, Start, Stop
+from billow.model.kinds import MigrationPolicy, Power, State, Storage
+from billow.ports import Trace
+from billow.testing.stand import do, migrate, place
 
 pytestmark = [pytest.mark.qemu, pytest.mark.anyio]
-DEVICE = "/machine/peripheral/disk-device/virtio-backend"
-MIB = 2**20
 
 
-def owner(stand: QemuStand, name: str = "x") -> Instance:
-    """Return an instance with a disk of its host's own, which the firmware guest never touches."""
-    return replace(stand.instance(name), disk=Storage.OWN)
+@pytest.fixture
+async def stand(tmp_path: Path, findings: Findings) -> AsyncIterator[OwningStand]:
+    """Build a world whose instances have disks of their host's own, and clear it away."""
+    stand = OwningStand(tmp_path / "state", findings)
+    stand.folder.root.mkdir()
+    save(stand.folder.settings, stand.plan)
+    yield stand
+    await stand.clear()
+    assert processes_of(tmp_path) == []
 
 
-async def boot(stand: QemuStand, engine: QemuEngine) -> None:
-    await do(engine, Place(id="place", instance=owner(stand), host=stand.first))
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk of the first move be copied at 16 MiB/s."""
+    start, moves = Mirror.start, count(1)
+
+    async def start_slowly(self: Mirror, seal: Seal) -> None:
+        await start(self, seal)
+        if next(moves) == 1:
+            await self.source.execute("block-job-set-speed", {"device": JOB, "speed": 16 * 2**20})
+
+    monkeypatch.setattr(Mirror, "start", start_slowly)
 
 
-async def write(monitor: Monitor, place_mib: float, length_mib: float, pattern: int) -> None:
-    """Write to the disk as its guest would."""
-    line = f'qemu-io -d {DEVICE} "write -P {pattern} {place_mib * MIB:.0f} {length_mib * MIB:.0f}"'
-    said = str(await monitor.execute("human-monitor-command", {"command-line": line}))
-    assert "rror" not in said and "failed" not in said, said
-
-
-async def fill(stand: QemuStand, *rows: tuple[float, float, int]) -> None:
-    """Write rows of place, length (MiB) and pattern to the disk of `x` on the first host."""
-    async with talk(stand.folder.residence(stand.first, "x").socket) as monitor:
-        for row in rows:
-            await write(monitor, *row)
-
-
-async def qemu_io(disk: Path, *commands: str) -> str:
-    words = [word for command in commands for word in ("-c", command)]
-    process = await asyncio.create_subprocess_exec(
-        *("qemu-io", "-r", "-f", "qcow2", *words, str(disk)), stdout=asyncio.subprocess.PIPE
-    )
-    answer, _ = await process.communicate()
-    assert process.returncode == 0, answer
-    return answer.decode()
-
-
-async def holds(disk: Path, *rows: tuple[float, float, int]) -> None:
-    """Check that a disk that nobody uses holds what was written."""
-    reads = [f"read -P {what} {at * MIB:.0f} {length * MIB:.0f}" for at, length, what in rows]
-    said = await qemu_io(disk, *reads)
-    assert "verification failed" not in said, said
-
-
-def disk_on(stand: QemuStand, host: str) -> Path:
-    return stand.folder.residence(host, "x").disk
-
-
-ROWS = ((0, 3, 7), (100, 1, 9), (1000, 24, 5))
-
-
-async def test_a_disk_moves_with_its_running_instance(stand: QemuStand) -> None:
+async def check_moved(stand: OwningStand, *parts: Written) -> None:
+    """Check that `x` runs on the second host with its disk, and that nothing is left behind."""
     engine = await stand.open()
-    await boot(stand, engine)
-    await fill(stand, *ROWS)
-    seen = [each async for each in engine.perform(migrate(stand, "x"), fence=1)]
-    assert any(each.phase == PHASE for each in seen)
-    assert all(0 <= each.fraction <= 1 for each in seen)
-    assert seen[-1].copied_mib >= 28
+    there = (await engine.sense()).instance("x")
+    assert (there.host, there.state) == (stand.second, State.RUNNING)
     assert not stand.folder.residence(stand.first, "x").path.exists()
     await do(engine, Stop(id="stop", instance="x", host=stand.second, grace_s=0.0))
-    await holds(disk_on(stand, stand.second), *ROWS)
+    await check_holds(stand.disk(stand.second), parts)
+    await engine.aclose()
+
+
+async def check_at_home(stand: OwningStand, *parts: Written) -> None:
+    """Check that `x` runs on the first host, writes its disk there, and that nothing is left."""
+    engine = await stand.open()
+    await engine.find("migrate-x")
+    there = (await engine.sense()).instance("x")
+    assert (there.host, there.state) == (stand.first, State.RUNNING)
+    assert not stand.folder.residence(stand.second, "x").path.exists()
+    assert len(processes_of(stand.folder.root)) == 1
+    more = Written(500, 1, 77)
+    async with talk(stand.folder.residence(stand.first, "x").socket) as monitor:
+        assert await monitor.status() == "running"
+        assert await monitor.execute("query-block-jobs") == []
+        nodes = await monitor.execute("query-named-block-nodes", {"flat": True})
+        assert isinstance(nodes, list)
+        assert THERE not in [node["node-name"] for node in nodes]
+        await write(monitor, more)
+    await do(engine, replace(migrate(stand, "x"), id="again"))
+    await engine.aclose()
+    await check_moved(stand, *parts, more)
+
+
+@pytest.mark.parametrize("policy", [MigrationPolicy.BALANCED, MigrationPolicy.POST_COPY])
+async def test_a_disk_moves_with_its_instance(stand: OwningStand, policy: MigrationPolicy) -> None:
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    seen = await do(engine, replace(migrate(stand, "x"), policy=policy))
+    assert any(each.phase == PHASE for each in seen)
+    fractions = [each.fraction for each in seen]
+    assert fractions == sorted(fractions)
+    assert seen[-1].copied_mib >= sum(part.length for part in SOME)
+    await engine.aclose()
+    await check_moved(stand, *SOME)
+
+
+@pytest.mark.parametrize("later", [True, False])
+async def test_what_is_written_during_the_move_is_there_too(
+    stand: OwningStand, monkeypatch: pytest.MonkeyPatch, slow: None, *, later: bool
+) -> None:
+    """At each look at the copy of disk or memory, the guest writes over what was sent before."""
+    written: list[Written] = []
+    check, knows = Mirror.check, mirror.knows
+
+    async def write_and_check(self: Mirror) -> bool:
+        if self.running:
+            number = len(written)
+            more = [
+                Written(696 + each % 40 * 0.5, 0.5, 1 + each % 250)
+                for each in range(number, number + 5)
+            ]
+            await write(self.source, *more)
+            written.extend(more)
+        return await check(self)
+
+    async def knows_or_not(*arguments: object) -> bool:
+        return later and await knows(*arguments)  # type: ignore[arg-type]  # as given
+
+    monkeypatch.setattr(Mirror, "check", write_and_check)
+    monkeypatch.setattr(mirror, "knows", knows_or_not)
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await fill(stand, Written(696, 24, 200))
+    await do(engine, migrate(stand, "x"))
+    await engine.aclose()
+    last = {part.at: part for part in written}
+    assert len(written) >= 20
+    await check_moved(stand, *last.values())
+
+
+async def test_a_disk_on_an_image_moves_without_the_image(
+    stand: OwningStand, tmp_path: Path
+) -> None:
+    engine = await stand.open()
+    await engine._craft.catalogue.register("mine", make_image(tmp_path / "disk.img"))
+    wanted = replace(stand.instance("x"), image="mine")
+    await do(engine, replace(place(stand, "x"), instance=wanted))
+    await fill(stand, Written(20, 2, 3))
+    await do(engine, migrate(stand, "x"))
+    assert disk.stored_mib(stand.disk(stand.second)) < 4
+    await do(engine, Stop(id="stop", instance="x", host=stand.second, grace_s=0.0))
+    await check_holds(stand.disk(stand.second), [Written(20, 2, 3), Written(21.5, 0.5, 3)])
+    await do(engine, Start(id="start", instance="x", host=stand.second))
+    serial = stand.folder.volume("x").serial
+    await until(lambda: serial.read_bytes().count(b"billow disk booted") >= 2)
+    await do(engine, Delete(id="delete", instance="x", host=stand.second))
+    assert not stand.disk(stand.second).exists()
+    await engine.aclose()
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+async def test_hosts_without_a_network_use_a_private_socket(
+    stand: OwningStand, *, encrypted: bool
+) -> None:
+    stand.findings = replace(stand.findings, namespaces=False)
+    engine = await stand.open_under(Terms(encrypted=encrypted))
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    await do(engine, migrate(stand, "x"))
+    await engine.aclose()
+    await check_moved(stand, *SOME)
+
+
+async def test_a_disk_goes_in_the_clear_where_that_was_set(stand: OwningStand) -> None:
+    engine = await stand.open_under(Terms(encrypted=False))
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    await do(engine, migrate(stand, "x"))
+    await engine.aclose()
+    await check_moved(stand, *SOME)
+
+
+async def strike(
+    stand: OwningStand, engine: QemuEngine, host: str, how: signal.Signals, phase: str
+) -> None:
+    """Move `x`, and strike its process on a host once something was copied in a phase."""
+    residence, struck = stand.folder.residence(host, "x"), False
+    async for progress in engine.perform(migrate(stand, "x"), fence=1):
+        number = process_id(residence)
+        if progress.phase == phase and progress.copied_mib and number and not struck:
+            struck = True
+            os.kill(number, how)
+    assert not struck, "the move must fail"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_target_that_dies_or_hangs_while_the_disk_is_copied(
+    stand: OwningStand, slow: None, how: signal.Signals
+) -> None:
+    engine = await stand.open_under(Terms(stall_s=1.0))
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    with pytest.raises(Refused):
+        await strike(stand, engine, stand.second, how, PHASE)
+    assert await engine.find("migrate-x") is Trace.FAILED
+    await engine.aclose()
+    await check_at_home(stand, *SOME)
+
+
+async def test_a_source_that_dies_keeps_its_disk(stand: OwningStand, slow: None) -> None:
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    with pytest.raises(Refused):
+        await strike(stand, engine, stand.first, signal.SIGKILL, PHASE)
+    there = (await engine.sense()).instance("x")
+    assert (there.host, there.state) == (stand.first, State.FAILED)
+    assert not stand.folder.residence(stand.second, "x").path.exists()
+    await do(engine, Start(id="start", instance="x", host=stand.first))
+    await engine.aclose()
+    await check_at_home(stand, *SOME)
+
+
+async def test_a_controller_that_goes_leaves_a_copy_that_the_next_one_takes_back(
+    stand: OwningStand, slow: None
+) -> None:
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    async for progress in engine.perform(migrate(stand, "x"), fence=1):
+        if progress.phase == PHASE:
+            break
+    await engine.aclose()
+    async with talk(stand.folder.residence(stand.first, "x").socket) as monitor:
+        assert await monitor.execute("query-block-jobs") != []
+    await check_at_home(stand, *SOME)
+
+
+async def test_a_call_back_while_the_disk_is_copied(stand: OwningStand, slow: None) -> None:
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    async for progress in engine.perform(migrate(stand, "x"), fence=1):
+        if progress.phase == PHASE:
+            break
+    await engine.cancel("migrate-x")
+    with pytest.raises(Refused) as refusal:
+        await do(engine, migrate(stand, "x"))
+    assert refusal.value.code == "cancelled"
+    await engine.aclose()
+    await check_at_home(stand, *SOME)
+
+
+async def test_a_target_that_hangs_at_the_switch_does_not_take_the_guest_with_it(
+    stand: OwningStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of the disk cannot be written: QEMU itself waits for it, until it is cut off."""
+    end = Mirror.end
+
+    async def hang(self: Mirror) -> None:
+        number = process_id(stand.folder.residence(stand.second, "x"))
+        assert number is not None
+        os.kill(number, signal.SIGSTOP)
+        await end(self)
+
+    monkeypatch.setattr(Mirror, "end", hang)
+    monkeypatch.setattr(mirror, "END_S", 1.0)
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    with pytest.raises(Refused):
+        await do(engine, migrate(stand, "x"))
+    await engine.aclose()
+    monkeypatch.undo()
+    await check_at_home(stand, *SOME)
+
+
+async def test_a_stopped_instance_takes_its_disk_along(stand: OwningStand) -> None:
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    await do(engine, Stop(id="stop-x", instance="x", host=stand.first, grace_s=0.0))
+    seen = await do(engine, migrate(stand, "x"))
+    assert [each.phase for each in seen if each.total_mib] == [PHASE] * 3
+    await do(engine, Start(id="start", instance="x", host=stand.second))
+    await engine.aclose()
+    await check_moved(stand, *SOME)
+
+
+async def test_a_target_without_room_leaves_a_stopped_instance_where_it_was(
+    stand: OwningStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = disk._copy_piece
+
+    def full(source: int, target: int, place: int, length: int) -> None:
+        if place:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        copy(source, target, place, length)
+
+    monkeypatch.setattr(disk, "_copy_piece", full)
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    await do(engine, Stop(id="stop-x", instance="x", host=stand.first, grace_s=0.0))
+    with pytest.raises(Refused) as refusal:
+        await do(engine, migrate(stand, "x"))
+    assert "No space left" in str(refusal.value.details)
+    assert not stand.folder.residence(stand.second, "x").path.exists()
+    await check_holds(stand.disk(stand.first), SOME)
+    monkeypatch.undo()
+    await do(engine, Start(id="start", instance="x", host=stand.first))
+    await engine.aclose()
+    await check_at_home(stand, *SOME)
+
+
+async def test_what_a_removed_residence_left_is_swept(stand: OwningStand) -> None:
+    """A crash may come after a record is gone and before the disk is."""
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await engine.aclose()
+    left = stand.disk(stand.second)
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"stale")
+    engine = await stand.open()
+    await do(engine, place(stand, "y"), fence=2)
+    assert not left.parent.exists()
+    assert (await engine.sense()).instance("x").host == stand.first
+    await engine.aclose()
+
+
+async def test_a_disk_on_a_host_without_power_cannot_be_fetched(stand: OwningStand) -> None:
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await do(engine, Stop(id="stop-x", instance="x", host=stand.first, grace_s=0.0))
+    ledger = engine.ground.ledger
+    ledger.save_host(stand.first, replace(ledger.host(stand.first), power=Power.OFF))
+    (blocker,) = await engine.blockers(migrate(stand, "x"))
+    assert blocker.reason == f"the disk of x is on {stand.first}, which has no power"
+    await engine.aclose()
+
+
+async def test_a_pool_tells_where_disks_are_and_what_they_take(stand: OwningStand) -> None:
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    there = (await engine.sense()).instance("x")
+    assert there.disk is Storage.OWN
+    assert 16 <= there.disk_used_mib < 20
+    found = await engine.assess("x", stand.second)
+    assert found.guest.disk_mib == pytest.approx(there.disk_used_mib)
     await engine.aclose()

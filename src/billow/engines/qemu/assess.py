@@ -16,6 +16,7 @@ from billow.engines.qemu.dirtying import (
     dirtying,
     touched_mib,
 )
+from billow.engines.qemu.disk import stored_mib
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.machine import Machine
 from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S
@@ -85,8 +86,9 @@ async def _guest(ground: Ground, machine: Machine, source: str) -> _Seen:
     residence = ground.ledger.folder.residence(source, machine.instance)
     process = process_id(residence)
     memory = float(machine.memory_mib)
+    disk = stored_mib(residence.disk) if machine.has_own_disk else 0.0
     if process is None:
-        idle = Guest(memory_mib=memory, writers=(), empty_share=1.0)
+        idle = Guest(memory_mib=memory, writers=(), empty_share=1.0, disk_mib=disk)
         return _Seen(idle, (Way.PLAIN,), (), ("it does not run: there is no memory to copy",))
     ring = machine.platform.dirty_ring > 0
     found = await dirtying(residence.socket, process, machine.memory_mib, ring=ring)
@@ -98,8 +100,12 @@ async def _guest(ground: Ground, machine: Machine, source: str) -> _Seen:
         writers=_writers(found, used),
         empty_share=1.0 - used / memory,
         writes_known=not any(map(math.isnan, found.rates)),
+        disk_mib=disk,
     )
     told, gaps = _told(found, machine)
+    if machine.has_own_disk:
+        told += ("disk: what its file takes",)
+        gaps += ("what it writes to its disk is not measured: it is sent as well",)
     if sleeps(machine, ground.findings.version):
         gaps += (
             "this QEMU keeps a translated guest still for the whole copy, not for the last of it",

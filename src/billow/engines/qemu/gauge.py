@@ -32,6 +32,7 @@ class Use:
         ballooned_mib: What its guest gave back.
         runnable: Threads that ran or wanted to, on average.
         swap_mib_s: To and from disk.
+        disk_mib: What its disk takes.
     """
 
     cpu_milli: float = math.nan
@@ -40,6 +41,7 @@ class Use:
     ballooned_mib: float = math.nan
     runnable: float = math.nan
     swap_mib_s: float = math.nan
+    disk_mib: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from billow.model.action import (
     Uncordon,
 )
 from billow.model.instance import MOST_LIMIT, Instance
-from billow.model.kinds import Arch, Kind, Power, State
+from billow.model.kinds import Arch, Kind, Power, State, Storage
 from billow.model.names import check_name
 from billow.model.pool import Pool
 from billow.model.resources import RESOURCES, IntArray
@@ -153,6 +153,9 @@ def _migrate(pool: Pool, action: Migrate, claims: Claims) -> Iterator[Blocker]:
     there = pool.instance(action.instance)
     if there.state not in _MOVABLE:
         yield Blocker(f"instance {there.id} is {there.state}", "start or delete it")
+    if there.disk is Storage.OWN and pool.host(there.host).power is not Power.ON:
+        why = f"the disk of {there.id} is on {there.host}, which has no power"
+        yield Blocker(why, f"billow host power-on {there.host}")
     if there.nodes != action.source_nodes:
         yield Blocker(f"{there.id} is on nodes {there.nodes}, not {action.source_nodes}")
     if there.immovable and there.state is not State.STOPPED:

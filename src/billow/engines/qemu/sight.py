@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from billow.engines.qemu.balloon import Balloons
+from billow.engines.qemu.disk import disk_of, stored_mib
 from billow.engines.qemu.gauge import Gauge, Use
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.ledger import home_of, why
@@ -90,6 +91,9 @@ class Sight:
         memory = self._balloons.memory(name) if state in _LIVE else None
         use = self._use(name, host) if state in _LIVE else Use()
         use = replace(use, ballooned_mib=memory.ballooned) if memory else use
+        if record.machine.has_disk:
+            disk = disk_of(self._ground.ledger.folder, record.machine, host)
+            use = replace(use, disk_mib=stored_mib(disk))
         instance = instance_of(record, host, resident.nodes, state, use)
         serial = str(self._ground.ledger.folder.volume(name).serial)
         return _Seen(instance, record.description.group, facts_of(record, serial, memory), use)

@@ -147,6 +147,7 @@ def instance_of(
         memory_used_mib=used.memory_mib,
         cpu_wait=used.cpu_wait,
         ballooned_mib=used.ballooned_mib,
+        disk_used_mib=used.disk_mib,
     )
 
 

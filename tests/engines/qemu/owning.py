@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instances with disks of their host's own, written to as their guests would, and looked at."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.engines.qemu.world import QemuStand
+
+from billow.engines.qemu.monitor import Monitor, talk
+from billow.model.instance import Instance
+from billow.model.kinds import Storage
+
+DEVICE = "/machine/peripheral/disk-device/virtio-backend"
+"""What a guest writes through; the monitor can do it in the guest's place."""
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Written:
+    """A part of a disk, in MiB, and the byte that it was filled with."""
+
+    at: float
+    length: float
+    byte: int
+
+    @property
+    def words(self) -> str:
+        return f"-P {self.byte} {self.at * MIB:.0f} {self.length * MIB:.0f}"
+
+
+SOME = (Written(0, 3, 7), Written(100, 1, 9), Written(700, 12, 5))
+
+
+class OwningStand(QemuStand):
+    """Its instances have disks of their host's own, which the firmware guest never looks at."""
+
+    def instance(self, name: str, *, immovable: str = "") -> Instance:
+        return replace(super().instance(name, immovable=immovable), disk=Storage.OWN)
+
+    def disk(self, host: str, name: str = "x") -> Path:
+        return self.folder.residence(host, name).disk
+
+
+async def write(monitor: Monitor, *parts: Written) -> None:
+    """Write to a disk as its guest would, and see that it is safe there."""
+    for command in (*(f"write {part.words}" for part in parts), "flush"):
+        line = f'qemu-io -d {DEVICE} "{command}"'
+        said = str(await monitor.execute("human-monitor-command", {"command-line": line}))
+        assert not re.search("error|failed", said, re.IGNORECASE), said
+
+
+async def fill(stand: OwningStand, *parts: Written) -> None:
+    """Write to the disk of `x` on the first host."""
+    async with talk(stand.folder.residence(stand.first, "x").socket) as monitor:
+        await write(monitor, *parts)
+
+
+async def check_holds(disk: Path, parts: Iterable[Written]) -> None:
+    """Check that a disk holds what was written to it; its process may be there, but idle."""
+    words = [word for part in parts for word in ("-c", f"read {part.words}")]
+    command = ("qemu-io", "-r", "-U", "-f", "qcow2", *words, str(disk))
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    answer, said = await process.communicate()
+    assert process.returncode == 0, said
+    assert b"verification failed" not in answer, answer.decode()
