@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.fault_kinds import Fault, Scene
+from benchmarks.fault_kinds import Fault, Scene, nothing
 from benchmarks.fault_pool import Damage, FaultPool
 from benchmarks.machine import ROOT
 from benchmarks.migration_proof import stood_still_s
 from billow.act.clock import SystemClock
-from billow.engines.qemu.images import LINUX
 from billow.engines.qemu.migration.order import PAST_RECALL
 from billow.engines.qemu.open import open_engine
 from billow.errors import BillowError
@@ -35,12 +34,17 @@ _LATER: Final = b"later\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drill:
-    """A fault that strikes the move of a guest so many seconds after it began."""
+    """A fault that strikes the move of a guest so many seconds after it began.
+
+    Attributes:
+        chance: From 0 to 1, for what else of a fault is random.
+    """
 
     number: int
     fault: Fault
     guest: str
     after_s: float
+    chance: float = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,14 +97,13 @@ async def run(pool: FaultPool, drill: Drill, dice: random.Random) -> Result:
         await _start_again(pool, drill)
     result.damage = await pool.look(drill.guest)
     result.moved = pool.home(drill.guest) == target
-    if drill.guest == LINUX:
-        result.still_s = stood_still_s(pool.heard())
+    result.still_s = stood_still_s(pool.heard(drill.guest))
     return result
 
 
 async def _perform_here(pool: FaultPool, drill: Drill, action: Migrate) -> str:
     """Move in this process, with the fault beside; return why it failed, or nothing."""
-    scene, due = _scene(pool, action), asyncio.Event()
+    scene, due = _scene(pool, drill, action), asyncio.Event()
     await drill.fault.prepare(scene)
     striking = asyncio.create_task(_strike(drill, scene, due))
     reason = ""
@@ -111,6 +114,8 @@ async def _perform_here(pool: FaultPool, drill: Drill, action: Migrate) -> str:
                     due.set()
     except BillowError as error:
         reason = f"{error.code}: {error.brief}"
+    except TimeoutError:
+        reason = f"it did not end within {_PATIENCE_S:g} s"
     finally:
         due.set()
         await striking
@@ -134,7 +139,7 @@ async def _perform_apart(pool: FaultPool, drill: Drill, action: Migrate) -> str:
     await controller.stdin.drain()
     while await controller.stdout.readline() not in (_LATER if drill.fault.later else _READY, b""):
         pass  # the end of the line is the end of the controller
-    scene, due = _scene(pool, action, controller.pid), asyncio.Event()
+    scene, due = _scene(pool, drill, action, controller.pid), asyncio.Event()
     due.set()
     await _strike(drill, scene, due)
     ended = await controller.wait()
@@ -142,7 +147,7 @@ async def _perform_apart(pool: FaultPool, drill: Drill, action: Migrate) -> str:
     return "controller-killed" if ended == -signal.SIGKILL else f"controller ended with {ended}"
 
 
-def _scene(pool: FaultPool, action: Migrate, controller: int = 0) -> Scene:
+def _scene(pool: FaultPool, drill: Drill, action: Migrate, controller: int = 0) -> Scene:
     return Scene(
         pool=pool,
         action_id=action.id,
@@ -150,6 +155,7 @@ def _scene(pool: FaultPool, action: Migrate, controller: int = 0) -> Scene:
         source=action.source,
         target=action.target,
         controller=controller,
+        chance=drill.chance,
     )
 
 
@@ -165,7 +171,8 @@ async def _start_again(pool: FaultPool, drill: Drill) -> None:
 
 async def _strike(drill: Drill, scene: Scene, due: asyncio.Event) -> None:
     await due.wait()
-    await asyncio.sleep(drill.after_s)
+    if drill.fault.strike is not nothing:
+        await asyncio.sleep(drill.after_s)
     await drill.fault.strike(scene)
 
 

@@ -7,10 +7,12 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeAlias
 
-from benchmarks.fault_pool import FaultPool
+from benchmarks.fault_pool import GUESTS, KEEPER, FaultPool
 from billow.engines.qemu.network import HOST_LINK
+from billow.engines.qemu.pki import Papers
 from billow.engines.qemu.process import process_id
 from billow.engines.qemu.record import Role
 from billow.errors import BillowError
@@ -30,6 +32,7 @@ class Scene:
 
     Attributes:
         controller: The process that performs the move, when it is one of its own; else 0.
+        chance: From 0 to 1, at random.
     """
 
     pool: FaultPool
@@ -38,6 +41,7 @@ class Scene:
     source: str
     target: str
     controller: int = 0
+    chance: float = 0.5
 
 
 Deed: TypeAlias = Callable[[Scene], Awaitable[None]]
@@ -58,6 +62,7 @@ class Fault:
         apart: Whether a process of its own performs the move, for the fault to strike that.
         policy: How the guest is moved; None for its own way.
         later: Whether it strikes only once the guest runs on the target, its memory still coming.
+        guests: Whose moves it strikes.
         ends: Whether the guest may end with its host, as whoever chose the policy was told; it must
             be reported as failed, and start again.
     """
@@ -69,6 +74,7 @@ class Fault:
     apart: bool = False
     policy: MigrationPolicy | None = None
     later: bool = False
+    guests: tuple[str, ...] = GUESTS
     ends: bool = False
 
 
@@ -101,6 +107,75 @@ async def _kill_fetching_target(scene: Scene) -> None:
 async def _kill_controller(scene: Scene) -> None:
     with contextlib.suppress(ProcessLookupError):  # it may have done its work
         os.kill(scene.controller, signal.SIGKILL)
+
+
+async def _kill_source(scene: Scene) -> None:
+    """End the guest where it lives, as a host that dies does; not once it lives on the target."""
+    known = scene.pool.engine.ground.ledger.resident(scene.source, scene.guest)
+    number = process_id(scene.pool.residence(scene.source, scene.guest))
+    if known is not None and known.role is not Role.TARGET and number is not None:
+        os.kill(number, signal.SIGKILL)
+
+
+async def _leave_no_room(scene: Scene) -> None:
+    """Let the target's folder of the guest be a file system that is soon full.
+
+    Its disk never fits, sometimes not even what is written down of the move.
+    """
+    folder = scene.pool.residence(scene.target, scene.guest).path
+    size = f"size={16 + 2032 * scene.chance:.0f}k,mode=700"
+    folder.mkdir(parents=True)
+    await _run("mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder))
+
+
+async def _give_room(scene: Scene) -> None:
+    """Take the small file system away; if something is left in it, let its folder be found."""
+    folder = scene.pool.residence(scene.target, scene.guest).path
+    clean = not any(folder.iterdir())
+    await _run("umount", "--lazy", str(folder))
+    if clean:
+        folder.rmdir()
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(*command)
+    assert await process.wait() == 0, command
+
+
+def _papers(change: Callable[[Papers, str, str, float], Path]) -> tuple[Deed, Deed]:
+    """Return how to give the target's host other papers than it should have, and how to stop it."""
+    usual = Papers.of
+
+    async def spoil(scene: Scene) -> None:
+        def of(papers: Papers, host: str, address: str, now: float) -> Path:
+            give = change if host == scene.target else usual
+            return give(papers, host, address, now)
+
+        Papers.of = of  # type: ignore[assignment,method-assign]  # the way in
+
+    async def heal(_: Scene) -> None:
+        Papers.of = usual  # type: ignore[method-assign]
+
+    return spoil, heal
+
+
+_OF: Final = Papers.of
+_MONTHS_S: Final = 200 * 86_400.0
+
+
+def _stranger(papers: Papers, host: str, address: str, now: float) -> Path:
+    """Let somebody sign whom the other host does not know."""
+    return _OF(Papers(papers.folder / "stranger", papers.pool), host, address, now)
+
+
+def _expired(papers: Papers, host: str, address: str, now: float) -> Path:
+    """Return what was signed by the right authority, and has ended."""
+    return _OF(papers, host, address, now - _MONTHS_S)
+
+
+def _other(papers: Papers, _: str, address: str, now: float) -> Path:
+    """Return what was signed for a host of another name."""
+    return _OF(papers, "somebody", address, now)
 
 
 async def _cancel(scene: Scene) -> None:
@@ -136,6 +211,16 @@ def faults() -> Iterator[Fault]:
             how = "silently" if silent else "with its link"
             name = f"network cut {how} for {seconds} s"
             yield Fault(name=name, strike=_cut(seconds, silent=silent))
+    yield Fault(name="source killed", strike=_kill_source, ends=True)
+    yield Fault(
+        name="disk full at the target",
+        prepare=_leave_no_room,
+        heal=_give_room,
+        guests=(KEEPER,),
+    )
+    for name, change in (("unknown", _stranger), ("expired", _expired), ("of another", _other)):
+        spoil, heal = _papers(change)
+        yield Fault(name=f"TLS: certificate {name}", prepare=spoil, heal=heal)
     yield from _faults_of_post_copy()
 
 

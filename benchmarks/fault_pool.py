@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pool of real QEMU hosts for fault drills: two guests that witness, and a look for what is left.
+"""A pool of real QEMU hosts for fault drills: guests that witness, and a look for what is left.
 
-`linux` beats by ARP and writes a log to its disk; `writer` is the firmware guest with a vCPU that
-rewrites its memory all the time. The link between hosts is shaped, so that a move takes seconds.
+`linux` beats by ARP and writes a log to a disk on storage that all hosts reach, `keeper` to a disk
+of its host's own, which moves along; `writer` is the firmware guest with a vCPU that rewrites its
+memory all the time. The link between hosts is shaped, so that a move takes seconds.
 """
 
 import asyncio
@@ -30,7 +31,9 @@ from benchmarks.migration_proof import (
     twice,
 )
 from billow.act.clock import SystemClock
+from billow.act.durable import make_folder
 from billow.engines.qemu import linux
+from billow.engines.qemu.disk import Layout, disk_of, make
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import ADDRESS, FIRST_FREE, PAGE, Orders, decode, encode
 from billow.engines.qemu.firmware.control import Role as Task
@@ -48,11 +51,15 @@ from billow.engines.qemu.translate import record_of
 from billow.errors import BillowError
 from billow.model.action import Place
 from billow.model.instance import Instance
-from billow.model.kinds import State
+from billow.model.kinds import State, Storage
 from billow.model.shape import Shape
 from billow.settings import Settings
 
-GUESTS: Final = ("linux", "writer")
+KEEPER: Final = "keeper"
+GUESTS: Final = (LINUX, KEEPER, "writer")
+SYSTEMS: Final = (LINUX, KEEPER)
+"""Guests with an operating system, which beat by ARP and write a log."""
+DISK_MIB: Final = 64
 LINK_MBIT_S: Final = 320
 BEAT_MS: Final = 100
 PAGES: Final = 10240
@@ -105,10 +112,19 @@ class FaultPool:
         """Return the folder of a guest on a host."""
         return self.folder.residence(host, guest)
 
-    def heard(self) -> list[Beat]:
-        """Return all beats since the window was opened."""
+    def heard(self, guest: str) -> list[Beat]:
+        """Return all beats of a guest since the window was opened."""
         self._beats += self._listener.heard()
-        return self._beats
+        record = self.engine.ground.ledger.instance(guest)
+        card = record.machine.card if record else None
+        address = card.address.partition("/")[0] if card else ""
+        return [beat for beat in self._beats if beat.guest == address]
+
+    def disk(self, guest: str) -> Path:
+        """Return the disk of a guest where it is at home."""
+        record = self.engine.ground.ledger.instance(guest)
+        assert record is not None
+        return disk_of(self.folder, record.machine, self.home(guest))
 
     def open_window(self) -> None:
         """Forget the beats that were heard."""
@@ -124,10 +140,12 @@ class FaultPool:
     async def boot(self, guest: str) -> None:
         """Boot a guest on the first host, and wait until it is heard."""
         ledger, host = self.engine.ground.ledger, self.hosts[0]
-        shape = Shape(guest, 1000, 160 if guest == LINUX else 64)
-        wanted = Instance(guest, shape, image=LINUX if guest == LINUX else "")
+        shape = Shape(guest, 1000, 160 if guest in SYSTEMS else 64)
+        storage = Storage.OWN if guest == KEEPER else Storage.SHARED
+        image = LINUX if guest in SYSTEMS else ""
+        wanted = Instance(guest, shape, image=image, disk=storage)
         action = Place(id=f"boot-{guest}", instance=wanted, host=host)
-        await (self._enrol_linux if guest == LINUX else self._enrol_writer)(action)
+        await (self._enrol_linux if guest in SYSTEMS else self._enrol_writer)(action)
         ledger.save_resident(host, guest, Resident(role=Role.HOME, wanted=State.RUNNING))
         record = ledger.instance(guest)
         assert record is not None
@@ -135,17 +153,19 @@ class FaultPool:
         await self.wait_alive(guest, patience_s=120.0)
 
     async def _enrol_linux(self, action: Place) -> None:
-        ground, name = self.engine.ground, action.instance.id
+        ground = self.engine.ground
         made = await linux.prepare(self.folder.cache, dict(os.environ))
-        record = record_of(action, ground.findings, made, unpack(self.folder.cache), [])
+        records = ground.ledger.survey().records.values()
+        taken = [each.machine.card.address for each in records if each and each.machine.card]
+        record = record_of(action, ground.findings, made, unpack(self.folder.cache), taken)
         assert isinstance(record.machine.boot, Kernel)
         words = f"{record.machine.boot.arguments} billow.beat_ms={BEAT_MS} billow.writer=/dev/vda"
         kernel = replace(record.machine.boot, arguments=words, disk=True)
         machine = replace(record.machine, boot=kernel)
-        volume = ground.ledger.save_instance(replace(record, machine=machine, stage=Stage.READY))
-        make = [ground.findings.qemu_img, "create", "-q", "-f", "qcow2", str(volume.disk), "64M"]
-        await asyncio.to_thread(subprocess.run, make, check=True)
-        assert name == LINUX
+        ground.ledger.save_instance(replace(record, machine=machine, stage=Stage.READY))
+        disk = disk_of(self.folder, machine, action.host)
+        make_folder(disk.parent)
+        await make(ground.findings.qemu_img, disk, Layout(bytes=DISK_MIB * 2**20))
 
     async def _enrol_writer(self, action: Place) -> None:
         ground = self.engine.ground
@@ -170,8 +190,8 @@ class FaultPool:
         return False
 
     def _said(self, guest: str) -> int:
-        if guest == LINUX:
-            return len(self.heard())
+        if guest in SYSTEMS:
+            return len(self.heard(guest))
         return len(spoken(self._serial(guest)))
 
     def _serial(self, guest: str) -> str:
@@ -200,10 +220,10 @@ class FaultPool:
         return damage
 
     def _doubled(self, guest: str, home: str) -> list[str]:
-        if guest != LINUX:
+        if guest not in SYSTEMS:
             return repeated(spoken(self._serial(guest)))
-        beats = self.heard()
-        found = [*twice(beats), *contradictions(read_log(self.folder.volume(guest).disk))]
+        beats = self.heard(guest)
+        found = [*twice(beats), *contradictions(read_log(self.disk(guest)))]
         if copies(beats) > 1:
             found.append(f"{copies(beats)} copies of {guest} were heard at once")
         if beats and beats[-1].host != home:
@@ -240,14 +260,19 @@ class FaultPool:
         async with talk(self.residence(home, guest).socket) as monitor:
             limits = await monitor.execute("query-vcpu-dirty-limit")
             moving = await monitor.mapping("query-migrate")
+            jobs = await monitor.execute("query-jobs")
         found = [f"a limit on {guest}: {each}" for each in limits or ()]  # type: ignore[attr-defined]  # a list
         if "cpu-throttle-percentage" in moving:
             found.append(f"{guest} is throttled")
+        if self.residence(home, guest).limits.exists():
+            found.append(f"limits of {guest} are still written down")
+        if jobs:
+            found.append(f"a job on {guest}: {jobs}")
         return found
 
     async def _memory(self, guest: str, home: str) -> list[str]:
         """Check each page of the firmware guest; the Linux guest checks its own in its log."""
-        if guest == LINUX:
+        if guest in SYSTEMS:
             return []
         async with talk(self.residence(home, guest).socket) as monitor:
             await monitor.execute("stop")

@@ -68,11 +68,11 @@ async def drills(
     """Strike so many moves, all kinds and all guests in turn; yield what came of each."""
     lengths = {guest: await _length_s(pool, guest, dice) for guest in GUESTS}
     for number in range(moves):
-        guest = GUESTS[number // len(chosen) % len(GUESTS)]
         fault = chosen[number % len(chosen)]
+        guest = fault.guests[number // len(chosen) % len(fault.guests)]
         span_s = FETCHING_S if fault.later else LATEST * lengths[guest]
-        after_s = dice.uniform(0.0, span_s)
-        drill = Drill(number=number, fault=fault, guest=guest, after_s=after_s)
+        after_s, chance = dice.uniform(0.0, span_s), dice.random()
+        drill = Drill(number=number, fault=fault, guest=guest, after_s=after_s, chance=chance)
         yield _told(await run(pool, drill, dice))
 
 

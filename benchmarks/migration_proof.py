@@ -167,12 +167,18 @@ def read_log(disk: Path, qemu_img: str = "qemu-img") -> list[Line]:
         plain = Path(scratch) / "log"
         command = [qemu_img, "convert", "-U", "-O", "raw", str(disk), str(plain)]
         subprocess.run(command, check=True, capture_output=True)
-        return parsed(plain.read_bytes())
+        with plain.open("rb") as log:
+            first = log.read(SECTOR)
+            return parsed(first + log.read(_count(first) * SECTOR))
+
+
+def _count(sector: bytes) -> int:
+    return int(sector[:SECTOR].strip(b"\0 \n") or 0)
 
 
 def parsed(data: bytes) -> list[Line]:
     """Return the records of a log: the first sector says how many, then there is one in each."""
-    count = int(data[:SECTOR].strip(b"\0 \n") or 0)
+    count = _count(data)
     return [_line(data[at * SECTOR : (at + 1) * SECTOR]) for at in range(1, count + 1)]
 
 

@@ -46,13 +46,14 @@ beats() {
 # Append to a log on a disk: sector 0 says how many records there are, each further sector is one. Where to
 # append is read from the disk, the record's number is only remembered here: a second copy of this guest that
 # ever writes makes numbers repeat, and a write that got lost makes one missing. Every tenth record sums up a
-# part of our memory that never changes.
+# part of our memory that never changes; the same bytes lie at 32 MiB of the disk, for a move to carry.
 append() {
   printf '%-511s\n' "$1" | dd of="$writer" bs=512 seek="$2" conv=notrunc,fsync oflag=direct status=none
 }
 writes() {
   boot=$(cat /proc/sys/kernel/random/boot_id)
   dd if=/dev/urandom of=/ballast bs=64k count=64 status=none
+  dd if=/ballast of="$writer" bs=64k seek=512 conv=notrunc,fsync status=none
   number=0
   while usleep 100000; do
     read -r count rest <<END
