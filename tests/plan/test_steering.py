@@ -152,6 +152,15 @@ def test_plain_pre_copy_that_ends_is_not_given_up() -> None:
     assert Model([60.0], [128.0], 100.0).go(Steering(Course(way=Way.PLAIN), 0.3)) is None
 
 
+def test_where_qemu_limits_by_itself_it_is_told_the_limit_once() -> None:
+    steering = Steering(Course(way=Way.DIRTY_LIMIT, own=True), 0.3)
+    unknown = Seen(seconds=0.1, rounds=1, left_mib=100.0)
+    assert steering.look(unknown) == Turn()
+    known = Seen(seconds=0.6, rounds=1, left_mib=90.0, carried_mib_s=100.0)
+    assert steering.look(known) == Turn(limits=(50.0,))
+    assert steering.look(known) == Turn()
+
+
 def test_post_copy_begins_after_the_first_round() -> None:
     model = Model([200.0], [128.0], 100.0)
     turn = model.go(Steering(Course(way=Way.POST_COPY), 0.3))

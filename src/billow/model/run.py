@@ -53,6 +53,7 @@ class Flow:
             or empty while nobody is limited.
         throttle: Share of time that is taken from all vCPUs.
         downtime_s: How long the guest stood still; NaN before the end.
+        why: Why it is another way than the policy asks for; empty when it is not.
     """
 
     way: Way
@@ -64,6 +65,7 @@ class Flow:
     limits_mib_s: tuple[float, ...] = ()
     throttle: float = 0.0
     downtime_s: float = math.nan
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,10 @@ TOLERANCE_MIB_S = 25.0
 """QEMU leaves a vCPU alone within so much of its limit: a limit is set so much lower."""
 SETTLES_ABOVE_MIB_S = 8.0
 """How far above its limit a vCPU comes to rest."""
-LEAST_SHARE = 0.2
-"""A limit is never less than this part of its vCPU's share."""
+BEARABLE_MIB_S = 13.0
+"""A vCPU with a ring of 4 MiB sleeps 0.3 s at a time under this limit, and longer under a lower."""
+TOLD_SHARE = 0.8
+"""QEMU's count of what a vCPU writes may be lower than what it wrote at its quickest."""
 SURE_BELOW, HOPELESS_FROM = 0.75, 0.95
 """Written over carried: below the one pre-copy ends as foretold, from the other on do not count on
 it. In between it ends, but when is uncertain."""
@@ -191,12 +193,16 @@ def shares(rates: Sequence[float], budget: float) -> tuple[float, ...]:
 def limits(rates: Sequence[float], bandwidth_mib_s: float) -> tuple[float, ...]:
     """Return the limits to set so that writers stay within their share of a bandwidth.
 
-    Not a number where a vCPU needs none; each is below its share by what QEMU tolerates.
+    Not a number where a vCPU needs none. Each is below its share by what QEMU tolerates; but on a
+    slow link no lower than a vCPU can bear, nor so near to what it writes that QEMU tolerates that.
     """
-    return tuple(
-        share if math.isnan(share) else max(1.0, LEAST_SHARE * share, share - TOLERANCE_MIB_S)
-        for share in shares(rates, BUDGET * bandwidth_mib_s)
-    )
+    found = zip(rates, shares(rates, BUDGET * bandwidth_mib_s), strict=True)
+    return tuple(share if math.isnan(share) else _limit(rate, share) for rate, share in found)
+
+
+def _limit(rate: float, share: float) -> float:
+    bearable = min(BEARABLE_MIB_S, share, rate * TOLD_SHARE - TOLERANCE_MIB_S)
+    return max(1.0, share - TOLERANCE_MIB_S, bearable)
 
 
 class _Copy:

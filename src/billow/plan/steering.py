@@ -34,6 +34,9 @@ SHRINKS: Final = 0.9
 """Left over left before: more than this is no progress."""
 CHANGED: Final = 0.25
 """Part by which the bandwidth must change before limits are set anew."""
+LEAST_MIB_S: Final = 1.0
+OWN_SHARE: Final = 0.5
+"""Of the bandwidth, for each vCPU, where QEMU limits by itself: the best of a measured range."""
 CLOSED_S: Final = 0.001
 """A window through which nothing fits."""
 LEAST_ROUND_S: Final = 0.2
@@ -108,7 +111,8 @@ class Turn:
     """What to do now.
 
     Attributes:
-        limits: Limits for each vCPU, MiB/s, NaN for none; empty leaves all as they are.
+        limits: Limits for each vCPU, MiB/s, NaN for none; empty leaves all as they are. A single
+            one is for all, where QEMU sets it by itself.
         switch: Whether to go over to post-copy.
         window_s: How long the last memory may take from now on, seconds; NaN leaves it as it is.
         hopeless: Why the move will not end; empty while it may.
@@ -183,8 +187,8 @@ class Steering:
                 return Turn(switch=seen.rounds >= _SECOND_ROUND)
             case Way.PLAIN:
                 return self._judge(seen)
-            case Way.DIRTY_LIMIT if not self.course.own:
-                return self._hold(seen)
+            case Way.DIRTY_LIMIT:
+                return self._own(seen) if self.course.own else self._hold(seen)
             case _:
                 return STAY
 
@@ -222,6 +226,13 @@ class Steering:
             hopeless=f"it writes {self._written:.0f} MiB/s, the link carries "
             f"{seen.carried_mib_s:.0f} MiB/s, and its policy lets nobody slow it down"
         )
+
+    def _own(self, seen: Seen) -> Turn:
+        """Tell QEMU the limit that it shall set by itself, as soon as the link is known."""
+        if self._set or not seen.carried_mib_s > 0:
+            return STAY
+        self._set = (max(LEAST_MIB_S, OWN_SHARE * seen.carried_mib_s),)
+        return Turn(limits=self._set)
 
     def _hold(self, seen: Seen) -> Turn:
         """Set limits when they are needed, and tighten them while they do not help."""

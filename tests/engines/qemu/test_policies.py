@@ -10,7 +10,7 @@ from tests.engines.qemu.world import QemuStand, boot_with, processes_of
 
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
-from billow.engines.qemu.migration import move
+from billow.engines.qemu.migration import abilities, move
 from billow.engines.qemu.migration.limits import WATCHED_MIB_S, Limits, limited, release
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.errors import Conflict, NotFound, Refused
@@ -32,24 +32,25 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(move, "BANDWIDTH_BYTES_S", 16 * 2**20)
 
 
-def by(stand: QemuStand, policy: MigrationPolicy) -> Migrate:
+def by(stand: QemuStand, policy: MigrationPolicy, downtime_s: float | None = None) -> Migrate:
     """Return the move of `x` to the second host by a policy."""
-    patient = policy is MigrationPolicy.AUTO_CONVERGE  # else it takes 20 seconds of throttling
     return Migrate(
         id=f"move-{policy}",
         instance="x",
         source=stand.first,
         target=stand.second,
         policy=policy,
-        downtime_s=3.0 if patient else None,
+        downtime_s=downtime_s,
     )
 
 
-async def moved(stand: QemuStand, policy: MigrationPolicy) -> list[Progress]:
+async def moved(
+    stand: QemuStand, policy: MigrationPolicy, downtime_s: float | None = None
+) -> list[Progress]:
     """Move the writer by a policy, check that it is there once, and return what was told."""
     engine = await stand.open()
     await boot_with(stand, engine, WRITER)
-    told = [each async for each in engine.perform(by(stand, policy), fence=1)]
+    told = [each async for each in engine.perform(by(stand, policy, downtime_s), fence=1)]
     pool = await engine.sense()
     assert (pool.instance("x").host, pool.instance("x").state) == (stand.second, State.RUNNING)
     assert len(processes_of(stand.folder.root)) == 1
@@ -64,13 +65,29 @@ async def moved(stand: QemuStand, policy: MigrationPolicy) -> list[Progress]:
 async def test_a_busy_writer_arrives_and_its_standstill_is_told(
     stand: QemuStand, policy: MigrationPolicy
 ) -> None:
-    told = await moved(stand, policy)
+    throttled = policy is MigrationPolicy.AUTO_CONVERGE  # it would take half a minute otherwise
+    told = await moved(stand, policy, 3.0 if throttled else None)
     flow = told[-1].flow
     assert flow is not None
     assert 0 < flow.downtime_s < 30
     if policy is MigrationPolicy.POST_COPY:
         assert flow.way is Way.POST_COPY
         assert any(each.phase == "fetching" for each in told)
+
+
+async def test_qemu_limits_by_itself_where_single_vcpus_cannot_be_held(
+    stand: QemuStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second way; a QEMU that has neither slows all down."""
+
+    async def none_can(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(abilities, "knows", none_can)
+    told = await moved(stand, MigrationPolicy.BALANCED, downtime_s=3.0)
+    ways = {each.flow.way for each in told if each.flow}
+    assert ways <= {Way.DIRTY_LIMIT, Way.AUTO_CONVERGE}
+    assert not any(each.flow and len(each.flow.dirty_mib_s) > 1 for each in told)
 
 
 async def test_a_writer_that_nobody_may_slow_down_is_refused_and_stays(stand: QemuStand) -> None:

@@ -145,6 +145,9 @@ class Copying:
             await allow(self.source, turn.window_s)
         if turn.limits and self.limits:
             await self.limits.hold(turn.limits)
+        elif turn.limits:
+            own = {"vcpu-dirty-limit": max(1, round(turn.limits[0]))}
+            await self.source.execute("migrate-set-parameters", own)
         if turn.switch:
             await self.source.execute("migrate-start-postcopy")
 
@@ -169,6 +172,7 @@ class Copying:
                 pages_round=seen.rounds,
                 dirty_mib_s=seen.rates or _written(answer),
                 limits_mib_s=self.steering.limits,
+                why=self.steering.course.why,
                 throttle=throttle / 100 if isinstance(throttle, int) else 0.0,
             ),
         )
