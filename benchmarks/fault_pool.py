@@ -48,7 +48,7 @@ from billow.engines.qemu.open import lay_out, open_engine, remove_pool, tag_of
 from billow.engines.qemu.process import alive
 from billow.engines.qemu.record import Resident, Role, Stage
 from billow.engines.qemu.translate import record_of
-from billow.errors import BillowError
+from billow.errors import BillowError, Unavailable
 from billow.model.action import Place
 from billow.model.instance import Instance
 from billow.model.kinds import State, Storage
@@ -67,6 +67,7 @@ PAGES: Final = 10240
 PAGES_S: Final = 12_000
 """... at 47 MiB/s: more than the link carries."""
 BATCH: Final = 64
+BOOT_S: Final = 180.0
 ALIVE_S: Final = 10.0
 """A guest that says nothing for so long does not run. It beats ten times a second, on a machine
 that does other things as well."""
@@ -150,7 +151,8 @@ class FaultPool:
         record = ledger.instance(guest)
         assert record is not None
         await boot(self.engine.ground, record.machine, host)
-        await self.wait_alive(guest, patience_s=120.0)
+        if not await self.wait_alive(guest, patience_s=BOOT_S):
+            raise Unavailable(f"{guest} did not boot within {BOOT_S:g} s")
 
     async def _enrol_linux(self, action: Place) -> None:
         ground = self.engine.ground
