@@ -2,7 +2,8 @@
 """A small pool of real libvirtd hosts for the tests."""
 
 import contextlib
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from labs.libvirt.lab import Lab, LabHost
@@ -11,8 +12,10 @@ from billow.act.clock import SystemClock
 from billow.engines.libvirt.address import address_of
 from billow.engines.libvirt.engine import LibvirtEngine
 from billow.engines.libvirt.line import Fault
-from billow.engines.libvirt.open import open_engine
+from billow.engines.libvirt.open import firmware, open_engine
 from billow.engines.libvirt.wire import Api, connect
+from billow.engines.libvirt.words import Domain
+from billow.engines.qemu.firmware.control import ADDRESS, Orders, encode
 from billow.model.instance import Instance
 from billow.model.shape import Shape
 from billow.settings import Settings
@@ -70,3 +73,47 @@ async def clear(hosts: Iterable[LabHost]) -> None:
             with contextlib.suppress(Fault):  # a transient one is gone by now
                 await api.undefine(domain)
         await api.close()
+
+
+def busy_xml(lab: Lab, name: str, orders: Sequence[Orders], *, memory_mib: int, kvm: bool) -> str:
+    """Return a machine as somebody else would have made it, one vCPU for each order."""
+    (lab.shared / "firmware.bin").write_bytes(firmware())
+    control = lab.shared / f"{name}-orders.bin"
+    control.write_bytes(encode(orders, memory_mib))
+    ring = "<kvm><dirty-ring state='on' size='1024'/></kvm>" if kvm else ""
+    return f"""\
+<domain type='{"kvm" if kvm else "qemu"}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>{name}</name><memory unit='MiB'>{memory_mib}</memory><vcpu>{len(orders)}</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type>
+    <loader type='rom'>{lab.shared}/firmware.bin</loader></os>
+  <features><acpi/>{ring}</features>
+  <devices><controller type='usb' model='none'/><serial type='pty'/><memballoon model='none'/>
+  </devices>
+  <qemu:commandline><qemu:arg value='-device'/>
+    <qemu:arg value='loader,file={control},addr={ADDRESS:#x},force-raw=on'/></qemu:commandline>
+</domain>"""
+
+
+async def work_of(api: Api, domain: Domain) -> int:
+    """Return how much a machine's first vCPU has done since it was started."""
+    ask = {"command-line": f"xp /1gx {ADDRESS:#x}"}
+    said = await api.ask_qemu(domain, "human-monitor-command", ask)
+    return int(str(said).split(":")[1], 16)
+
+
+@contextlib.contextmanager
+def shaped(lab: Lab, rate: str) -> Iterator[None]:
+    """Let the lab's links carry so much only, while the context lasts."""
+    shape = ("root", "tbf", "rate", rate, "burst", "64kb", "latency", "100ms")
+    for host in lab.hosts:
+        _qdisc(host, "replace", *shape)
+    try:
+        yield
+    finally:
+        for host in lab.hosts:
+            _qdisc(host, "del", "root")
+
+
+def _qdisc(host: LabHost, verb: str, *words: str) -> None:
+    enter = ("nsenter", f"--net=/run/netns/{host.netns}")
+    subprocess.run([*enter, "tc", "qdisc", verb, "dev", "eth0", *words], check=True)

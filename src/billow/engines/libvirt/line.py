@@ -129,6 +129,8 @@ class Line:
             ) from error
         finally:
             self._waiting.pop(serial, None)
+            if not waiting.cancel() and not waiting.cancelled():
+                waiting.exception()  # it may have broken while we were still sending
         if status == _ERROR:
             raise _fault(answer)
         return answer

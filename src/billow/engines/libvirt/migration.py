@@ -74,8 +74,20 @@ async def move(fleet: Fleet, records: Records, order: Order) -> AsyncGenerator[P
             await carrier.migrate(there.domain, fleet.peer(order.target), {}, flags)
             return
         passage = _Passage(records, order, api, carrier)
-        async for progress in passage.go(fleet.peer(order.target)):
-            yield progress
+        last = Progress(0.0)
+        async for last in passage.go(fleet.peer(order.target)):
+            yield last
+    yield await _told(await fleet.api(order.target), there.domain, last)
+
+
+async def _told(api: Api, domain: Domain, last: Progress) -> Progress:
+    """Return the last report, with how long libvirt says that the machine stood still."""
+    with contextlib.suppress(Fault):
+        _, figures = await api.job(domain, completed=True)
+        milliseconds = figures.get("downtime")
+        if last.flow is not None and isinstance(milliseconds, int):
+            return replace(last, flow=replace(last.flow, downtime_s=milliseconds / 1000))
+    return last
 
 
 class _Passage:

@@ -82,6 +82,7 @@ _XML_SECURE_OFF_INACTIVE: Final = 2
 _UNDEFINE_ALL: Final = 1 | 2 | 4 | 16
 _STATE, _CPU, _BALLOON, _VCPU, _NOWAIT = 1, 2, 4, 8, 1 << 29
 _NODE_ALL: Final = -1
+_COMPLETED: Final = 1
 
 
 class Api:
@@ -219,9 +220,10 @@ class Api:
         body = domain.put().maybe(peer).parameters(parameters).opaque(b"").uint(int(flags))
         await self._call(_Call.DOMAIN_MIGRATE_PERFORM, body, limit_s=FOREVER)
 
-    async def job(self, domain: Domain) -> tuple[int, dict[str, Value]]:
-        """Return what is done with a machine: 0 for nothing, and how far it is."""
-        answer = await self._call(_Call.DOMAIN_GET_JOB_STATS, domain.put().uint(0))
+    async def job(self, domain: Domain, *, completed: bool = False) -> tuple[int, dict[str, Value]]:
+        """Return what is done with a machine, or was done last: 0 for nothing, and its figures."""
+        flags = _COMPLETED if completed else 0
+        answer = await self._call(_Call.DOMAIN_GET_JOB_STATS, domain.put().uint(flags))
         return answer.sint(), answer.parameters()
 
     async def abort(self, domain: Domain) -> None:
