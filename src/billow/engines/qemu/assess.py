@@ -12,19 +12,21 @@ from billow.engines.qemu.dirtying import (
     SAMPLED_FROM_MIB,
     SAMPLED_S,
     Dirtying,
-    can_limit,
     dirtying,
     touched_mib,
 )
 from billow.engines.qemu.disk import stored_mib
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.machine import Machine
+from billow.engines.qemu.migration.abilities import of_source
 from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S
 from billow.engines.qemu.migration.order import sleeps
 from billow.engines.qemu.process import process_id
+from billow.engines.qemu.record import InstanceRecord
 from billow.errors import Invalid, NotFound
 from billow.model.action import Action, Migrate
 from billow.model.assessment import Assessment, Guest, Link, Way, Writer
+from billow.plan.steering import Abilities, choose
 
 _SATURATED: Final = 0.8
 """Pages sampled below this part of what the ring counted: the same ones are written again."""
@@ -35,6 +37,7 @@ _MIB: Final = 2**20
 class _Seen:
     guest: Guest
     ways: tuple[Way, ...]
+    used: Way
     measured: tuple[str, ...]
     gaps: tuple[str, ...]
 
@@ -62,7 +65,7 @@ async def assess(
     source, ends = home[0], {home[0], target}
     if source == target:
         raise Invalid(f"{name} is on {target} already", fix="name another host")
-    seen = await _guest(ground, record.machine, source)
+    seen = await _guest(ground, record, source)
     rate = await carried(ground.network, source, target)  # afterwards, or it slows the guest down
     share = min(rate, BANDWIDTH_BYTES_S / _MIB)
     link = Link(bandwidth_mib_s=share, downtime_s=ground.terms.downtime_s)
@@ -76,24 +79,39 @@ async def assess(
         guest=seen.guest,
         link=link,
         ways=seen.ways,
-        used=Way.AUTO_CONVERGE,
+        used=seen.used,
         measured=(*seen.measured, f"bandwidth: sent for half a second{beside}"),
         gaps=seen.gaps,
     )
 
 
-async def _guest(ground: Ground, machine: Machine, source: str) -> _Seen:
+async def weigh(ground: Ground, name: str) -> Guest:
+    """Measure an instance alone; takes 1 to 4 seconds.
+
+    Raises:
+        NotFound: no such instance.
+        Unavailable: QEMU does not answer.
+    """
+    record, home = ground.ledger.instance(name), ground.ledger.home(name)
+    if record is None or home is None:
+        raise NotFound(f"there is no instance {name} that could be measured")
+    return (await _guest(ground, record, home[0])).guest
+
+
+async def _guest(ground: Ground, record: InstanceRecord, source: str) -> _Seen:
+    machine = record.machine
     residence = ground.ledger.folder.residence(source, machine.instance)
     process = process_id(residence)
     memory = float(machine.memory_mib)
     disk = stored_mib(residence.disk) if machine.has_own_disk else 0.0
     if process is None:
         idle = Guest(memory_mib=memory, writers=(), empty_share=1.0, disk_mib=disk)
-        return _Seen(idle, (Way.PLAIN,), (), ("it does not run: there is no memory to copy",))
+        gap = "it does not run: there is no memory to copy"
+        return _Seen(idle, (Way.PLAIN,), Way.PLAIN, (), (gap,))
     ring = machine.platform.dirty_ring > 0
     found = await dirtying(residence.socket, process, machine.memory_mib, ring=ring)
-    limited = ring and await can_limit(residence.socket)
-    ways = (Way.PLAIN, *((Way.DIRTY_LIMIT,) if limited else ()), Way.AUTO_CONVERGE)
+    can = await of_source(residence.socket, ring=ring)
+    way = choose(record.description.migration, can).way
     used = await asyncio.to_thread(touched_mib, process, machine.memory_mib)
     guest = Guest(
         memory_mib=memory,
@@ -110,7 +128,14 @@ async def _guest(ground: Ground, machine: Machine, source: str) -> _Seen:
         gaps += (
             "this QEMU keeps a translated guest still for the whole copy, not for the last of it",
         )
-    return _Seen(guest, ways, told, gaps)
+    return _Seen(guest, _ways(can), way, told, gaps)
+
+
+def _ways(can: Abilities) -> tuple[Way, ...]:
+    """Return the ways that the source knows; the target is not there to be asked yet."""
+    limited = can.limits or can.own_limit
+    brakes = (Way.DIRTY_LIMIT,) * limited + (Way.AUTO_CONVERGE,) * can.auto_converge
+    return (Way.PLAIN, *brakes, *(Way.POST_COPY,) * can.post_copy)
 
 
 def _writers(found: Dirtying, used_mib: float) -> tuple[Writer, ...]:

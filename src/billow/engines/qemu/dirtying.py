@@ -97,14 +97,6 @@ def touched_mib(process: int, memory_mib: int) -> float:
     return min(found, float(memory_mib)) if largest >= memory_mib else float(memory_mib)
 
 
-async def can_limit(line: Path) -> bool:
-    """Return whether this QEMU can hold one vCPU to a dirty rate. Raises Unavailable, Lost."""
-    async with talk(line) as monitor:
-        known = await monitor.execute("query-commands")
-    names = {each.get("name") for each in _rows(known)}
-    return "set-vcpu-dirty-limit" in names
-
-
 async def _measure(line: Path, seconds: int, how: Mapping[str, object]) -> dict[str, object]:
     """Let QEMU measure; return what it says. Waits for another measurement first."""
     try:

@@ -3,9 +3,10 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from billow.engines.qemu.monitor import Monitor
+from billow.engines.qemu.monitor import Monitor, talk
 from billow.errors import Refused
 from billow.plan.steering import Abilities
 
@@ -47,6 +48,18 @@ async def abilities(source: Monitor, target: Monitor, *, ring: bool) -> Ends:
             post_copy=post_copy,
         ),
     )
+
+
+async def of_source(line: Path, *, ring: bool) -> Abilities:
+    """Ask only the end that is there; nothing is switched. Raises Unavailable, Refused, Lost."""
+    async with talk(line) as source:
+        capabilities = await _capabilities(source)
+        return Abilities(
+            limits=ring and await knows(source, "set-vcpu-dirty-limit"),
+            own_limit=ring and "dirty-limit" in capabilities,
+            auto_converge="auto-converge" in capabilities,
+            post_copy="postcopy-ram" in capabilities,
+        )
 
 
 async def switch(monitor: Monitor, wanted: Collection[str], known: Collection[str]) -> None:
