@@ -24,7 +24,7 @@ from billow.engines.qemu.migration.seal import unseal
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive, kill
 from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
-from billow.errors import BillowError, Unavailable
+from billow.errors import BillowError, Lost, Unavailable
 from billow.model.kinds import State
 
 CANCEL_S: Final = 20.0
@@ -140,7 +140,15 @@ async def _arrived(ground: Ground, machine: Machine, source: str, target: str) -
     """End a move under way; return whether the target has everything and the source is done."""
     folder, name = ground.ledger.folder, machine.instance
     there = folder.residence(target, name)
-    if not await _gave_up(ground, name, source) or not alive(there):
+    try:
+        gave_up = await _gave_up(ground, name, source)
+    except (Unavailable, Lost):
+        # QEMU waits, with its guest, for a target that takes nothing and breaks nothing off
+        if await _answers(there):
+            raise
+        await kill(there)
+        gave_up = await _gave_up(ground, name, source)
+    if not gave_up or not alive(there):
         return False
     with contextlib.suppress(BillowError, TimeoutError):
         async with talk(there.socket, timeout_s=SILENT_S) as monitor, asyncio.timeout(SILENT_S):
@@ -150,12 +158,20 @@ async def _arrived(ground: Ground, machine: Machine, source: str, target: str) -
     return False
 
 
+async def _answers(residence: Residence) -> bool:
+    """Return whether a process lives and talks."""
+    with contextlib.suppress(BillowError, TimeoutError):
+        async with talk(residence.socket, timeout_s=SILENT_S) as monitor, asyncio.timeout(SILENT_S):
+            return bool(await monitor.status())
+    return False
+
+
 async def _gave_up(ground: Ground, name: str, source: str) -> bool:
     """Cancel what the source still sends; return whether it handed all over, or is gone."""
     here = ground.ledger.folder.residence(source, name)
     if not alive(here):
         return True
-    async with talk(here.socket) as monitor:
+    async with talk(here.socket, timeout_s=SILENT_S) as monitor:
         await _cancel(monitor)
         status = await status_of(monitor)
         # a guest that was paused is `postmigrate` after a move that was cancelled or failed, too
