@@ -2,7 +2,7 @@
 """Live migrations over the API: listed, read with their curve, cancelled by who may."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -11,6 +11,7 @@ import pytest
 from billow.api.migrations import MigrationDocument, MigrationRow
 from tests.control_planes import ControlPlane, control_plane
 
+PATIENCE_S = 60.0  # a busy machine is no failure
 BIG = {"cpu_milli": 1000, "memory_mib": 131_072}
 POOL = """billow-pool 1 taken=2026-11-22T08:00:00Z
 host h[1-3] nodes=1x(16,256GiB) bandwidth=1000MiB/s
@@ -40,10 +41,18 @@ def begin(client: httpx2.Client, planned: httpx2.Response, *, wait: bool = True)
     """Carry a plan out; return its run, at its end if that is wanted."""
     assert planned.status_code == 201, planned.text
     run = client.post(f"/v1/plans/{planned.json()['id']}/runs").json()
-    while wait and run["state"] == "running":
+    path = f"/v1/runs/{run['id']}"
+    if wait:
+        until(lambda: client.get(path).json()["state"] != "running")
+    return dict(client.get(path).json())
+
+
+def until(is_so: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to be"
         time.sleep(0.05)
-        run = client.get(f"/v1/runs/{run['id']}").json()
-    return dict(run)
 
 
 def moving(client: httpx2.Client, name: str, body: dict[str, object] | None = None) -> str:
@@ -51,8 +60,7 @@ def moving(client: httpx2.Client, name: str, body: dict[str, object] | None = No
     planned = client.post(f"/v1/instances/{name}/migrate", json=body or {})
     begin(client, planned, wait=False)
     migration = str(planned.json()["steps"][0]["action"]["id"])
-    while not client.get(f"/v1/migrations/{migration}").json()["curve"]:
-        time.sleep(0.05)
+    until(lambda: client.get(f"/v1/migrations/{migration}").json()["curve"])
     return migration
 
 

@@ -107,7 +107,7 @@ def outlook(assessment: Assessment) -> Outlook:
     plain = found[Way.PLAIN]
     chosen = plain
     if not plain.ends or not (harmless or pressure < HOPELESS_FROM):
-        ending = [each for way, each in found.items() if each.ends and way in _BRAKES]
+        ending = [each for way, each in found.items() if each.ends and way in _SLOWING]
         chosen = ending[0] if ending else plain
         if Way.POST_COPY in found and assessment.used is Way.POST_COPY:
             chosen = found[Way.POST_COPY]

@@ -53,6 +53,23 @@ def stop(run_id: str) -> str:
     return line("run", "stop", run_id)
 
 
+def migrations(run: str = "", instance: str = "", *, running: bool = False) -> str:
+    """Return the command that lists live migrations."""
+    words = [f"--run={run}"] if run else []
+    words += [f"--instance={instance}"] if instance else []
+    return line("migration", "list", *words, *["--running"] * running)
+
+
+def cancel(migration_id: str) -> str:
+    """Return the command that takes a live migration back."""
+    return line("migration", "cancel", migration_id)
+
+
+def assess(name: str, target: str = "") -> str:
+    """Return the command that measures a move beforehand."""
+    return line("instance", "assess", name, *([f"--to={target}"] if target else []))
+
+
 def ask(wanted: Ask) -> str:
     """Return the command of a direct request."""
     words = [wanted.verb.noun, wanted.verb.value, wanted.subject]

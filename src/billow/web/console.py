@@ -18,7 +18,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from billow.app import Billow
 from billow.errors import BillowError, Bug, Denied, Invalid, NotFound, Unauthenticated
 from billow.web.house import HERE, House
-from billow.web.pages import creation, home, hosts, instances, login, plans, reports, runs, timeline
+from billow.web.pages import (
+    creation,
+    home,
+    hosts,
+    instances,
+    login,
+    migrations,
+    plans,
+    reports,
+    runs,
+    timeline,
+)
 from billow.web.stream import stream
 from billow.web.visit import SECURITY_HEADERS, Visit, check_origin, render, visit_of
 
@@ -39,7 +50,11 @@ READ: Sequence[tuple[str, Page]] = (
     ("/hosts/{name:path}", hosts.host),
     ("/instances", instances.instances),
     ("/create", creation.form),
+    ("/instances/{name:path}/assess", migrations.assessment),
     ("/instances/{name:path}", instances.instance),
+    ("/migrations", migrations.migrations),
+    ("/migrations/{id}", migrations.migration),
+    ("/migrations/{id}/curve.json", migrations.curve),
     ("/plans", plans.plans),
     ("/plans/{id}", plans.plan),
     ("/plans/{id}/map.json", plans.map_document),
@@ -57,6 +72,7 @@ CHANGE: Sequence[tuple[str, Page]] = (
     ("/create", creation.create),
     ("/create/preview", creation.preview),
     ("/instances/{name:path}/ask/{verb}", instances.ask),
+    ("/migrations/{id}/cancel", migrations.cancel),
     ("/plans/{id}/apply", plans.apply),
     ("/reports/{name}/show", reports.show),
     ("/reports/{name}/plan", reports.make),

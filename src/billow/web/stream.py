@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from starlette.responses import Response, StreamingResponse
 
 from billow.errors import BillowError
+from billow.model.document import written
 from billow.model.event import Event, EventKind
 from billow.web.frame import QUIET
 from billow.web.scene import difference
@@ -78,13 +79,15 @@ class Telling:
 
     def _told(self, event: Event) -> bytes:
         if event.kind is EventKind.STEP_PROGRESS:
-            return message("progress", {"run": _run_of(event), **event.data}, event.id)
+            flow = written(event.flow)
+            body = {"run": _run_of(event), **event.data, "flow": flow}
+            return message("progress", body, event.id)
         if event.kind in QUIET:
             return message("pool", {"text": event.text}, event.id)
         template = self._visit.house.templates.get_template("parts/line.html")
         html = template.render(event=event, now=self._visit.house.now())
-        body = {"id": event.id, "kind": event.kind.value, "actor": event.actor}
-        return message("line", {**body, "subjects": event.subjects, "html": html}, event.id)
+        shown = {"id": event.id, "kind": event.kind.value, "actor": event.actor}
+        return message("line", {**shown, "subjects": event.subjects, "html": html}, event.id)
 
     async def _map(self) -> AsyncIterator[bytes]:
         scene = await self._visit.house.forecast()

@@ -16,7 +16,13 @@ from billow.plan.explain import cost_text, duration_text, shape_text, size_text
 from billow.web import commands
 
 NOT_SEEN = "\N{EN DASH}"
-PAGES = {"host": "hosts", "instance": "instances", "plan": "plans", "run": "runs"}
+PAGES = {
+    "host": "hosts",
+    "instance": "instances",
+    "migration": "migrations",
+    "plan": "plans",
+    "run": "runs",
+}
 LAST_MOMENT = 253_402_300_800
 """The year 10,000, beyond which there are no dates."""
 
@@ -73,7 +79,7 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def link(subject: str) -> str:
-    """Return the page of `host/NAME`, `instance/NAME`, `plan/ID`, `run/ID`; empty for others."""
+    """Return the page of `host/NAME`, `instance/NAME`, and the like; empty for others."""
     kind, _, name = subject.partition("/")
     return f"/{PAGES[kind]}/{quote(name, safe='')}" if kind in PAGES and name else ""
 
@@ -88,6 +94,16 @@ def filled(share: float) -> float:
     return 0.0 if math.isnan(share) else min(max(share, 0.0), 1.0)
 
 
+def milliseconds(seconds: float) -> str:
+    """Write a short time: `43 ms`."""
+    return NOT_SEEN if math.isnan(seconds) else f"{1000 * seconds:.0f}\N{NO-BREAK SPACE}ms"
+
+
+def rate(mib_s: float) -> str:
+    """Write what flows: `118 MiB/s`."""
+    return NOT_SEEN if math.isnan(mib_s) else f"{mib_s:,.0f}\N{NO-BREAK SPACE}MiB/s"
+
+
 def weight(share: float) -> str:
     """Return how heavy a load is, for its colour: `none`, `low`, `mid`, `high`, `over`."""
     if math.isnan(share):
@@ -99,6 +115,11 @@ def weight(share: float) -> str:
 def phase(word: str) -> str:
     """Return the journal's word for where a step is, in a person's words."""
     return {"intended": "under way", "pending": "waiting"}.get(word, word)
+
+
+def move_state(word: str) -> str:
+    """Return the journal's word for where a migration stands, which has a colour."""
+    return {"running": "intended", "waiting": "pending", "cancelled": "skipped"}.get(word, word)
 
 
 def tone(event: Event) -> str:
@@ -120,10 +141,13 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "machine_moment": machine_moment,
     "link": link,
     "named": named,
+    "milliseconds": milliseconds,
+    "rate": rate,
     "filled": filled,
     "weight": weight,
     "tone": tone,
     "phase": phase,
+    "move_state": move_state,
     "shape": shape_text,
     "cost": cost_text,
     "amount": amount,

@@ -14,6 +14,8 @@ from billow.web.visit import Visit, go, under
 
 PER_PAGE = 50
 STEPS_PER_PAGE = 200
+MOVES_SHOWN = 100
+"""Live migrations that are listed with their curves; the rest has a page of its own."""
 
 
 async def runs(visit: Visit) -> Response:
@@ -65,6 +67,7 @@ async def _context(visit: Visit) -> dict[str, Any]:
         "run": one,
         "plan": plan,
         "advance": advance_of(one, plan, visit.house.now()),
+        "moves": await visit.billow.migrations.page(limit=MOVES_SHOWN, run=one.id),
         "steps": steps[first : first + STEPS_PER_PAGE],
         "total": len(steps),
         "number": number,

@@ -2,6 +2,7 @@
 // What every page does: copy a command, switch the theme, keep the tree open, bring pages up to date.
 
 import "./elements/event-line.js";
+import "./elements/move-curve.js";
 import "./elements/pool-map.js";
 import "./elements/plan-diff.js";
 import "./elements/run-progress.js";
@@ -127,6 +128,8 @@ document.addEventListener("click", (event) => {
 document.addEventListener("billow:line", ({ detail }) => {
   const run = document.querySelector("[data-run]")?.dataset.run;
   if (run && detail.subjects.includes(`run/${run}`)) say("step");
+  const move = document.querySelector("[data-migration]")?.dataset.migration;
+  if (move && detail.subjects.includes(`migration/${move}`)) say("move");
   if (detail.kind.startsWith("plan.")) say("plans");
   if (detail.kind.startsWith("run.") || detail.kind === "step.ended") say("runs");
   if (detail.kind.startsWith("run.")) say("plans");

@@ -19,14 +19,14 @@ export function charts() {
  * uPlot, once its script has come, which may be long after this module; nothing when it never does.
  * Its `load` or `error` cannot be missed: a deferred script ends after the modules that stand before it.
  */
-const library = new Promise((resolve) => {
+export const library = new Promise((resolve) => {
   const script = document.querySelector("script[data-uplot]");
   if (window.uPlot || !script) resolve(window.uPlot);
   for (const end of ["load", "error"]) script?.addEventListener(end, () => resolve(window.uPlot));
 });
 
 /** What a path answers, as JSON; nothing when no answer comes, as while the page is left. */
-async function asked(path) {
+export async function asked(path) {
   try {
     const answer = await fetch(path);
     return answer.ok ? await answer.json() : null;
