@@ -22,6 +22,10 @@ looked at before it is full: a crowd of slow writers on a slow link is not held 
 """
 
 
+BANDWIDTH: Final = "avail-switchover-bandwidth"
+"""What the last memory may reckon with, bytes/s; 0 lets QEMU estimate it from the last 100 ms."""
+
+
 def capabilities(course: Course, ends: Ends) -> frozenset[str]:
     """Return the capabilities that a course needs."""
     named = {_CAPABILITY[course.way]} if course.way in _CAPABILITY else set()
@@ -31,8 +35,8 @@ def capabilities(course: Course, ends: Ends) -> frozenset[str]:
 
 
 def parameters(course: Course, ends: Ends) -> dict[str, object]:
-    """Return the parameters of the throttle, as far as both ends know them."""
-    told = _LAST_RESORT if course.watched else _USUAL
+    """Return the parameters of the throttle and the switch, as far as both ends know them."""
+    told = {**(_LAST_RESORT if course.watched else _USUAL), BANDWIDTH: 0}
     return {name: value for name, value in told.items() if name in ends.parameters}
 
 

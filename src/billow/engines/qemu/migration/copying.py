@@ -10,6 +10,7 @@ from typing import Final
 
 from qemu.qmp import EventListener
 
+from billow.engines.qemu.migration.brakes import BANDWIDTH
 from billow.engines.qemu.migration.limits import Limits
 from billow.engines.qemu.monitor import Monitor
 from billow.engines.qemu.terms import Terms
@@ -64,6 +65,7 @@ class Copying:
 
     Attributes:
         limits: None where no vCPU can be held.
+        reckons: Whether QEMU can be told what bandwidth the last memory will have.
         at_halt: What is still to be done when the guest stands still, before it is handed over.
         status: What QEMU calls the state that it came to.
     """
@@ -72,6 +74,7 @@ class Copying:
     steering: Steering
     terms: Terms
     limits: Limits | None
+    reckons: bool = False
     at_halt: Callable[[], Awaitable[None]] | None = None
     last: Progress = field(default_factory=lambda: Progress(0.0, "copying"))
     status: str = ""
@@ -142,6 +145,9 @@ class Copying:
                 code="move-endless",
             )
         if not math.isnan(turn.window_s):
+            if self.reckons:
+                known = {BANDWIDTH: round(seen.carried_mib_s * _MIB)}
+                await self.source.execute("migrate-set-parameters", known)
             await allow(self.source, turn.window_s)
         if turn.limits and self.limits:
             await self.limits.hold(turn.limits)
