@@ -14,15 +14,13 @@ from hypothesis import strategies as st
 from billow.errors import Invalid
 from billow.model.assessment import Assessment, Guest, Link, Way, Writer
 from billow.plan.convergence import (
-    BUDGET,
     SETUP_S,
     SWITCH_S,
     Verdict,
-    limits,
     outlook,
     predict,
-    shares,
 )
+from billow.plan.shares import BUDGET, limits, shares
 
 PAGE_MIB = 1 / 256
 READER = Writer(dirty_mib_s=2.0, working_mib=0.1, busy=0.1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
-from billow.plan.convergence import TOLERANCE_MIB_S
+from billow.plan.shares import TOLERANCE_MIB_S
 from billow.plan.steering import (
     Abilities,
     Course,

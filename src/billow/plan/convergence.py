@@ -15,32 +15,14 @@ from enum import StrEnum
 from typing import Protocol
 
 from billow.model.assessment import Assessment, Guest, Link, Way
+from billow.plan.held import held
+from billow.plan.shares import HOPELESS_FROM, LONGEST_S, SURE_BELOW
 
 SETUP_S = 0.35
 """Before the first byte flows, and after the last: connections, devices, the first sync."""
 SWITCH_S = 0.02
 """Standstill for the devices' state, beside what is left of the memory."""
-BUDGET = 0.6
-"""Share of the bandwidth that writers may fill. Less makes rounds shrink quicker, and costs writers
-less in all, until a vCPU sleeps so long at a time that it is felt."""
-TOLERANCE_MIB_S = 25.0
-"""QEMU leaves a vCPU alone within so much of its limit: a limit is set so much lower."""
-SETTLES_ABOVE_MIB_S = 8.0
-"""How far above its limit a vCPU comes to rest."""
-BEARABLE_MIB_S = 13.0
-"""A vCPU with a ring of 4 MiB sleeps 0.3 s at a time under this limit, and longer under a lower."""
-TOLD_SHARE = 0.8
-"""QEMU's count of what a vCPU writes may be lower than what it wrote at its quickest."""
-SURE_BELOW, HOPELESS_FROM = 0.75, 0.95
-"""Written over carried: below the one pre-copy ends as foretold, from the other on do not count on
-it. In between it ends, but when is uncertain."""
-LONGEST_S = 900.0
-"""Longer than this is as good as never."""
 _MOST_ROUNDS = 1000
-LAG_S = 0.3
-"""What a limit takes until it works: QEMU measures before it puts a vCPU to sleep."""
-_LIMITED_FROM = 2
-_TIGHTEN_EVERY, _SHRINKS = 3, 0.9
 _FIRST_STEP, _STEP, _MOST_THROTTLE = 0.2, 0.1, 0.99
 _CHECK_S, _HIGH, _HIGHS = 1.0, 0.5, 2
 
@@ -133,6 +115,8 @@ def predict(guest: Guest, link: Link, way: Way) -> Prediction:
 def _of_memory(guest: Guest, link: Link, way: Way) -> Prediction:
     if way is Way.POST_COPY:
         return _fetched(guest, link)
+    if way is Way.DIRTY_LIMIT:
+        return _held(guest, link)
     copy, brake = _Copy(guest, link), _BRAKES[way](guest, link)
     while copy.goes_on:
         left, settled = copy.left_mib, brake.settled
@@ -171,38 +155,21 @@ def _fetched(guest: Guest, link: Link) -> Prediction:
     )
 
 
-def shares(rates: Sequence[float], budget: float) -> tuple[float, ...]:
-    """Return what each writer may write so that together they stay within a budget.
-
-    Water-filling: whoever writes less than an equal share keeps what it writes (not a number: no
-    limit), and what it leaves is shared by the others.
-    """
-    found = [math.nan] * len(rates)
-    if math.fsum(rates) <= budget:
-        return tuple(found)
-    left = budget
-    by_rate = sorted(range(len(rates)), key=lambda each: (rates[each], each))
-    for place, each in enumerate(by_rate):
-        share = left / (len(rates) - place)
-        if rates[each] > share:
-            found[each] = share
-        left -= min(rates[each], share)
-    return tuple(found)
-
-
-def limits(rates: Sequence[float], bandwidth_mib_s: float) -> tuple[float, ...]:
-    """Return the limits to set so that writers stay within their share of a bandwidth.
-
-    Not a number where a vCPU needs none. Each is below its share by what QEMU tolerates; but on a
-    slow link no lower than a vCPU can bear, nor so near to what it writes that QEMU tolerates that.
-    """
-    found = zip(rates, shares(rates, BUDGET * bandwidth_mib_s), strict=True)
-    return tuple(share if math.isnan(share) else _limit(rate, share) for rate, share in found)
-
-
-def _limit(rate: float, share: float) -> float:
-    bearable = min(BEARABLE_MIB_S, share, rate * TOLD_SHARE - TOLERANCE_MIB_S)
-    return max(1.0, share - TOLERANCE_MIB_S, bearable)
+def _held(guest: Guest, link: Link) -> Prediction:
+    """Return what it comes to when the steering may hold writers, and what if it need not."""
+    found, plain = held(guest, link), predict(guest, link, Way.PLAIN)
+    if plain.ends and not found.limited:
+        return replace(plain, way=Way.DIRTY_LIMIT)
+    return Prediction(
+        way=Way.DIRTY_LIMIT,
+        ends=found.ends,
+        seconds=SETUP_S + found.seconds if found.ends else math.inf,
+        downtime_s=SWITCH_S + found.downtime_s,
+        sent_mib=found.sent_mib,
+        rounds=found.rounds,
+        speeds=found.speeds,
+        limits_mib_s=found.limits_mib_s,
+    )
 
 
 class _Copy:
@@ -287,50 +254,6 @@ class _None:
         """Change nothing."""
 
 
-class _DirtyLimit:
-    """Full speed in the first round, then limits; halved while three rounds bring too little."""
-
-    throttle = 0.0
-
-    def __init__(self, guest: Guest, link: Link) -> None:
-        self._rates = tuple(writer.dirty_mib_s for writer in guest.writers)
-        self.limits = limits(self._rates, link.share_mib_s)
-        self._factor, self._best = 1.0, math.inf
-        self._limited, self._lag_s = False, LAG_S
-
-    @property
-    def settled(self) -> bool:
-        """Whether there is no limit, or none that could still be tightened."""
-        set_ones = [each for each in self.limits if not math.isnan(each)]
-        return all(each * self._factor <= 1.0 for each in set_ones)
-
-    def speeds(self, seconds: float) -> tuple[float, ...]:
-        """Return full speed for those without a limit, and for all until limits work."""
-        if not self._limited or seconds <= 0:
-            return (1.0,) * len(self.limits)
-        free = min(self._lag_s, seconds) / seconds
-        self._lag_s = max(0.0, self._lag_s - seconds)
-        held = map(self._held, self._rates, self.limits)
-        return tuple(free + (1.0 - free) * each for each in held)
-
-    def look(self, copy: _Copy) -> None:
-        """Set the limits for the second round, tighten them where they do not help."""
-        since = copy.rounds + 1 - _LIMITED_FROM
-        if since == 0:
-            self._limited, self._best = True, copy.left_mib
-        elif since > 0 and since % _TIGHTEN_EVERY == 0:
-            if copy.left_mib > _SHRINKS * self._best:
-                self._factor /= 2
-            self._best = min(self._best, copy.left_mib)
-
-    def _held(self, rate: float, limit: float) -> float:
-        """Return the share of its speed that a vCPU keeps under a limit that works."""
-        if math.isnan(limit):
-            return 1.0
-        now = max(1.0, limit * self._factor)
-        return min(1.0, (now + min(now, SETTLES_ABOVE_MIB_S)) / rate)
-
-
 class _AutoConverge:
     """Takes time from all vCPUs, in steps, while more than half of what was sent is written."""
 
@@ -368,7 +291,6 @@ class _AutoConverge:
 
 _BRAKES: Mapping[Way, Callable[[Guest, Link], _Brake]] = {
     Way.PLAIN: _None,
-    Way.DIRTY_LIMIT: _DirtyLimit,
     Way.AUTO_CONVERGE: _AutoConverge,
 }
 _SLOWING = (Way.DIRTY_LIMIT, Way.AUTO_CONVERGE)

@@ -8,6 +8,7 @@ What a live migration comes to is `convergence`'s business, and which ones share
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from billow.model.action import Action, Migrate, Place, PowerOff, PowerOn, Resize, Stop
 from billow.model.assessment import Guest, Link, Way, Writer
@@ -16,14 +17,13 @@ from billow.model.plan import Cost, Step
 from billow.model.policy import Limits
 from billow.model.pool import Pool
 from billow.plan.convergence import (
-    HOPELESS_FROM,
-    LONGEST_S,
     SETUP_S,
     SWITCH_S,
     Prediction,
     predict,
 )
 from billow.plan.lanes import alone, route, stream
+from billow.plan.shares import HOPELESS_FROM, LONGEST_S
 from billow.plan.traffic import Transfer, seconds
 
 DOWNTIME_LIMIT_S = 0.3
@@ -94,16 +94,28 @@ def total(pool: Pool, steps: Sequence[Step], limits: Limits) -> Cost:
 def transfer(pool: Pool, action: Migrate, cost: Cost) -> Transfer:
     """Return a move as links see it; the instance may be new to the pool, or gone from it."""
     row = pool.instances.row.get(action.instance)
-    dirty = 0.0 if row is None else float(pool.instances.dirty[row])
     copies = cost.copied_mib > 0
+    runs = row is not None and pool.instances.state[row] == code_of(State.RUNNING)
     return Transfer(
         id=action.id,
+        instance=action.instance,
         hosts=action.hosts,
         route=route(pool, action.source, action.target) if copies else (),
         copy_mib=cost.copied_mib,
         seconds=cost.seconds,
-        dirty_mib_s=0.0 if math.isnan(dirty) else dirty,
+        dirty_mib_s=float(pool.instances.dirty[row]) if runs else 0.0,
         priority=0 if row is None else int(pool.instances.priority[row]),
+    )
+
+
+def weighed(known: Transfer, guest: Guest) -> Transfer:
+    """Return a move of which was measured what there is to copy, and how it writes."""
+    if not known.route:
+        return known
+    memory = max(1.0, guest.memory_mib * (1.0 - guest.empty_share) + guest.disk_mib)
+    cost = copying(memory, guest.dirty_mib_s, known.most_mib_s)
+    return replace(
+        known, copy_mib=cost.copied_mib, seconds=cost.seconds, dirty_mib_s=guest.dirty_mib_s
     )
 
 

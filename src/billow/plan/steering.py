@@ -16,7 +16,7 @@ from typing import Final
 
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
-from billow.plan.convergence import (
+from billow.plan.shares import (
     HOPELESS_FROM,
     SETTLES_ABOVE_MIB_S,
     SURE_BELOW,
@@ -173,6 +173,7 @@ class Steering:
     _began: float = 0.0
     _opened: float = math.nan
     _written: float = 0.0
+    _rest: tuple[float, float] = (0.0, 0.0)
 
     @property
     def limits(self) -> tuple[float, ...]:
@@ -201,13 +202,23 @@ class Steering:
         if not self._set:
             known = self._free or seen.rates
             self._free = tuple(map(max, known, seen.rates)) if seen.rates else known
+        rest, self._rest = self._rest, (seen.seconds, seen.left_mib)
         if seen.rounds <= self._round:
             return
         if self._round and seen.rounds == self._round + 1 and not self._set:
-            written = seen.left_mib / max(seen.seconds - self._began, LEAST_ROUND_S)
+            fresh = max(0.0, seen.left_mib - self._unsent(seen, *rest))
+            written = fresh / max(seen.seconds - self._began, LEAST_ROUND_S)
             self._written = max(self._written, written)
         self._round, self._began = seen.rounds, seen.seconds
         self._lefts[seen.rounds] = seen.left_mib
+
+    def _unsent(self, seen: Seen, at: float, left_mib: float) -> float:
+        """Return what of a round's memory goes into the next one.
+
+        QEMU begins a round as soon as what is left of the last would go over within the downtime.
+        """
+        carried = 0.0 if math.isnan(seen.carried_mib_s) else seen.carried_mib_s
+        return max(0.0, left_mib - carried * (seen.seconds - at))
 
     @property
     def _wanted(self) -> tuple[float, ...]:

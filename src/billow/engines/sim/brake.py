@@ -13,7 +13,7 @@ from billow.engines.sim.timing import Timing
 from billow.model.assessment import Way
 from billow.model.instance import Instance
 from billow.model.kinds import MigrationPolicy
-from billow.plan.convergence import HOPELESS_FROM, SETTLES_ABOVE_MIB_S, limits
+from billow.plan.shares import HOPELESS_FROM, SETTLES_ABOVE_MIB_S, limits
 from billow.plan.steering import CHANGED, Abilities, Course, choose
 
 _SHRINKS, _TIGHTEN_EVERY = 0.9, 3

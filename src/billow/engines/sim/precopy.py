@@ -17,7 +17,7 @@ from billow.engines.sim.timing import Timing
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
 from billow.model.run import Flow, Progress
-from billow.plan.convergence import LONGEST_S
+from billow.plan.shares import LONGEST_S
 
 _PATIENT_ROUNDS = 4
 """Rounds that nobody helps before it is said that they will not end."""
