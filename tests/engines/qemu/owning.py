@@ -58,12 +58,24 @@ async def fill(stand: OwningStand, *parts: Written) -> None:
         await write(monitor, *parts)
 
 
+async def write_at_rest(disk: Path, *parts: Written) -> None:
+    """Write to a disk that nobody uses."""
+    await _qemu_io("-f", "qcow2", *_commands("write", parts), str(disk))
+
+
 async def check_holds(disk: Path, parts: Iterable[Written]) -> None:
     """Check that a disk holds what was written to it; its process may be there, but idle."""
-    words = [word for part in parts for word in ("-c", f"read {part.words}")]
-    command = ("qemu-io", "-r", "-U", "-f", "qcow2", *words, str(disk))
+    answer = await _qemu_io("-r", "-U", "-f", "qcow2", *_commands("read", parts), str(disk))
+    assert "verification failed" not in answer, answer
+
+
+def _commands(verb: str, parts: Iterable[Written]) -> list[str]:
+    return [word for part in parts for word in ("-c", f"{verb} {part.words}")]
+
+
+async def _qemu_io(*words: str) -> str:
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    process = await asyncio.create_subprocess_exec("qemu-io", *words, stdout=pipe, stderr=pipe)
     answer, said = await process.communicate()
-    assert process.returncode == 0, said
-    assert b"verification failed" not in answer, answer.decode()
+    assert process.returncode == 0, (answer, said)
+    return answer.decode()
