@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from billow.errors import BillowError, Lost, Refused
 from billow.model.action import Delete, Migrate, Start, Stop
 from billow.model.group import Group
 from billow.model.kinds import MigrationPolicy, Power, Rule, State
+from billow.model.shape import Shape
 from billow.ports import Trace
 from billow.testing.stand import do, migrate, place
 
@@ -198,6 +200,26 @@ async def test_a_move_without_limits_leaves_none(
     assert flows[-1].downtime_s > 0
     assert list((stand.state / "libvirt" / "limits").iterdir()) == []
     assert await first.find(domain.uuid) is None
+
+
+async def test_a_disk_of_its_own_moves_along(stand: LibvirtStand, engine: LibvirtEngine) -> None:
+    """It is made on its image, copied with the machine, and gone where it was; then for good."""
+    folders = [Path(f"{host.folder}/var/lib/libvirt/images") for host in stand.lab.hosts]
+    image = ("qemu-img", "create", "-q", "-f", "qcow2", str(folders[0] / "blank.qcow2"), "8M")
+    await asyncio.to_thread(subprocess.run, image, check=True)
+    wanted = replace(stand.instance("x"), image="blank.qcow2", shape=Shape("plain", 100, 64))
+    await do(engine, replace(place(stand, "x"), instance=wanted))
+    assert _disks(folders) == [1, 0]
+    await do(engine, migrate(stand, "x"))
+    assert _disks(folders) == [0, 1]
+    await do(engine, Delete(id="delete", instance="x", host="h2"))
+    assert _disks(folders) == [0, 0]
+    with pytest.raises(Refused, match="no image"):
+        await do(engine, replace(place(stand, "y", "h2"), instance=replace(wanted, id="y")))
+
+
+def _disks(folders: list[Path]) -> list[int]:
+    return [len(list(folder.glob("billow-*.qcow2"))) for folder in folders]
 
 
 async def test_by_ssh(stand: LibvirtStand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,7 +169,8 @@ class _Passage:
             answer = await self._look()
             if answer is None or "ram" not in answer:
                 self._check_patience(_now() - asked, _now() - began)
-                yield Progress(0.0, "preparing")
+                if not copied.last.total_mib:
+                    yield Progress(0.0, "preparing")
                 continue
             began = began if copied.last.total_mib else _now()
             seconds = _now() - began

@@ -12,7 +12,7 @@ from billow.engines.libvirt.line import Fault
 from billow.engines.libvirt.translate import parsed
 from billow.engines.libvirt.wire import Api
 from billow.engines.libvirt.words import Error, Storage, Volume
-from billow.errors import NotFound
+from billow.errors import NotFound, Refused
 
 FOLDER: Final = "/var/lib/libvirt/images"
 """Where a pool is made that is not there: what libvirt's own tools call `default`."""
@@ -41,7 +41,18 @@ class Shelf:
         pool = ET.Element("pool", type="dir")
         ET.SubElement(pool, "name").text = self.name
         ET.SubElement(ET.SubElement(pool, "target"), "path").text = FOLDER
-        return await api.create_storage(ET.tostring(pool, encoding="unicode"))
+        try:
+            return await api.create_storage(ET.tostring(pool, encoding="unicode"))
+        except Fault as fault:
+            again = await api.storage(self.name)
+            if again is not None:  # somebody else was quicker
+                return again
+            raise Refused(
+                f"there is no storage pool {self.name}, and none can be made in {FOLDER}",
+                details=(fault.brief,),
+                fix="set libvirt_storage to a pool that `virsh pool-list` names on every host",
+                code="no-storage",
+            ) from fault
 
     async def put_firmware(self, api: Api, host: str) -> str:
         """Return the path of the firmware guest on a host.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from billow.act.premise import unmet
+from billow.engines.libvirt.disks import hindrances, leave, travels
 from billow.engines.libvirt.fleet import Fleet
 from billow.engines.libvirt.line import Fault
 from billow.engines.libvirt.machine import NAMESPACE, PREFIX, Description, Machine, Stage
@@ -126,13 +127,17 @@ class LibvirtCraft:
         """Bring what an action left half-way to a clear state; return whether it is achieved."""
         if isinstance(action, Place):
             await self._take_back(action)
-        pool = await self.look()
+        await self.look()
         there = self.sight.found.get(action.subject.partition("/")[2])
         if there is not None and there.machine.description is not None:
             await self._go_on(there, there.machine.description)
         if isinstance(action, Migrate) and there is not None:
             ends = action.source, action.target
             await settle(self.fleet, self.records, there.machine.uuid, *ends)
+            await self.look()
+            there = self.sight.found.get(action.instance, there)
+            for host in {*ends} - {there.host}:
+                await leave(there, host, self.fleet, self.shelf)
         pool = await self.look()
         self._glanced = None
         return not unmet(pool, action.achieves)
@@ -157,6 +162,9 @@ class LibvirtCraft:
             why = self.fleet.unreachable(action.target)
             if why:
                 yield Blocker(why, "set libvirt_peer_uri, such as qemu+tls://{host}/system")
+            there = self._there(action.instance, action.source)
+            async for blocker in hindrances(there, action.target, self.fleet, self.shelf):
+                yield blocker
 
     async def _place(self, action: Place) -> AsyncGenerator[Progress, None]:
         wanted, host = action.instance, action.host
@@ -212,7 +220,7 @@ class LibvirtCraft:
             policy=action.policy or usual,
             downtime_s=promise,
             terms=self.terms,
-            copies_disks=bool(there.machine.disks) and not self.shelf.shared,
+            copies_disks=travels(there, self.shelf),
         )
         if described is not None and described.instance.image in {"", FIRMWARE}:
             await self.shelf.put_firmware(await self.fleet.api(action.target), action.target)
@@ -220,6 +228,7 @@ class LibvirtCraft:
         async with contextlib.aclosing(moving):
             async for progress in moving:
                 yield progress
+        await leave(there, action.source, self.fleet, self.shelf)
         self.records.forget_limit(there.machine.uuid)  # they ended with the source's process
         self.sight.forget(there.domain.uuid)
 
