@@ -31,6 +31,9 @@ _UNSENT_BYTES: Final = 128 * 2**10
 """What the kernel takes from a sender and has not sent yet: more than that is counted as gone by
 QEMU, and the guest stands still longer than it was promised while it drains. What is on its way is
 not bounded by it, so that a long link carries as much as ever."""
+_PATIENCE: Final = "echo 2 >tcp_syn_retries; echo 6 >tcp_retries2"
+"""A silent network is noticed after 7 s by who connects, and after 25 s by who sends: QEMU can be
+stopped by neither before, and would wait for minutes."""
 _WALL: Final = f"""
 table inet billow
 delete table inet billow
@@ -125,6 +128,8 @@ class Network:
             )
         # without the right to it, a promised downtime is only kept less exactly
         await _run((*_within(namespace), "tee", _UNSENT), str(_UNSENT_BYTES))
+        patience = f"cd /proc/sys/net/ipv4 && {_PATIENCE}"
+        await _run((*_within(namespace), "sh", "-c", patience))  # it may be read-only: no harm
         address = f"address replace {self.address(host)}/{HOST_PREFIX} dev {HOST_LINK}"
         await _ip(namespace, (address, f"link set dev {HOST_LINK} up"), force=True)
 
