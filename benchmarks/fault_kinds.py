@@ -109,6 +109,14 @@ async def _kill_controller(scene: Scene) -> None:
         os.kill(scene.controller, signal.SIGKILL)
 
 
+async def _part(scene: Scene) -> None:
+    scene.pool.within(scene.target, "nft", _WALL.format(link=HOST_LINK))
+
+
+async def _join(scene: Scene) -> None:
+    scene.pool.within(scene.target, "nft", "delete table inet drill")
+
+
 async def _kill_source(scene: Scene) -> None:
     """End the guest where it lives, as a host that dies does; not once it lives on the target."""
     known = scene.pool.engine.ground.ledger.resident(scene.source, scene.guest)
@@ -188,12 +196,12 @@ def _cut(seconds: float, *, silent: bool) -> Deed:
 
     async def strike(scene: Scene) -> None:
         if silent:
-            scene.pool.within(scene.target, "nft", _WALL.format(link=HOST_LINK))
+            await _part(scene)
         else:
             scene.pool.within(scene.target, "ip", "link", "set", "dev", HOST_LINK, "down")
         await asyncio.sleep(seconds)
         if silent:
-            scene.pool.within(scene.target, "nft", "delete table inet drill")
+            await _join(scene)
         else:
             scene.pool.within(scene.target, "ip", "link", "set", "dev", HOST_LINK, "up")
 
@@ -211,6 +219,7 @@ def faults() -> Iterator[Fault]:
             how = "silently" if silent else "with its link"
             name = f"network cut {how} for {seconds} s"
             yield Fault(name=name, strike=_cut(seconds, silent=silent))
+    yield Fault(name="network away from the start", prepare=_part, heal=_join)
     yield Fault(name="source killed", strike=_kill_source, ends=True)
     yield Fault(
         name="disk full at the target",
