@@ -20,6 +20,27 @@ WRITER = Gauge("billow_writer", "1 while this controller holds the lease.", regi
 PLANS = Counter("billow_plans", "Plans made.", ["capability"], registry=REGISTRY)
 PLAN_SECONDS = Histogram("billow_plan_seconds", "Time to make a plan.", registry=REGISTRY)
 RUNS = Counter("billow_runs", "Runs ended.", ["state"], registry=REGISTRY)
+MIGRATING = Gauge("billow_migrations_under_way", "Live migrations under way.", registry=REGISTRY)
+MIGRATIONS = Counter(
+    "billow_migrations", "Live migrations ended.", ["way", "outcome"], registry=REGISTRY
+)
+MIGRATION_SECONDS = Histogram(
+    "billow_migration_seconds",
+    "Time of live migrations that were done, from the order to the end.",
+    ["way"],
+    buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600),
+    registry=REGISTRY,
+)
+MIGRATION_DOWNTIME = Histogram(
+    "billow_migration_downtime_seconds",
+    "How long instances stood still in live migrations that were done.",
+    ["way"],
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 60),
+    registry=REGISTRY,
+)
+MIGRATION_BYTES = Counter(
+    "billow_migration_copied_bytes", "Sent by live migrations.", ["way"], registry=REGISTRY
+)
 
 
 def start_logging(*, verbose: bool = False) -> None:

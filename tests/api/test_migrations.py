@@ -136,3 +136,17 @@ def test_what_is_not_there_is_not_found(client: httpx2.Client) -> None:
     assert client.get("/v1/migrations/never").status_code == 404
     assert client.post("/v1/migrations/never/cancel").status_code == 404
     assert client.get("/v1/migrations", params={"cursor": "never"}).status_code == 404
+
+
+def test_ended_migrations_are_counted(client: httpx2.Client) -> None:
+    begin(client, client.post("/v1/instances/small/migrate", json={}))
+    client.post(f"/v1/migrations/{moving(client, 'big')}/cancel")
+    until(lambda: "billow_migrations_under_way 0.0" in client.get("/metrics").text)
+    text = client.get("/metrics").text
+    counted = dict(line.rsplit(" ", 1) for line in text.splitlines() if "migration" in line)
+    done = 'way="pre-copy"'
+    assert float(counted[f'billow_migrations_total{{outcome="done",{done}}}']) >= 1
+    assert float(counted[f'billow_migrations_total{{outcome="cancelled",{done}}}']) >= 1
+    assert float(counted[f"billow_migration_copied_bytes_total{{{done}}}"]) >= 512 * 2**20
+    assert float(counted[f"billow_migration_seconds_count{{{done}}}"]) >= 1
+    assert float(counted[f"billow_migration_downtime_seconds_count{{{done}}}"]) >= 1

@@ -19,7 +19,8 @@ PAGES = (
 )  # fmt: skip
 FORMS = (
     "/create", "/create/preview", "/instances/ask", "/instances/x/ask/start",
-    "/hosts/host-01/ask/cordon", "/plans/p/apply", "/runs/r/stop", "/runs/r/undo", "/migrations/m/cancel", "/logout",
+    "/hosts/host-01/ask/cordon", "/plans/p/apply", "/runs/r/stop", "/runs/r/undo",
+    "/migrations/m/cancel", "/logout",
 )  # fmt: skip
 CALM = (re.compile(r"^(hx-|aria-|data-)"), {"class", "href", "title", "value", "name", "datetime"})
 

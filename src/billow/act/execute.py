@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from billow.act.counted import count, under_way
 from billow.act.guard import Guard, World
 from billow.errors import BillowError, Leased
 from billow.model.action import Migrate
@@ -99,7 +100,9 @@ class Execution:
             if why:
                 entry = await self._guard.skip(step.action, why)
             else:
-                entry = await self._guard.carry(step.action, known)
+                with under_way(step.action):
+                    entry = await self._guard.carry(step.action, known)
+                count(step.action, entry)
             self._entries[step.action.id] = entry
             self._stop_after_failures()
 

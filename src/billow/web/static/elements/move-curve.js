@@ -70,7 +70,7 @@ class MoveCurve extends HTMLElement {
       label: "memory left and rate",
       series: [
         { label: "Left", unit: "MiB", scale: "MiB", colour: COLOURS[0], values: this.points.map(({ left_mib }) => left_mib) },
-        { label: "Flows", unit: "MiB/s", scale: "MiB/s", colour: COLOURS[1], values: this.points.map(({ rate_mib_s }) => rate_mib_s) },
+        { label: "Flows", unit: "MiB/s", scale: "MiB/s", colour: "good", dash: [5, 3], values: this.points.map(({ rate_mib_s }) => rate_mib_s) },
       ],
     };
   }
