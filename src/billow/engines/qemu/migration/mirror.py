@@ -154,13 +154,11 @@ class Mirror:
 
     def beside(self, progress: Progress) -> Progress:
         """Return the progress of the memory with the disk counted in."""
-        whole = self._total + progress.total_mib
-        if not progress.total_mib or not whole:
-            return progress
-        fraction = (self._total + progress.fraction * progress.total_mib) / whole
+        memory = progress.total_mib or float(self.order.machine.memory_mib)
+        whole = self._total + memory
         return replace(
             progress,
-            fraction=fraction,
+            fraction=(self._total + progress.fraction * memory) / whole,
             copied_mib=self._total + progress.copied_mib,
             total_mib=whole,
         )
