@@ -22,29 +22,36 @@ from billow.engines.qemu.open import open_engine
 from billow.errors import BillowError
 from billow.model.action import Migrate, Start
 from billow.model.codec import action_document, action_from_document
+from billow.model.run import Progress
 from billow.ports import Trace
 from billow.settings import Settings
 
 FENCE: Final = 1
 _PATIENCE_S: Final = 180.0
-_READY: Final = b"ready\n"
-_LATER: Final = b"later\n"
-"""What a controller of its own says: it begins; the guest is on the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drill:
-    """A fault that strikes the move of a guest so many seconds after it began.
+    """A fault that strikes the move of a guest.
 
     Attributes:
+        fraction: How far the move must be, 0 to 1, ...
+        after_s: ... and how long ago that must be.
         chance: From 0 to 1, for what else of a fault is random.
     """
 
     number: int
     fault: Fault
     guest: str
+    fraction: float
     after_s: float
     chance: float = 0.5
+
+    def is_due(self, progress: Progress) -> bool:
+        """Return whether a move has come as far as it must before the fault strikes."""
+        if self.fault.later:
+            return progress.phase in PAST_RECALL
+        return progress.fraction >= self.fraction
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,8 +82,8 @@ class Result:
         still = f", still {self.still_s:.1f} s" if self.still_s else ""
         verdict = str(self.damage) or "whole"
         return (
-            f"{drill.number}: {drill.fault.name} after {drill.after_s:.2f} s, {drill.guest} "
-            f"{what} in {self.seconds:.1f} s{still}: {verdict}"
+            f"{drill.number}: {drill.fault.name} at {drill.fraction:.2f} + {drill.after_s:.2f} s, "
+            f"{drill.guest} {what} in {self.seconds:.1f} s{still}: {verdict}"
         )
 
 
@@ -110,7 +117,7 @@ async def _perform_here(pool: FaultPool, drill: Drill, action: Migrate) -> str:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             async for progress in pool.engine.perform(action, fence=FENCE):
-                if not drill.fault.later or progress.phase in PAST_RECALL:
+                if drill.is_due(progress):
                     due.set()
     except BillowError as error:
         reason = f"{error.code}: {error.brief}"
@@ -137,8 +144,10 @@ async def _perform_apart(pool: FaultPool, drill: Drill, action: Migrate) -> str:
     assert controller.stdout
     controller.stdin.write(order.encode() + b"\n")
     await controller.stdin.drain()
-    while await controller.stdout.readline() not in (_LATER if drill.fault.later else _READY, b""):
-        pass  # the end of the line is the end of the controller
+    async for line in controller.stdout:
+        fraction, _, phase = line.decode().strip().partition(" ")
+        if drill.is_due(Progress(float(fraction), phase)):
+            break
     scene, due = _scene(pool, drill, action, controller.pid), asyncio.Event()
     due.set()
     await _strike(drill, scene, due)
@@ -195,17 +204,10 @@ async def _is_running(pool: FaultPool, action: Migrate) -> bool:
 async def _controller(settings: Settings, action: Migrate) -> None:
     """Perform a move, as a controller that may be killed at any instant."""
     engine = await open_engine(settings, SystemClock())
-    _say(_READY)
     async for progress in engine.perform(action, fence=FENCE):
-        if progress.phase in PAST_RECALL:
-            _say(_LATER)
+        with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+            print(progress.fraction, progress.phase, flush=True)
     await engine.aclose()
-
-
-def _say(word: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
-        sys.stdout.buffer.write(word)
-        sys.stdout.flush()
 
 
 def _main() -> None:

@@ -15,9 +15,8 @@ from benchmarks.fault_kinds import Fault, faults
 from benchmarks.fault_pool import GUESTS, FaultPool, fault_pool
 from benchmarks.figure import Better, Figure
 
-UNDISTURBED: Final = Fault(name="no fault")
-LATEST: Final = 1.1
-"""A fault may strike a little after the end of a move, too."""
+LATER_S: Final = 0.5
+"""A fault strikes at a random fraction of the move, and up to so long after that."""
 FETCHING_S: Final = 0.8
 """Post-copy fetches for about so long: what strikes it then begins to count when it does."""
 
@@ -66,20 +65,18 @@ async def drills(
     pool: FaultPool, chosen: list[Fault], moves: int, dice: random.Random
 ) -> AsyncIterator[Result]:
     """Strike so many moves, all kinds and all guests in turn; yield what came of each."""
-    lengths = {guest: await _length_s(pool, guest, dice) for guest in GUESTS}
     for number in range(moves):
         fault = chosen[number % len(chosen)]
         guest = fault.guests[number // len(chosen) % len(fault.guests)]
-        span_s = FETCHING_S if fault.later else LATEST * lengths[guest]
-        after_s, chance = dice.uniform(0.0, span_s), dice.random()
-        drill = Drill(number=number, fault=fault, guest=guest, after_s=after_s, chance=chance)
+        drill = Drill(
+            number=number,
+            fault=fault,
+            guest=guest,
+            fraction=dice.random(),
+            after_s=dice.uniform(0.0, FETCHING_S if fault.later else LATER_S),
+            chance=dice.random(),
+        )
         yield _told(await run(pool, drill, dice))
-
-
-async def _length_s(pool: FaultPool, guest: str, dice: random.Random) -> float:
-    """Return how long a move takes that nothing disturbs."""
-    drill = Drill(number=-1 - GUESTS.index(guest), fault=UNDISTURBED, guest=guest, after_s=0.0)
-    return _told(await run(pool, drill, dice)).seconds
 
 
 def _told(result: Result) -> Result:
