@@ -162,6 +162,19 @@ def test_post_copy_is_chosen_only_where_the_engine_uses_it() -> None:
     assert found.chosen.speeds == (1.0,)
 
 
+def test_what_steering_will_do_is_what_is_foretold() -> None:
+    """At 85 % of the link it does not wait to see whether pre-copy ends by itself."""
+    for dirty, expected in ((50, Verdict.CONVERGES), (85, Verdict.WITH_LIMIT)):
+        steered = Assessment(
+            instance="x", source="a", target="b", taken_at=0.0, guest=guest(dirty, 128),
+            link=Link(bandwidth_mib_s=100.0), ways=tuple(Way), used=Way.DIRTY_LIMIT,
+        )  # fmt: skip
+        found = outlook(steered)
+        assert (found.verdict, found.sure) == (expected, True)
+        assert found.chosen.holds is (expected is Verdict.WITH_LIMIT)
+        assert found.chosen.seconds < 6
+
+
 RATES = st.lists(st.floats(0, 5000), min_size=1, max_size=8)
 AMOUNT = st.floats(0, 4096)
 WRITERS = st.lists(

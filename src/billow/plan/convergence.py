@@ -58,6 +58,11 @@ class Prediction:
     limits_mib_s: tuple[float, ...]
     throttle: float = 0.0
 
+    @property
+    def holds(self) -> bool:
+        """Whether any vCPU is held to a limit."""
+        return not all(map(math.isnan, self.limits_mib_s))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
@@ -77,29 +82,36 @@ class Outlook:
 
 
 def outlook(assessment: Assessment) -> Outlook:
-    """Return whether a move will end, by the gentlest way that the hosts have.
-
-    Post-copy is chosen only where it is what the engine uses: it can lose the guest.
-    """
+    """Return whether a move will end: as the engine does it, else by the gentlest way there is."""
     guest, link = assessment.guest, assessment.link
     ways = [way for way in Way if way in assessment.ways or way is Way.PLAIN]
     found = {way: predict(guest, link, way) for way in ways}
     pressure = guest.dirty_mib_s / link.share_mib_s
     harmless = guest.working_mib <= link.share_mib_s * link.downtime_s
     plain = found[Way.PLAIN]
-    chosen = plain
-    if not plain.ends or not (harmless or pressure < HOPELESS_FROM):
-        ending = [each for way, each in found.items() if each.ends and way in _SLOWING]
-        chosen = ending[0] if ending else plain
-        if Way.POST_COPY in found and assessment.used is Way.POST_COPY:
-            chosen = found[Way.POST_COPY]
+    steered = found.get(assessment.used) if assessment.used is Way.DIRTY_LIMIT else None
+    if steered is not None and steered.ends:
+        chosen = steered if steered.holds else plain if plain.ends else steered
+    elif plain.ends and (harmless or pressure < HOPELESS_FROM):
+        chosen = plain
+    else:
+        chosen = _ending(found, assessment.used)
     verdict = Verdict.WILL_NOT
     if chosen.ends:
-        verdict = Verdict.WITH_LIMIT if chosen.way in _SLOWING else Verdict.CONVERGES
+        slows = chosen.holds or chosen.way is Way.AUTO_CONVERGE
+        verdict = Verdict.WITH_LIMIT if slows else Verdict.CONVERGES
     sure = harmless or pressure < SURE_BELOW or chosen is not plain or not chosen.ends
     sure = sure and guest.writes_known
     others = tuple(each for each in found.values() if each is not chosen)
     return Outlook(verdict=verdict, sure=sure, chosen=chosen, others=others)
+
+
+def _ending(found: Mapping[Way, Prediction], used: Way) -> Prediction:
+    """Return what slows writers down and ends; post-copy only where the engine uses it."""
+    if used is Way.POST_COPY and used in found:
+        return found[used]  # it can lose the guest: nobody gets it who did not ask
+    ending = [found[way] for way in _SLOWING if way in found and found[way].ends]
+    return ending[0] if ending else found[Way.PLAIN]
 
 
 def predict(guest: Guest, link: Link, way: Way) -> Prediction:

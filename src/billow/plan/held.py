@@ -23,7 +23,7 @@ LAG_S: Final = 0.5
 """What a limit takes until it works, on average: QEMU acts once a second."""
 PIECE_S: Final = 0.05
 """QEMU sends for so long before it looks whether what is left goes over within the window."""
-MOST_ROUNDS: Final = 300
+MOST_ROUNDS: Final = 100
 _STEP_S: Final = 0.1
 _PART: Final = 4
 """A look at every so manieth part of what is left of a round, and not more often than a step."""
@@ -47,6 +47,7 @@ class Held:
     downtime_s: float = math.nan
     rounds: int = 1
     limits_mib_s: tuple[float, ...] = ()
+    _never_sent: float = 0.0
     _window_s: float = 0.0
     _limits: tuple[float, ...] = ()
     _next: tuple[float, ...] = ()
@@ -57,6 +58,7 @@ class Held:
     def __post_init__(self) -> None:
         count = len(self.guest.writers)
         self.left_mib = self.guest.memory_mib * (1.0 - self.guest.empty_share)
+        self._never_sent = self.left_mib
         self._window_s = allowed_s(self.link.downtime_s)
         self._limits = self.limits_mib_s = (math.nan,) * count
         self._written, self._worked = [0.0] * count, [0.0] * count
@@ -123,17 +125,22 @@ class Held:
             self._written[each] = min(writer.working_mib, most)
             self._worked[each] += step_s * (rate / writer.dirty_mib_s if rate else 1.0)
         self.left_mib = max(0.0, self.left_mib - carried * step_s)
+        self._never_sent = max(0.0, self._never_sent - carried * step_s)
         self.sent_mib += carried * step_s
         self.seconds += step_s
         if self.seconds >= self._works_at:
             self._limits, self._works_at = self._next, math.inf
 
     def _looks(self) -> bool:
-        """Let QEMU look at what was written, when little enough is left; return whether it did."""
+        """Let QEMU look at what was written, when little enough is left; return whether it did.
+
+        What is left of a round is sent in the next. But for what was never sent, it is memory that
+        is written again and again, and counts once.
+        """
         if self.left_mib > self.link.share_mib_s * self._window_s + _LEAST_MIB:
             return False
-        written = min(self.guest.memory_mib, math.fsum(self._written))
-        self.left_mib += written
+        written = self.left_mib + math.fsum(self._written)
+        self.left_mib = min(self._never_sent + self.guest.working_mib, written)
         self._written = [0.0] * len(self._written)
         self.rounds += 1
         return True
