@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar, runtime_checkable
 
 from billow.model.action import Action
-from billow.model.assessment import Assessment
+from billow.model.assessment import Assessment, Guest
 from billow.model.event import Event
 from billow.model.plan import Plan, Proposal
 from billow.model.policy import Policy
@@ -110,6 +110,21 @@ class Assessor(Protocol):
         Raises:
             NotFound: no such instance here.
             Invalid: it is on that host already.
+            Unavailable: it could not be measured now.
+        """
+
+
+@runtime_checkable
+class Weigher(Protocol):
+    """An engine that can say beforehand what there is to copy of an instance."""
+
+    async def weigh(self, instance: str) -> Guest:
+        """Measure how an instance writes and how much of its memory is in use; sends nothing.
+
+        Takes seconds at most.
+
+        Raises:
+            NotFound: no such instance here.
             Unavailable: it could not be measured now.
         """
 

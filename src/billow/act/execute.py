@@ -7,6 +7,8 @@ in the engine first. Steps that need a failed one are skipped, with the reason.
 """
 
 import asyncio
+import contextlib
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,8 +20,12 @@ from billow.model.action import Migrate
 from billow.model.event import Event, EventKind
 from billow.model.plan import Plan, Step
 from billow.model.run import Entry, Phase, Run, RunState
-from billow.plan.cost import transfer
-from billow.plan.traffic import Transfer
+from billow.plan.cost import transfer, weighed
+from billow.plan.traffic import Transfer, in_turn
+from billow.ports import Weigher
+
+WEIGHED_AT_ONCE = 8
+"""Instances of which is measured at one time how they write."""
 
 
 class Execution:
@@ -59,26 +65,49 @@ class Execution:
         return await self._end()
 
     async def _carry(self, wave: Sequence[Step]) -> None:
-        self._announce(wave)
+        waiting = self._expected(wave)
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._announce(waiting))
                 for step in wave:
                     group.create_task(self._step(step))
         finally:
             for step in wave:  # also those that were cancelled before they began
                 self._world.traffic.leave(step.action.id, self._world.clock.now())
 
-    def _announce(self, wave: Sequence[Step]) -> None:
-        """Tell the traffic which moves of a wave want to go, and which are under way already."""
+    def _expected(self, wave: Sequence[Step]) -> list[Transfer]:
+        """Tell the traffic which moves of a wave will want to go, and which are under way."""
         moves: dict[Phase, list[Transfer]] = {phase: [] for phase in Phase}
         for step in wave:
             if isinstance(step.action, Migrate):
                 found = transfer(self._plan.predicted, step.action, step.cost)
                 moves[self._phase(step.action.id)].append(found)
-        waiting = [] if self._stopping else moves[Phase.PENDING]
-        most = self._world.limits.migrations_at_once_per_host
-        now = self._world.clock.now()
-        self._world.traffic.announce(waiting, moves[Phase.INTENDED], most, now)
+        waiting = [] if self._stopping else in_turn(moves[Phase.PENDING])
+        self._world.traffic.resume(moves[Phase.INTENDED])
+        self._world.traffic.expect(each.id for each in waiting)
+        return waiting
+
+    async def _announce(self, waiting: Sequence[Transfer]) -> None:
+        """Let moves go; of those that are not known, a few at a time are measured first."""
+        most, traffic = self._world.limits.migrations_at_once_per_host, self._world.traffic
+        unknown = [each for each in waiting if math.isnan(each.dirty_mib_s)]
+        known = [each for each in waiting if not math.isnan(each.dirty_mib_s)]
+        if not (traffic.measures and isinstance(self._world.engine, Weigher)):
+            known, unknown = [*known, *unknown], []
+        if known:
+            traffic.announce(known, most, self._world.clock.now())
+        for first in range(0, len(unknown), WEIGHED_AT_ONCE):
+            some = unknown[first : first + WEIGHED_AT_ONCE]
+            found = await asyncio.gather(*map(self._weighed, some))
+            traffic.announce(found, most, self._world.clock.now())
+
+    async def _weighed(self, known: Transfer) -> Transfer:
+        """Return a move with what was measured of it; as it was when that does not work."""
+        engine = self._world.engine
+        with contextlib.suppress(BillowError):
+            if isinstance(engine, Weigher):
+                return weighed(known, await engine.weigh(known.instance))
+        return known
 
     @asynccontextmanager
     async def _turn(self, step: Step) -> AsyncIterator[None]:

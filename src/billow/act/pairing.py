@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Sequence
 
 from billow.errors import NotFound, Refused
 from billow.model.action import Action
-from billow.model.assessment import Assessment
+from billow.model.assessment import Assessment, Guest
 from billow.model.pool import Pool
 from billow.model.run import Progress
-from billow.ports import Assessor, Blocker, Canceller, Engine, Trace
+from billow.ports import Assessor, Blocker, Canceller, Engine, Trace, Weigher
 from billow.sense.merge import merge
 
 
@@ -69,6 +69,14 @@ class Pairing:
             if isinstance(engine, Assessor) and target in self._hosts.get(engine.name, ()):
                 return await engine.assess(instance, target)
         raise Refused(f"no engine of this pool can assess a move to {target}", code="no-assessor")
+
+    async def weigh(self, instance: str) -> Guest:
+        """Let the engine that knows an instance measure it. Raises as that engine, NotFound."""
+        for engine in self._engines:
+            if isinstance(engine, Weigher):
+                with contextlib.suppress(NotFound):
+                    return await engine.weigh(instance)
+        raise NotFound(f"no engine of this pool can measure {instance}")
 
     async def cancel(self, action_id: str) -> None:
         """Let the engine that does an action take it back. Raises NotFound, Conflict."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from billow.model.run import Flow, Progress
+from billow.model.run import Progress
 from billow.plan.traffic import Stage, Transfer, admitted, in_turn
 
 Admit = Callable[[Sequence[Transfer], Sequence[tuple[Transfer, Stage]], int], Sequence[str]]
@@ -19,6 +19,8 @@ Admit = Callable[[Sequence[Transfer], Sequence[tuple[Transfer, Stage]], int], Se
 
 _OVER = frozenset({"switching", "arrived"})
 """Phases in which next to nothing flows any more."""
+_MOST_SETUP_S = 1.0
+"""Where set-up takes longer than this, the machine is short of CPUs, and more at once do harm."""
 _LEARNS = 0.3
 """How much one move changes what is known of how long set-up takes."""
 
@@ -36,14 +38,17 @@ class _Trip:
     since: float = math.nan
     flows: bool = False
     stage: Stage = Stage.UNDER_WAY
-    pages_round: int = 1
-    round_s: float = 0.0
 
 
 class Traffic:
-    """Lets moves go when there is room on their links."""
+    """Lets moves go when there is room on their links.
 
-    def __init__(self, admit: Admit = admitted) -> None:
+    Attributes:
+        measures: Whether it is worth a second to know what instances write before they go.
+    """
+
+    def __init__(self, admit: Admit = admitted, *, measures: bool = True) -> None:
+        self.measures = measures
         self._admit = admit
         self._setup_s = 0.0
         self._waiting: list[Transfer] = []
@@ -51,29 +56,26 @@ class Traffic:
         self._trips: dict[str, _Trip] = {}
         self._most_per_host = 0
 
-    def announce(
-        self,
-        waiting: Iterable[Transfer],
-        resumed: Iterable[Transfer],
-        most_per_host: int,
-        now: float,
-    ) -> None:
-        """Say which moves want to go, and which an earlier controller has begun.
-
-        Who is announced must `enter` and `leave`.
-        """
-        self._most_per_host = most_per_host
-        for each in resumed:
+    def resume(self, begun: Iterable[Transfer]) -> None:
+        """Count moves that an earlier controller has begun; each must `enter` and `leave`."""
+        for each in begun:
             self._trips[each.id] = _Trip(each)
+
+    def expect(self, action_ids: Iterable[str]) -> None:
+        """Let moves wait in `enter` until they are announced and it is their turn."""
         loop = asyncio.get_running_loop()
-        for each in waiting:
-            self._turns[each.id] = loop.create_future()
-            self._waiting.append(each)
+        self._turns.update((name, loop.create_future()) for name in action_ids)
+
+    def announce(self, waiting: Iterable[Transfer], most_per_host: int, now: float) -> None:
+        """Let expected moves go as soon as there is room; who gave up meanwhile is forgotten."""
+        self._most_per_host = most_per_host
+        here = (each for each in waiting if each.id in self._turns)
+        self._waiting += [each for each in here if not self._turns[each.id].done()]
         self._waiting = in_turn(self._waiting)
         self._wake(now)
 
     async def enter(self, action_id: str) -> None:
-        """Return when it is a move's turn; at once for one that is under way or was not announced.
+        """Return when it is a move's turn; at once for one that is under way or was not expected.
 
         Whoever enters must leave.
         """
@@ -116,7 +118,7 @@ class Traffic:
     def _learn(self, setup_s: float) -> None:
         """Take note of how long a move took from its turn until its memory flowed."""
         known = self._setup_s or setup_s
-        self._setup_s = known + _LEARNS * (setup_s - known)
+        self._setup_s = min(_MOST_SETUP_S, known + _LEARNS * (setup_s - known))
 
     def _wake(self, now: float) -> None:
         if not self._waiting:
@@ -131,20 +133,14 @@ class Traffic:
 
 
 def _note(trip: _Trip, progress: Progress, setup_s: float) -> None:
-    """Write down what an engine says of a move."""
-    left_s = progress.left_s
-    if progress.flow is not None:
-        left_s = _left_s(trip, progress.flow)
-    soon = progress.phase in _OVER or (trip.flows and left_s <= setup_s)
-    trip.stage = Stage.ENDING if soon else Stage.UNDER_WAY
+    """Write down what an engine says of a move.
 
-
-def _left_s(trip: _Trip, flow: Flow) -> float:
-    """Return what a move still needs, with what was written since its round began; or NaN."""
-    if flow.pages_round != trip.pages_round:
-        trip.pages_round, trip.round_s = flow.pages_round, flow.seconds
-    dirty = math.fsum(each for each in flow.dirty_mib_s if not math.isnan(each))
-    if flow.dirty_mib_s:
+    How long one that writes still needs is a guess, and who joins it too early makes it longer: its
+    end is believed when it is there.
+    """
+    flow = progress.flow
+    if flow is not None and flow.dirty_mib_s:
+        dirty = math.fsum(each for each in flow.dirty_mib_s if not math.isnan(each))
         trip.transfer = replace(trip.transfer, dirty_mib_s=dirty)
-    left = flow.left_mib + dirty * (flow.seconds - trip.round_s)
-    return left / (flow.rate_mib_s - dirty) if flow.rate_mib_s > dirty else math.nan
+    soon = trip.flows and not trip.transfer.writes and progress.left_s <= setup_s
+    trip.stage = Stage.ENDING if soon or progress.phase in _OVER else Stage.UNDER_WAY

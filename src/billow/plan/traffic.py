@@ -11,7 +11,7 @@ Nobody overtakes on a lane that somebody before him waits for. Pure: whoever cal
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -45,15 +45,17 @@ class Transfer:
 
     Attributes:
         id: Its action's.
+        instance: What moves.
         hosts: Which count it.
         route: The lanes that it flows over; none when it copies nothing between hosts.
         copy_mib: What flows when it has its lanes for itself.
         seconds: What it takes then, set-up counted.
-        dirty_mib_s: How fast the instance writes; 0 where that is not known.
+        dirty_mib_s: How fast the instance writes; NaN where that is not known: it counts as idle.
         priority: Lower ones go first.
     """
 
     id: str
+    instance: str
     hosts: tuple[str, ...]
     route: Route
     copy_mib: float
@@ -161,45 +163,52 @@ class _Roads:
 
     def _must_wait(self, transfer: Transfer, lane: Lane) -> bool:
         others = self._on[lane.name]
-        wants = {each.id: self._wants(each, lane.name) for each in others}
-        free = lane.mib_s - math.fsum(wants.values())
         claimant = self._claimed.get(lane.name, transfer.priority)
         if claimant < transfer.priority:
             return True
-        if lane.name in self._claimed and free < WASTED * lane.mib_s:
+        if lane.name in self._claimed and lane.mib_s - _load(lane, others) < WASTED * lane.mib_s:
             return True
-        return bool(others) and (
-            self._has_no_use(transfer, lane, wants) or self._harms(transfer, lane, wants)
-        )
+        if not others:
+            return False
+        return self._has_no_use(transfer, lane) or self._harms(transfer, lane)
 
-    def _has_no_use(self, transfer: Transfer, lane: Lane, wants: Mapping[str, float]) -> bool:
+    def _has_no_use(self, transfer: Transfer, lane: Lane) -> bool:
         """Return whether a lane is full, or has too little for a move that writes."""
         others = self._on[lane.name]
         if not transfer.writes:
-            return math.fsum(wants[each.id] * each.flows for each in others) >= lane.mib_s
-        free = lane.mib_s - math.fsum(wants.values())
+            return _load(lane, others, flowing=True) >= lane.mib_s
+        free = lane.mib_s - _load(lane, others)
         share = max(lane.mib_s / (len(others) + 1), free)
         bearable = free >= transfer.dirty_mib_s / BEARABLE
         return share < WHOLE * transfer.most_mib_s and not bearable
 
-    def _harms(self, transfer: Transfer, lane: Lane, wants: Mapping[str, float]) -> bool:
+    def _harms(self, transfer: Transfer, lane: Lane) -> bool:
         """Return whether a move would take something from one that writes."""
         others = self._on[lane.name]
         equal = lane.mib_s / (len(others) + 1)
-        rest = lane.mib_s - math.fsum(wants.values()) - self._wants(transfer, lane.name)
-        return any(
-            each.writes and max(equal, rest + wants[each.id]) < WHOLE * wants[each.id]
-            for each in others
-        )
+        for each in others:
+            if each.writes and equal < WHOLE * each.most_mib_s:
+                rest = [transfer, *(other for other in others if other is not each)]
+                had = lane.mib_s - _load(lane, rest[1:])
+                keeps = lane.mib_s - _load(lane, rest)
+                if max(equal, keeps) < WHOLE * min(each.most_mib_s, had):
+                    return True
+        return False
 
-    def _wants(self, transfer: Transfer, lane: str) -> float:
-        """Return what a move takes of a lane at most, while it shares its other ones."""
-        shares = (
-            each.mib_s / max(1, len(self._on[each.name]))
-            for each in transfer.route
-            if each.name != lane
-        )
-        return min(transfer.most_mib_s, *shares, math.inf)
+
+def _load(lane: Lane, transfers: Iterable[Transfer], *, flowing: bool = False) -> float:
+    """Return what moves take of a lane at most, MiB/s: those behind one narrower lane share that.
+
+    With `flowing`, on average over the time that they spend on set-up as well.
+    """
+    behind: defaultdict[str, float] = defaultdict(float)
+    carried: dict[str, float] = {}
+    for each in transfers:
+        others = [other for other in each.route if other.name != lane.name]
+        narrowest = min(others, key=lambda other: other.mib_s, default=lane)
+        carried[narrowest.name] = narrowest.mib_s if others else math.inf
+        behind[narrowest.name] += each.most_mib_s * (each.flows if flowing else 1.0)
+    return math.fsum(min(wanted, carried[name]) for name, wanted in behind.items())
 
 
 def seconds(transfers: Sequence[Transfer], most_per_host: int, most_at_once: int) -> float:

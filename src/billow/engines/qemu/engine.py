@@ -14,7 +14,7 @@ from typing import Final
 
 from billow.act.deed import Deed, Deeds, Standing
 from billow.act.durable import turn
-from billow.engines.qemu.assess import assess
+from billow.engines.qemu.assess import assess, weigh
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import BUILT_IN, FIRMWARE
 from billow.engines.qemu.operation import Operation, as_before
@@ -26,7 +26,7 @@ from billow.engines.qemu.settle import settle, unclear
 from billow.engines.qemu.verbs import VERBS, Craft
 from billow.errors import BillowError, Invalid, Leased, Lost, NotFound, Refused, Unavailable
 from billow.model.action import Action, Migrate, Place, PowerOff, Resize, Throttle
-from billow.model.assessment import Assessment
+from billow.model.assessment import Assessment, Guest
 from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import Blocker, Clock, Trace
@@ -107,6 +107,10 @@ class QemuEngine:
         """Measure an instance and its link to a host. Raises as `billow.ports.Assessor` says."""
         under_way = [each.action for each in self._running.values()]
         return await assess(self.ground, instance, target, under_way, self._clock.now())
+
+    async def weigh(self, instance: str) -> Guest:
+        """Measure what there is to copy of an instance. Raises as `billow.ports.Weigher` says."""
+        return await weigh(self.ground, instance)
 
     async def cancel(self, action_id: str) -> None:
         """Take back a move under way. Raises as `billow.ports.Canceller` says."""
