@@ -132,6 +132,12 @@ class Instance:
         """Whether it can be moved live."""
         return not self.immovable
 
+    @property
+    def carried_mib(self) -> float:
+        """What there is of a disk that moves along; 0 where it is shared or nobody saw how much."""
+        unseen = math.isnan(self.disk_used_mib)
+        return 0.0 if unseen or self.disk is Storage.SHARED else self.disk_used_mib
+
 
 def mask_of(nodes: tuple[int, ...]) -> int:
     """Return the bit mask of NUMA node numbers."""

@@ -2,6 +2,7 @@
 """Migration by the model, against cases computed by hand and the cost of plans."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -45,6 +46,24 @@ def test_an_idle_instance_takes_one_round() -> None:
     assert ended == pytest.approx(10.0 + 0.05)
     assert copy.rounds == 1
     assert copy.downtime_s == pytest.approx(0.05)
+
+
+def test_a_disk_goes_first_and_ends_whatever_is_written() -> None:
+    # 500 MiB of disk at 100 MiB/s: 5 s; then as without it.
+    copy, alone = replace(copy_of(1000, 10), disk_mib=500), copy_of(1000, 10)
+    ended, turn = run(copy, 100)
+    assert (ended, turn) == (pytest.approx(5 + run(alone, 100)[0]), Turn.SWITCH)
+    assert copy.copied + copy.left == pytest.approx(1610)
+    assert (copy.rounds, copy.downtime_s) == (alone.rounds, alone.downtime_s)
+
+
+def test_a_disk_says_that_it_is_one() -> None:
+    copy = replace(copy_of(1000, 10), disk_mib=500)
+    copy.flow(100, 0.0)
+    seen = copy.progress(2.0)
+    assert (seen.phase, seen.copied_mib, seen.total_mib) == ("copying the disk", 200, 1500)
+    assert copy.turn(copy.turns_at) is Turn.COPY
+    assert copy.progress(5.0).phase == "copying"
 
 
 def test_two_rounds_by_hand() -> None:

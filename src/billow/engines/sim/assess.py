@@ -47,6 +47,7 @@ def assess(
             ),
             empty_share=float(there.state is State.STOPPED),
             writes_known=known,
+            disk_mib=there.carried_mib,
         ),
         link=Link(
             bandwidth_mib_s=bandwidth(pool, there.host, target),

@@ -115,9 +115,9 @@ class Course:
         self._agenda.schedule(operation.due, partial(self._finish, operation))
 
     def _copies(self, action: Action) -> bool:
-        """Return whether memory flows: a live migration."""
+        """Return whether something flows: memory in a live migration, or a disk."""
         there = self._ground.instance(action.instance) if isinstance(action, Migrate) else None
-        return there is not None and there.state is not State.STOPPED
+        return there is not None and (there.state is not State.STOPPED or there.carried_mib > 0)
 
     def _begin_copy(self, operation: Operation) -> None:
         if operation.trace is not Trace.RUNNING:
@@ -133,10 +133,11 @@ class Course:
         if not isinstance(action, Migrate) or there is None:
             return None
         dirty = there.dirty_mib_s if there.state is State.RUNNING else 0.0
+        memory = 0 if there.state is State.STOPPED else there.shape.memory_mib
         return Precopy(
             action.source,
             action.target,
-            float(there.shape.memory_mib),
+            float(memory),
             0.0 if math.isnan(dirty) else dirty,
             self._timing,
             self._agenda.now,
@@ -144,6 +145,7 @@ class Course:
             action.policy or there.migration,
             writers(there),
             math.nan if action.downtime_s is None else action.downtime_s,
+            there.carried_mib,
         )
 
     def _flow(self, copies: dict[str, tuple[Precopy, float]]) -> None:

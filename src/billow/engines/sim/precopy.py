@@ -5,7 +5,8 @@ Pre-copy in rounds (Akoush et al., MASCOTS 2010): the first round sends all memo
 what was written meanwhile, until the rest fits into the downtime limit; post-copy hands the
 instance over after the first round and fetches the rest. Between two calls the rate is constant, so
 each figure is exact at any moment; who shares the link is the network's business, whom to slow down
-is the brake's.
+is the brake's. A disk that moves along goes before the memory, and what is written to it meanwhile
+costs nothing here.
 """
 
 import math
@@ -45,10 +46,12 @@ class Precopy:
     Attributes:
         memory_mib: What the instance holds, and the most that it can write anew.
         dirty_mib_s: How fast it writes while it is not slowed down.
-        fails_at: The share of its memory after which the script makes it fail; NaN for never.
+        fails_at: The share of memory and disk after which the script makes it fail; NaN for never.
         policy: What may be done to it.
         shares: The part of its writing that each vCPU does.
         promise_s: How long it may stand still; NaN for as the world's timing says.
+        disk_mib: What there is of a disk that moves along.
+        ahead: Whether it is the disk that flows.
         rate: What flows now, MiB/s; set by `flow`.
         fetches: Whether memory is left to be fetched after the switch.
         pulling: Whether it runs on the target, and what is left is fetched.
@@ -64,6 +67,8 @@ class Precopy:
     policy: MigrationPolicy = MigrationPolicy.BALANCED
     shares: tuple[float, ...] = (1.0,)
     promise_s: float = math.nan
+    disk_mib: float = 0.0
+    ahead: bool = False
     rate: float = 0.0
     left: float = 0.0
     written: float = 0.0
@@ -75,17 +80,21 @@ class Precopy:
     pulling: bool = False
     downtime_s: float = 0.0
     began: float = 0.0
+    memory_since: float = 0.0
     brake: Brake = field(init=False)
 
     def __post_init__(self) -> None:
-        self.left, self.began = self.memory_mib, self.since
+        self.ahead = self.disk_mib > 0
+        self.left = self.disk_mib if self.ahead else self.memory_mib
+        self.began = self.memory_since = self.since
         rates = tuple(self.dirty_mib_s * share for share in self.shares)
         self.brake = Brake(course_of(self.policy, self.timing), rates)
 
     @property
     def dirty_now(self) -> float:
         """How fast the instance writes now, MiB/s."""
-        return 0.0 if self.switching or self.pulling else math.fsum(self.brake.writes)
+        still = self.switching or self.pulling or self.ahead
+        return 0.0 if still else math.fsum(self.brake.writes)
 
     @property
     def fits(self) -> bool:
@@ -119,6 +128,9 @@ class Precopy:
         self._settle(now)
         if struck:
             return Turn.STRUCK
+        if self.ahead:
+            self.ahead, self.left, self.sent, self.memory_since = False, self.memory_mib, 0.0, now
+            return Turn.COPY
         self.left, self.written = self.written, 0.0
         post_copy = self.brake.course.way is Way.POST_COPY
         if self.fits or post_copy:
@@ -142,6 +154,10 @@ class Precopy:
             done = self.copied + self.left - left
             return self._progress("switching", done, left, left_s, now)
         flown = min(self.rate * (now - self.since), self.left)
+        if self.ahead:
+            left = self.left - flown + self.memory_mib
+            done = self.copied + flown
+            return self._progress("copying the disk", done, left, left / self.rate, now)
         ratio = self.dirty_now / self.rate
         left = (self.left - flown) / (1.0 - min(ratio, 0.9))
         phase = "fetching" if self.pulling else "copying"
@@ -178,7 +194,7 @@ class Precopy:
     def _is_hopeless(self, now: float) -> bool:
         """Return whether it is clear by now that it will not end."""
         if self.brake.course.way is Way.DIRTY_LIMIT:
-            return now - self.began > LONGEST_S
+            return now - self.memory_since > LONGEST_S
         grows = self.left >= self.sent and self.rounds >= _PATIENT_ROUNDS
         helped = self.brake.course.way is Way.AUTO_CONVERGE
         return self.rounds >= self.timing.most_rounds or (grows and not helped)
@@ -187,7 +203,8 @@ class Precopy:
         """MiB still to flow until the script strikes; infinite when it does not."""
         if math.isnan(self.fails_at):
             return math.inf
-        return max(self.fails_at * self.memory_mib - self.copied, 0.0)
+        whole = self.memory_mib + self.disk_mib
+        return max(self.fails_at * whole - self.copied, 0.0)
 
     def _settle(self, now: float) -> None:
         passed = now - self.since
