@@ -53,17 +53,19 @@ migration_address = "{address}"
 """
 _START = """\
 set -e
-mount --make-rprivate /
+root='{tree}'
+mount --rbind / "$root"
+mount --make-rprivate "$root"
 for folder in {private}; do
-  mkdir -p "$folder"
-  mount --bind '{host}'"$folder" "$folder"
+  mkdir -p "$root$folder"
+  mount --bind '{host}'"$folder" "$root$folder"
 done
-mount -t tmpfs tmpfs /run
-mkdir -p /run/libvirt /run/lock
-mount --bind '{host}/socket' /run/libvirt
-for file in /etc/passwd /etc/group /etc/hosts; do mount --bind '{host}'"$file" "$file"; done
+mount -t tmpfs tmpfs "$root/run"
+mkdir -p "$root/run/libvirt" "$root/run/lock"
+mount --bind '{host}/socket' "$root/run/libvirt"
+for file in /etc/passwd /etc/group /etc/hosts; do mount --bind '{host}'"$file" "$root$file"; done
 hostname '{name}'
-exec '{python}' -I '{keeper}' libvirtd --listen
+exec chroot "$root" '{python}' -I '{keeper}' libvirtd --listen
 """
 
 
@@ -155,6 +157,7 @@ class Lab:
         """Bring every host up that is not. Raises LabError with what libvirtd said."""
         self._check()
         self.shared.mkdir(parents=True, exist_ok=True)
+        self._plant()
         self._lay_network()
         for host in self.hosts:
             self.start(host)
@@ -165,7 +168,10 @@ class Lab:
         if host.daemon() is not None:
             return
         self._furnish(host)
+        tree = self.trees / host.name
+        tree.mkdir(exist_ok=True)
         script = _START.format(
+            tree=tree,
             host=host.folder,
             private=" ".join(PRIVATE),
             name=host.name,
@@ -177,7 +183,8 @@ class Lab:
             subprocess.run(
                 [
                     *("setsid", "--fork", "nsenter", f"--net=/run/netns/{host.netns}"),
-                    *("unshare", "--mount", "--uts", "sh", "-c", script),
+                    *("unshare", "--mount", "--propagation", "unchanged", "--uts"),
+                    *("sh", "-c", script),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -214,7 +221,16 @@ class Lab:
             shutil.rmtree(host.folder, ignore_errors=True)
         if Path("/run/netns", self.fabric).exists():
             _run("ip", "netns", "del", self.fabric)
+        if self.trees.is_mount():
+            _run("umount", "--lazy", str(self.trees))
+        if self.trees.exists():
+            self.trees.rmdir()  # and never more than that: hosts had the whole tree below it
         shutil.rmtree(self.shared, ignore_errors=True)
+
+    @property
+    def trees(self) -> Path:
+        """Where each host has its tree of files; only the host itself sees it whole."""
+        return self.root / "trees"
 
     @property
     def fabric(self) -> str:
@@ -233,11 +249,21 @@ class Lab:
         if len(str(self.hosts[-1].socket)) > 100:
             raise LabError(f"{self.root} is too long for sockets; choose a shorter folder")
 
+    def _plant(self) -> None:
+        """Make the place where hosts see their whole tree: what they mount there stays theirs.
+
+        In a chroot the root need be no mount point, and cannot be made private then.
+        """
+        self.trees.mkdir(exist_ok=True)
+        if not self.trees.is_mount():
+            _run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(self.trees))
+            _run("mount", "--make-private", str(self.trees))
+
     def _lay_network(self) -> None:
         if not Path("/run/netns", self.fabric).exists():
             _run("ip", "netns", "add", self.fabric)
-            _run("ip", "-n", self.fabric, "link", "add", "br0", "type", "bridge")
-            _run("ip", "-n", self.fabric, "link", "set", "br0", "up")
+            _inside(self.fabric, "ip", "link", "add", "br0", "type", "bridge")
+            _inside(self.fabric, "ip", "link", "set", "br0", "up")
         for host in self.hosts:
             if Path("/run/netns", host.netns).exists():
                 continue
@@ -245,10 +271,10 @@ class Lab:
             _run("ip", "netns", "add", there)
             link = ["link", "add", "eth0", "netns", there, "type", "veth", "peer", "name", port]
             _run("ip", *link, "netns", here)
-            _run("ip", "-n", here, "link", "set", port, "master", "br0", "up")
-            _run("ip", "-n", there, "address", "add", f"{host.address}/24", "dev", "eth0")
-            _run("ip", "-n", there, "link", "set", "eth0", "up")
-            _run("ip", "-n", there, "link", "set", "lo", "up")
+            _inside(here, "ip", "link", "set", port, "master", "br0", "up")
+            _inside(there, "ip", "address", "add", f"{host.address}/24", "dev", "eth0")
+            _inside(there, "ip", "link", "set", "eth0", "up")
+            _inside(there, "ip", "link", "set", "lo", "up")
 
     def _furnish(self, host: LabHost) -> None:
         """Lay out what is private to a host; what a former start left is kept."""
@@ -272,11 +298,7 @@ class Lab:
         """Keep what a host's libvirt found out about QEMU, for the next one to start with."""
         theirs = Path(f"{host.folder}/var/cache/libvirt") / _CAPABILITIES
         if not any(theirs.glob("*.xml")):
-            subprocess.run(
-                host.command("virsh", "-c", "qemu:///system", "capabilities"),
-                stdout=subprocess.DEVNULL,
-                check=True,
-            )
+            _run(*host.command("virsh", "-c", "qemu:///system", "capabilities"))
         for found in theirs.glob("*.xml"):
             kept = self.cache / _CAPABILITIES / found.name
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -329,6 +351,11 @@ def _in_namespace(netns: Path) -> Iterator[int]:
 
 def _which(program: str) -> str | None:
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def _inside(netns: str, *command: str) -> None:
+    """Run a command in a network namespace; `ip -n` would remount /sys, which a chroot forbids."""
+    _run("nsenter", f"--net=/run/netns/{netns}", *command)
 
 
 def _run(*command: str) -> None:
