@@ -163,10 +163,12 @@ def tell(found: Trial) -> None:
     speeds = "/".join(f"{each:.1f}" for each in found.speeds)
     stalls = "/".join(f"{1000 * each:.0f}" for each in found.stalls_s)
     how = f"{found.total_s:.2f} s" if found.ended else "not there"
+    before, took = 1000 * found.stall_before_s, 100 * found.waited
     say(
         f"{found.name}: {how} (flow {found.told.copied_s:.2f} s), sent {found.sent_mib:.0f} MiB, "
-        f"downtime {1000 * found.told.downtime_s:.0f} ms, work {speeds} %, stalls {stalls} ms, "
-        f"bad pages {found.bad_pages}, machine took {100 * found.waited:.0f} %; {found.told.words}"
+        f"downtime {1000 * found.told.downtime_s:.0f} ms, work {speeds} %, stalls {stalls} ms "
+        f"(without a move {before:.0f}), bad pages {found.bad_pages}, machine took {took:.0f} %; "
+        f"{found.told.words}"
     )
 
 

@@ -67,6 +67,7 @@ class Trial:
         courses: Work over time, (seconds since the order, %).
         waited: Share of time in which a vCPU on the source wanted a CPU of this machine in vain:
             what the machine took from the guest, and so how far to believe the rest.
+        stall_before_s: The longest stall of any vCPU in the seconds before: this machine's own.
         bad_pages: Pages that do not hold what they must; -1 when it did not move.
     """
 
@@ -80,6 +81,7 @@ class Trial:
     stalls_s: tuple[float, ...]
     courses: tuple[tuple[tuple[float, float], ...], ...]
     waited: float = math.nan
+    stall_before_s: float = math.nan
     bad_pages: int = -1
 
     @property
@@ -151,7 +153,7 @@ async def moved(
         watch.end()
     seen = _Seen(watch.samples, hosts, ordered, told, before.ticks_s)
     found = seen.trial(name, guest.orders, first, rates, sent)
-    return replace(found, waited=watch.waited(hosts[0]))
+    return replace(found, waited=watch.waited(hosts[0]), stall_before_s=before.stall_s)
 
 
 class _Before:
@@ -162,9 +164,11 @@ class _Before:
         if process is None:
             raise Unavailable(f"{instance} has no process on {host}")
         self._memory = GuestMemory(process, guest.memory_mib)
+        self._orders = guest.orders
         self._cpus = len(guest.orders)
+        self._memory.forget_pauses(self._cpus)
         self._first, self._at = self._marks(), time.monotonic()
-        self.ticks_s = math.nan
+        self.ticks_s = self.stall_s = math.nan
 
     def end(self) -> tuple[list[Mark], list[float]]:
         """Return where each vCPU stands now, and its units per tick until now; forget pauses."""
@@ -173,6 +177,8 @@ class _Before:
         self._memory.close()
         passed = [b.stamp - a.stamp for a, b in zip(self._first, last, strict=True)]
         self.ticks_s = max(passed) / (now - self._at)
+        pauses = zip(last, self._orders, strict=True)
+        self.stall_s = max(mark.gap / self.ticks_s - one.period_ns / 1e9 for mark, one in pauses)
         return last, [rate(a, b) for a, b in zip(self._first, last, strict=True)]
 
     def _marks(self) -> list[Mark]:
