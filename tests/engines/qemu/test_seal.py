@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.engines.qemu.world import QemuStand, boot_with
@@ -171,7 +172,7 @@ async def test_without_tls_nothing_is_sent_in_the_clear_instead(
     honest = Monitor.execute
 
     async def execute(
-        self: Monitor, command: str, arguments: Arguments | None = None, **kwargs: float
+        self: Monitor, command: str, arguments: Arguments | None = None, **kwargs: Any
     ) -> object:
         if command == "object-add" and "tls" in str(arguments):
             why = "TLS credentials support requires GNUTLS"  # QEMU's words when built without

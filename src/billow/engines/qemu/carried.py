@@ -8,6 +8,7 @@ where hosts have none. What other moves send meanwhile is sent beside it, so the
 import asyncio
 import contextlib
 import ctypes
+import math
 import os
 import socket
 import threading
@@ -24,6 +25,7 @@ _WARM_S: Final = 0.15
 """Not counted: a connection starts slowly, and a shaped link lets a burst through."""
 _COUNTED_S: Final = 0.35
 _PATIENCE_S: Final = 5.0
+_LATELY_S: Final = 600.0
 _REACHED_S: Final = 1.0
 _PIECE: Final = 2**18
 _MIB: Final = 2**20
@@ -35,13 +37,26 @@ _NET: Final = 0x40000000
 async def carried(network: Network, source: str, target: str) -> float:
     """Return how many MiB a second arrive at the target. Raises Unavailable."""
     try:
-        return await asyncio.to_thread(_measure, network, source, target)
+        rate = await asyncio.to_thread(_measure, network, source, target)
     except OSError as error:
         raise Unavailable(
             f"nothing gets from {source} to {target}",
             details=(str(error),),
             fix="look at the network between the two hosts",
         ) from error
+    network.carried[source, target] = (rate, time.monotonic())
+    return rate
+
+
+async def lately_carried(network: Network, source: str, target: str) -> float:
+    """Return what was measured not long ago, or measure it; NaN when nothing gets across."""
+    rate, at = network.carried.get((source, target), (math.nan, -math.inf))
+    if time.monotonic() - at <= _LATELY_S:
+        return rate
+    try:
+        return await carried(network, source, target)
+    except Unavailable:
+        return math.nan
 
 
 async def reaches(network: Network, source: str, target: str) -> bool:

@@ -52,6 +52,8 @@ class Network:
     def __init__(self, tag: str, hosts: dict[str, int], *, namespaces: bool) -> None:
         self.namespaces = namespaces
         self.tag = tag
+        self.carried: dict[tuple[str, str], tuple[float, float]] = {}
+        """What was measured from host to host, MiB/s, and when (monotonic): `carried.py`'s."""
         self._hosts = hosts
 
     def namespace(self, host: str) -> str:

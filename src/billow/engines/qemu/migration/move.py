@@ -25,11 +25,13 @@ from billow.engines.qemu.migration.mirror import NEEDS, PHASE, Mirror, prepare
 from billow.engines.qemu.migration.order import ARRIVED, Order, sleeps
 from billow.engines.qemu.migration.postcopy import fetch
 from billow.engines.qemu.migration.seal import Seal, explaining, seal, unseal
+from billow.engines.qemu.migration.width import STREAMS, look, widen
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive
 from billow.engines.qemu.record import Resident, Role
 from billow.errors import Refused
 from billow.model.run import Progress
+from billow.plan.channel import Facts
 from billow.plan.steering import Course, Steering, allowed_s, choose
 
 
@@ -84,8 +86,13 @@ async def _live(ground: Ground, order: Order, arrived: Resident) -> AsyncIterato
     hasten(ground, order.machine, order.source)
     if order.machine.has_own_disk:
         await prepare(ground, order)
-    async with ground.starts:
-        await spawn(ground, order.machine, order.target, incoming=True)
+    looking = asyncio.create_task(look(ground, order))
+    try:
+        async with ground.starts:
+            await spawn(ground, order.machine, order.target, incoming=True)
+        facts = await looking
+    finally:
+        looking.cancel()
     async with (
         talk(folder.residence(order.source, name).socket) as source,
         talk(folder.residence(order.target, name).socket) as target,
@@ -93,7 +100,7 @@ async def _live(ground: Ground, order: Order, arrived: Resident) -> AsyncIterato
         ends = await abilities(source, target, ring=order.machine.platform.dirty_ring > 0)
         mirror = Mirror(ground, order, source, target) if order.machine.has_own_disk else None
         course = choose(order.policy, ends.steering)
-        passage = _Passage(ground, order, source, target, course, mirror)
+        passage = _Passage(ground, order, source, target, course, mirror, facts)
         with (
             source.events("STOP") as stopped,
             target.events("MIGRATION", "RESUME") as landed,
@@ -118,6 +125,7 @@ class _Passage:
     target: Monitor
     course: Course
     mirror: Mirror | None
+    facts: Facts
 
     async def go(
         self, ends: Ends, arrived: Resident, stopped: EventListener, landed: EventListener
@@ -132,6 +140,7 @@ class _Passage:
             steering=Steering(self.course, self.order.downtime_s),
             terms=self.ground.terms,
             limits=await self._limits(),
+            reckons=brakes.BANDWIDTH in ends.parameters,
             at_halt=self.mirror.end if self.mirror else None,
         )
         await connect(self.ground, self.order, self.source, self.target)
@@ -194,6 +203,8 @@ class _Passage:
             await self.source.execute("stop")
         wanted = {"events", *brakes.capabilities(self.course, ends)}
         wanted |= {NEEDS} if self.mirror else set()
+        wide = await widen(self.facts, ends, self.source, self.target)
+        wanted |= {STREAMS} if wide.streams else set()
         told = {"max-bandwidth": BANDWIDTH_BYTES_S, **brakes.parameters(self.course, ends)}
         for monitor in (self.target, self.source):
             await switch(monitor, wanted, ends.capabilities)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find out by how wide a channel a guest is best sent, and set both ends to it.
+
+What is decided stands in `billow.plan.channel`; here is what is looked at for it, and what QEMU is
+told. Both ends must be told the same, before the target begins to wait.
+"""
+
+import asyncio
+import math
+import os
+from typing import Final
+
+from billow.engines.qemu.carried import lately_carried
+from billow.engines.qemu.ground import Ground
+from billow.engines.qemu.migration.abilities import Ends
+from billow.engines.qemu.migration.order import Order
+from billow.engines.qemu.migration.sample import shrinks_to
+from billow.engines.qemu.monitor import Monitor
+from billow.engines.qemu.process import memory_of, process_id
+from billow.errors import Refused
+from billow.model.kinds import MigrationPolicy
+from billow.plan.channel import LEAST_MIB, Channel, Facts, choose
+
+STREAMS: Final = "multifd"
+"""The capability of several streams, and of compressing them."""
+_PACKING: Final = "multifd-compression"
+_LEVEL: Final = {"multifd-zstd-level": 1}
+_BESIDE_MIB: Final = 48.0
+"""What a QEMU process has in memory that is not its guest's, about."""
+
+
+async def look(ground: Ground, order: Order) -> Facts:
+    """Return what is known of a guest and its way before it moves; half a second at the most.
+
+    What the ends can do is not known yet.
+    """
+    residence = ground.ledger.folder.residence(order.source, order.machine.instance)
+    process = process_id(residence)
+    later = order.policy is MigrationPolicy.POST_COPY  # not together with several streams
+    if process is None or later or not ground.network.namespaces:
+        return Facts()
+    memory_mib = order.machine.memory_mib
+    touched = max(0.0, memory_of(process)[0] - _BESIDE_MIB)
+    if touched < LEAST_MIB:
+        return Facts(touched_mib=touched)
+    link = await lately_carried(ground.network, order.source, order.target)
+    return Facts(
+        link_mib_s=link,
+        cpus=len(os.sched_getaffinity(0)),  # both hosts are on this machine
+        touched_mib=min(touched, memory_mib),
+        shrinks_to=await asyncio.to_thread(shrinks_to, process, memory_mib),
+        encrypted=ground.terms.encrypted,
+    )
+
+
+async def widen(facts: Facts, ends: Ends, source: Monitor, target: Monitor) -> Channel:
+    """Set both ends to the channel that suits; the capability is the caller's to switch.
+
+    Raises:
+        Refused, Lost: an end would not.
+    """
+    if STREAMS not in ends.capabilities or _PACKING not in ends.parameters:
+        return Channel(why="both ends know only a single stream")
+    known = not math.isnan(facts.link_mib_s)
+    packed = known and all([await _packs(end) for end in (target, source)])
+    found = choose(facts, packed=packed)
+    told: dict[str, object] = {_PACKING: "zstd" if found.packed else "none"}
+    if found.streams:
+        told["multifd-channels"] = found.streams
+    if found.packed:
+        told |= _LEVEL
+    for end in (target, source):
+        await end.execute("migrate-set-parameters", told)
+    return found
+
+
+async def _packs(end: Monitor) -> bool:
+    """Return whether an end was built with zstd, by trying."""
+    try:
+        await end.execute("migrate-set-parameters", {_PACKING: "zstd"})
+    except Refused:
+        return False
+    return True
