@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.engines.qemu.world import QemuStand, boot_with
@@ -172,12 +171,17 @@ async def test_without_tls_nothing_is_sent_in_the_clear_instead(
     honest = Monitor.execute
 
     async def execute(
-        self: Monitor, command: str, arguments: Arguments | None = None, **kwargs: Any
+        self: Monitor,
+        command: str,
+        arguments: Arguments | None = None,
+        *,
+        timeout_s: float = 30.0,
+        at_once: bool = False,
     ) -> object:
         if command == "object-add" and "tls" in str(arguments):
             why = "TLS credentials support requires GNUTLS"  # QEMU's words when built without
             raise Refused("QEMU refused object-add", details=(why,))
-        return await honest(self, command, arguments, **kwargs)
+        return await honest(self, command, arguments, timeout_s=timeout_s, at_once=at_once)
 
     monkeypatch.setattr(Monitor, "execute", execute)
     with pytest.raises(Refused) as refusal:
