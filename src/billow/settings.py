@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     )
     seed: int = Field(1, ge=0, description="Seed of pools that `sim` generates.")
     speed: float = Field(1.0, gt=0, le=10_000, description="Simulated seconds per real second.")
+    cpu_model: str = Field(
+        "",
+        max_length=4096,
+        description="CPU that new guests see under KVM, as `billow pool cpu-baseline` names it; "
+        "empty for all that the host has.",
+    )
     sense_every_s: float = Field(5.0, gt=0, le=3600, description="Time between looks at the pool.")
     lease_s: float = Field(
         15.0, ge=1, le=600, description="How long a silent writer keeps its right."

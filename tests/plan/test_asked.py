@@ -132,7 +132,7 @@ def test_a_resize_to_more_nodes_finds_them() -> None:
         (AskVerb.STOP, "s", "", "s is stopped already"),
         (AskVerb.MIGRATE, "pinned", "h2", "cannot be migrated: a GPU"),
         (AskVerb.MIGRATE, "a", "h1", "a is on h1 already"),
-        (AskVerb.MIGRATE, "a", "arm", "they differ in arch"),
+        (AskVerb.MIGRATE, "a", "arm", "nothing moves between them"),
         (AskVerb.MIGRATE, "a", "shut", "shut takes nothing new: disk"),
         (AskVerb.MIGRATE, "a", "dark", "power off"),
         (AskVerb.SUSPEND, "held", "", "held is suspended already"),

@@ -29,6 +29,7 @@ from billow.model.action import Action, Migrate
 from billow.model.event import Event, EventKind
 from billow.model.policy import Limits
 from billow.model.run import Entry, Phase, Progress
+from billow.plan.reach import FIX, barred
 from billow.ports import Blocker, Clock, Engine, Journal, Trace, Witness
 from billow.sense.collect import Collector
 
@@ -146,6 +147,9 @@ class Guard:
             raise Stale("the pool has changed since the plan", broken, "make a new plan")
         if self._world.limits.frozen:
             raise Blocked("changes are frozen", fix="lift the freeze in the limits")
+        bars = barred(pool, action)
+        if bars:
+            raise Blocked(f"{action.name} of {action.subject} is barred: {bars[0]}", bars[1:], FIX)
         blockers = await self._patiently(lambda: self._world.engine.blockers(action))
         if blockers:
             raise blocked(action, blockers)

@@ -79,6 +79,7 @@ class HostRow(Answer):
     takes_instances: bool = True
     instances: int = 0
     arch: Arch = Arch.X86_64
+    cpu_model: str = Field("", description="What its CPUs have; empty when not known.")
     sockets: int = 1
     numa_nodes: int = 1
     zone: str = ""
@@ -158,6 +159,9 @@ class InstanceRow(Answer):
     )
     disk: Storage = Field(
         Storage.SHARED, description="Where its disk is: one of its own moves along with it."
+    )
+    cpu_model: str = Field(
+        "", description="What a host's CPUs must have for it; empty when any will do, or not known."
     )
     service: Service = Service.LATENCY
     cpu_limit_milli: int = Field(0, description="Most that it may use now; 0 for no limit.")

@@ -14,6 +14,7 @@ from billow.api import (
     answers,
     assessments,
     changes,
+    cpu_baseline,
     events,
     health,
     migrations,
@@ -59,7 +60,18 @@ def application(billow: Billow) -> FastAPI:
     app.state.billow = billow
     app.include_router(system.open_router)
     app.include_router(health.router)
-    for part in (changes, assessments, pool, plans, reports, runs, migrations, events, system):
+    for part in (
+        changes,
+        assessments,
+        cpu_baseline,
+        pool,
+        plans,
+        reports,
+        runs,
+        migrations,
+        events,
+        system,
+    ):
         app.include_router(part.router, dependencies=[_BEARER])
     app.add_exception_handler(BillowError, problem.on_billow_error)
     app.add_exception_handler(RequestValidationError, problem.on_invalid_request)

@@ -13,6 +13,7 @@ import typer
 from billow import __version__
 from billow.cli import (
     assess,
+    cpu_baseline,
     demo,
     doctor,
     down,
@@ -42,6 +43,7 @@ app = typer.Typer(
 for part in (up, down, demo, doctor, report, policy, run, watch):
     part.add_to(app)
 assess.add_to(instance.app)
+cpu_baseline.add_to(pool.app)
 app.add_typer(host.app, name="host")
 app.add_typer(instance.app, name="instance")
 app.add_typer(plan.app, name="plan")

@@ -48,7 +48,7 @@ class CpuKind:
 
 @dataclass(frozen=True, slots=True)
 class Better:
-    """A model with more features than the baseline, which some hosts cannot give.
+    """A model with all features of the baseline and more, which some hosts cannot give.
 
     Attributes:
         gains: How many features more than the baseline it has.
@@ -151,8 +151,8 @@ def _baseline(pool: Pool, arch: Arch, kinds: Sequence[CpuKind], unknown: int) ->
         key=lambda each: len(each.features),
         default=None,
     )
-    least = len(best.features) if best else 0
-    better = [_better(each, kinds, least) for each in known if len(each.features) > least]
+    least = best.features if best else frozenset()
+    better = [_better(each, kinds, len(least)) for each in known if least < each.features]
     return Baseline(
         arch=arch,
         vendor=vendor,

@@ -16,7 +16,7 @@ import numpy as np
 
 from billow.model.action import Action, Migrate, Place
 from billow.model.column import frozen
-from billow.model.cpu.models import features_of, vendor_of
+from billow.model.cpu.models import features_of, model_of, vendor_of
 from billow.model.host import Host
 from billow.model.instance import Instance
 from billow.model.instances import NOWHERE
@@ -65,11 +65,13 @@ def reach_of(pool: Pool) -> Reach:
 
 
 def able(pool: Pool, cpu_model: str) -> BoolArray:
-    """Return which hosts have all of a CPU, or are not known: `(hosts,) bool`."""
+    """Return which hosts have all of a CPU, or of its architecture at least: `(hosts,) bool`."""
+    if not cpu_model:
+        return np.ones(len(pool.hosts), dtype=np.bool_)
     cpus = pool.hosts.cpu_model
     fine = np.array([not lacking(cpu_model, each) for each in cpus.categories], dtype=np.bool_)
-    good: BoolArray = fine[cpus.codes] if len(fine) else np.ones(0, dtype=np.bool_)
-    return good
+    good: BoolArray = pool.hosts.arch == code_of(model_of(cpu_model).arch)
+    return good & fine[cpus.codes] if len(fine) else good
 
 
 @lru_cache(maxsize=4096)
@@ -139,6 +141,8 @@ class _Bound:
             return (
                 f"{host} is {arch}, and {self.name} is on {source}: nothing moves between them",
             )
+        if self.cpu_model and model_of(self.cpu_model).arch is not arch:
+            return (f"{host} is {arch}, and {self.name} needs the CPU {self.cpu_model}",)
         missing = lacking(self.cpu_model, cpu)
         if not missing:
             return ()

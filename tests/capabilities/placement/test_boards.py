@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The quick ways give what the slow ways give: one host as all, a kept board as a new one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +26,7 @@ from billow.model.kinds import State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.plan.draft import Draft
+from billow.plan.reach import reach_of
 from billow.plan.replay import prepared
 from tests.capabilities.placement.worlds import SHAPES, worlds
 
@@ -41,18 +44,18 @@ def test_one_host_is_scored_as_all_are(pool: Pool, shape: Shape, policy: Placeme
 
 @given(worlds(), policies)
 def test_a_kept_board_reads_like_a_new_one(pool: Pool, policy: PlacementPolicy) -> None:
-    placer = Placer(pool, policy)
+    placer, ours = Placer(pool, policy), pool.instances
     cells = cells_of(pool.hosts)
     for instance in ordered(placer.scene.draft, requests(pool)):
         placer.place(instance)
     for key, board in placer._boards.items():
-        shape, kind, _ = key
+        *kin, _ = key
         member = next(
             row
             for row in range(len(pool.instances))
-            if (pool.instances.shape[row], pool.instances.kind[row]) == (shape, kind)
+            if [columns[row] for columns in (ours.shape, ours.kind, reach_of(pool).code)] == kin
         )
-        need = Need(need_of(pool, member).shape, need_of(pool, member).kind)
+        need = replace(need_of(pool, member), zone="")
         judge = Judge(need, policy, placer.scene.oversold)
         fresh = Board(placer.scene, cells, judge, standing(placer.scene, need, policy))
         board.pick(np.zeros(len(cells)), NOTHING_CLOSED)

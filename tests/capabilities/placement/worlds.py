@@ -12,6 +12,7 @@ from itertools import combinations
 from hypothesis import strategies as st
 
 from billow.model.action import Place
+from billow.model.cpu.models import features_of
 from billow.model.group import Group
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
@@ -53,6 +54,7 @@ def hosts(draw: st.DrawFn, most: int) -> list[Host]:
             f"h{number}",
             tuple(_node(draw) for _ in range(draw(st.integers(1, 3)))),
             arch=draw(some([Arch.X86_64, Arch.X86_64, Arch.AARCH64])),
+            cpu_model=draw(some(["", "Westmere", "Haswell", "EPYC-v1"])),
             zone=draw(some(["", "z1", "z1", "z2"])),
             rack=draw(some(["", "r1", "r2", "r2"])),
             traits=draw(some([frozenset[str](), frozenset({"ssd"}), frozenset({"ssd", "tpm"})])),
@@ -80,6 +82,7 @@ def requested(draw: st.DrawFn, number: int, prefix: str = "i") -> Instance:
         priority=draw(some([0, 0, 0, 7])),
         group=draw(some([""] * 6 + [group.name for group in GROUPS])),
         zone=draw(some(["", "", "", "z1", "z9"])),
+        cpu_model=draw(some(["", "", "", "kvm64", "Westmere -pni", "Haswell-noTSX"])),
     )
 
 
@@ -148,9 +151,19 @@ class World:
         ]
         return [
             *_unsuitable(there, wanted),
+            *self._unreached(there, wanted),
             *_crowded(there, wanted, nodes, beside),
             *self._grouped(there, wanted),
         ]
+
+    def _unreached(self, there: Host, wanted: Instance) -> Iterator[str]:
+        if wanted.host and self.hosts[wanted.host].arch is not there.arch:
+            yield "another arch"
+        if wanted.cpu_model and there.arch is not Arch.X86_64:
+            yield "not the architecture of its CPU"
+        needs, has = features_of(wanted.cpu_model), features_of(there.cpu_model)
+        if needs is not None and has is not None and not needs <= has:
+            yield "features"
 
     def _grouped(self, there: Host, wanted: Instance) -> Iterator[str]:
         group = self.groups.get(wanted.group)

@@ -20,6 +20,7 @@ from billow.model.resources import GPU, BoolArray, FloatArray, IntArray
 from billow.model.shape import Shape
 from billow.plan.draft import Draft
 from billow.plan.peers import Circle
+from billow.plan.reach import ANYWHERE, reach_of
 from billow.plan.slots import Room, open_hosts
 
 Rows = npt.NDArray[np.intp]
@@ -35,6 +36,7 @@ class Want:
     shape: int
     kind: int
     zone: int
+    reach: int = ANYWHERE
 
 
 class Refuge:
@@ -50,7 +52,8 @@ class Refuge:
         self.draft = Draft(pool)
         self.open = open_hosts(pool)
         self._open = self.open
-        self._kind_fits: dict[tuple[int, int], BoolArray] = {}
+        self._reach = reach_of(pool)
+        self._kind_fits: dict[tuple[int, int, int], BoolArray] = {}
         total = np.maximum(pool.hosts.sellable.sum(axis=(0, 1)), 1)
         self._scale: FloatArray = len(pool.hosts) / total
         self._size: FloatArray = (pool.demand * self._scale).max(axis=1, initial=0.0)
@@ -84,15 +87,17 @@ class Refuge:
     def want(self, row: int) -> Want:
         """Return what decides which hosts could take an instance (row)."""
         ours = self.pool.instances
-        return Want(int(ours.shape[row]), int(ours.kind[row]), int(ours.zone.codes[row]))
+        zone, reach = int(ours.zone.codes[row]), int(self._reach.code[row])
+        return Want(int(ours.shape[row]), int(ours.kind[row]), zone, reach)
 
     def suits(self, want: Want) -> BoolArray:
         """Return which living hosts are of the right kind and zone, whatever is free there."""
-        key = want.shape, want.zone
+        key = want.shape, want.zone, want.reach
         if key not in self._kind_fits:
             room = Room(self.pool.hosts, self.pool.free, self.pool.free_nodes, self._open)
             fits = room.suits(self.pool.shapes[want.shape])
             zone = self.pool.instances.zone.categories[want.zone]
+            self._reach.narrow(fits, want.reach)
             self._kind_fits[key] = fits & self.pool.hosts.zone.where(zone) if zone else fits
         good: BoolArray = self._kind_fits[key] & self.open
         return good
@@ -129,6 +134,7 @@ class Refuge:
             (
                 rows,
                 ours.group.codes[rows],
+                self._reach.code[rows],
                 ours.zone.codes[rows],
                 shape,
                 -ours.priority[rows],

@@ -18,6 +18,7 @@ from billow.model.instances import NOWHERE
 from billow.model.pool import Pool
 from billow.model.resources import RESOURCES, BoolArray, FloatArray, IntArray
 from billow.model.shape import Shape
+from billow.plan.reach import ANYWHERE, reach_of
 from billow.plan.slots import suitable
 
 MOST_WAYS = 300_000
@@ -144,8 +145,13 @@ def crowd_of(pool: Pool, targets: tuple[Target, ...], allow: Allowed) -> Crowd:
     """Return what a plan may touch as a crowd; targets that float and bound ones may be mixed."""
     hosts = np.flatnonzero(allow.hosts).astype(np.int64)
     codes, klass = _classes(pool, allow)
-    zones = [pool.instances.zone.categories[zone] for _, zone in codes]
-    shapes = [*(pool.shapes[code] for code, _ in codes), *(each.shape for each in targets)]
+    zones = [pool.instances.zone.categories[zone] for _, zone, _ in codes]
+    shapes = [*(pool.shapes[code] for code, _, _ in codes), *(each.shape for each in targets)]
+    suits = _suits(pool, hosts, shapes, [*zones, *("" for _ in targets)])
+    reach = reach_of(pool)
+    for number, (_, _, reached) in enumerate(codes):
+        if reached != ANYWHERE:
+            suits[:, number] &= reach.hosts[reached][hosts]
     worth = np.zeros(len(shapes))
     worth[len(codes) :] = [target.weight for target in targets]
     return Crowd(
@@ -157,7 +163,7 @@ def crowd_of(pool: Pool, targets: tuple[Target, ...], allow: Allowed) -> Crowd:
         _table([shape.demand for shape in shapes]),
         _table([shape.share for shape in shapes]),
         np.array([shape.numa_nodes for shape in shapes], dtype=np.int64),
-        _suits(pool, hosts, shapes, [*zones, *("" for _ in targets)]),
+        suits,
         worth,
     )
 
@@ -181,8 +187,8 @@ def is_dense(pool: Pool, targets: tuple[Target, ...], allow: Allowed) -> bool:
     return bool(np.exp(np.minimum(ways, 50.0)).sum() > MOST_WAYS)
 
 
-def _classes(pool: Pool, allow: Allowed) -> tuple[list[tuple[int, int]], IntArray]:
-    """Return (shape, zone) of each class, and the class of each instance.
+def _classes(pool: Pool, allow: Allowed) -> tuple[list[tuple[int, int, int]], IntArray]:
+    """Return (shape, zone, reach) of each class, and the class of each instance.
 
     What has GPUs stays, and so does what lies on some nodes of a host but not on all.
     """
@@ -195,11 +201,11 @@ def _classes(pool: Pool, allow: Allowed) -> tuple[list[tuple[int, int]], IntArra
         wide, host = width[ours.shape[rows]], ours.host[rows]
         usable = good[ours.shape[rows]] & allow.hosts[host]
         rows = rows[usable & ((wide <= 1) | (wide == pool.hosts.node_count[host]))]
-    pairs = np.stack([ours.shape[rows], ours.zone.codes[rows]], axis=1).reshape(-1, 2)
-    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    kinds = (ours.shape[rows], ours.zone.codes[rows], reach_of(pool).code[rows])
+    unique, inverse = np.unique(np.stack(kinds, axis=1), axis=0, return_inverse=True)
     klass = np.full(len(ours), NO_CLASS, dtype=np.int64)
     klass[rows] = inverse.reshape(-1)
-    return [(int(shape), int(zone)) for shape, zone in unique], klass
+    return [(int(shape), int(zone), int(reach)) for shape, zone, reach in unique], klass
 
 
 def _table(amounts: list[tuple[int, int, int, int]]) -> IntArray:

@@ -16,6 +16,7 @@ from billow.model.instances import NOWHERE
 from billow.model.pool import Pool
 from billow.model.resources import CPU, GPU, HUGE, MEMORY, BoolArray, IntArray
 from billow.model.shape import Shape
+from billow.plan.reach import reach_of
 from billow.plan.slots import suitable
 
 FINEST_CPU = 1024
@@ -69,11 +70,14 @@ def items_of(
     """Return the sizes, and the class of each instance (-1 when it stays)."""
     codes, klass = _classes(pool, may, by_node=by_node)
     memory = HUGE if any(target.shape.huge_pages for target in targets) else MEMORY
-    shapes = [pool.shapes[code] for code, _ in codes]
-    zones = [pool.instances.zone.categories[zone] for _, zone in codes]
+    shapes = [pool.shapes[code] for code, _, _ in codes]
+    zones = [pool.instances.zone.categories[zone] for _, zone, _ in codes]
     everything = [*shapes, *(target.shape for target in targets)]
     amounts = _amounts(everything, memory, by_node=by_node)
     suits = _suits(pool, everything, [*zones, *("" for _ in targets)], by_node=by_node)
+    reach = reach_of(pool)
+    for number, (_, _, reached) in enumerate(codes):
+        reach.narrow(suits[:, number], reached)
     kinds, kind = np.unique(suits, axis=0, return_inverse=True)
     loose = _loose(pool, hosts, klass, memory, by_node=by_node)
     unit = _units(amounts, loose)
@@ -100,8 +104,8 @@ def items_of(
 
 def _classes(
     pool: Pool, may: BoolArray, *, by_node: bool
-) -> tuple[list[tuple[int, int]], IntArray]:
-    """Return (shape, zone) of each class, and the class of each instance."""
+) -> tuple[list[tuple[int, int, int]], IntArray]:
+    """Return (shape, zone, reach) of each class, and the class of each instance."""
     ours = pool.instances
     usable = np.array([_usable(shape, by_node=by_node) for shape in pool.shapes], dtype=np.bool_)
     width = np.array([shape.numa_nodes for shape in pool.shapes], dtype=np.int64)
@@ -109,11 +113,11 @@ def _classes(
     if by_node and len(rows):
         wide = width[ours.shape[rows]]
         rows = rows[(wide == 1) | (wide == pool.hosts.node_count[ours.host[rows]])]
-    pairs = np.stack([ours.shape[rows], ours.zone.codes[rows]], axis=1).reshape(-1, 2)
-    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    kinds = (ours.shape[rows], ours.zone.codes[rows], reach_of(pool).code[rows])
+    unique, inverse = np.unique(np.stack(kinds, axis=1), axis=0, return_inverse=True)
     klass = np.full(len(ours), NOWHERE, dtype=np.int64)
     klass[rows] = inverse.reshape(-1)
-    return [(int(shape), int(zone)) for shape, zone in unique], klass
+    return [(int(shape), int(zone), int(reach)) for shape, zone, reach in unique], klass
 
 
 def _usable(shape: Shape, *, by_node: bool) -> bool:

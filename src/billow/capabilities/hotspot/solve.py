@@ -20,6 +20,7 @@ from billow.model.resources import BoolArray, FloatArray
 from billow.plan.cost import copying
 from billow.plan.draft import Draft
 from billow.plan.forecast import depth, tail
+from billow.plan.reach import reach_of
 from billow.plan.suit import node_mask, suits
 
 TRIES = 6
@@ -80,8 +81,8 @@ class Cooler:
         )
         self._need = depth(policy.risk_target)
         self._movable = _movable(pool, policy, self.cpu.seen | self.memory.seen)
-        self._suits: dict[tuple[int, str], BoolArray] = {}
-        self._refused: dict[tuple[int, str], float] = {}
+        self._suits: dict[tuple[int, int, int], BoolArray] = {}
+        self._refused: dict[tuple[int, int, int], float] = {}
         self._shared = _without_bare_metal(pool)
         self._hot_depth = depth(policy.risk_hot)
         self._budget = _budget(pool, policy)
@@ -213,7 +214,8 @@ class Cooler:
 
     def _target(self, row: int, source: int) -> tuple[int, int] | None:
         """Return the host that is the safest with an instance, and its nodes; None for none."""
-        key = int(self._draft.shape[row]), self.pool.instances.zone[row]
+        zone, reach = self.pool.instances.zone.codes[row], reach_of(self.pool).code[row]
+        key = int(self._draft.shape[row]), int(zone), int(reach)
         wanted = float(self.cpu.ahead[row])
         if wanted >= self._refused.get(key, np.inf) - EVEN:
             return None
@@ -298,7 +300,7 @@ class Cooler:
         )
         return float(max(parts))
 
-    def _open_to(self, key: tuple[int, str], row: int) -> BoolArray:
+    def _open_to(self, key: tuple[int, int, int], row: int) -> BoolArray:
         if key not in self._suits:
             good = suits(self.pool, row) & self._shared
             if self.pool.shapes[key[0]].dedicated:

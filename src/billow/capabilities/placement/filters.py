@@ -14,8 +14,10 @@ from billow.capabilities.placement.judge import NO_ROOM
 from billow.capabilities.placement.need import Need
 from billow.capabilities.placement.policy import PlacementPolicy
 from billow.capabilities.placement.scene import Scene
+from billow.model.cpu.models import model_of
 from billow.model.kinds import Health, Power, code_of
 from billow.model.resources import GPU, BoolArray, FloatArray, IntArray
+from billow.plan.reach import able, lacking, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,25 @@ def steps(scene: Scene, need: Need) -> Iterator[tuple[Filter, BoolArray]]:
     """Yield each filter that this need makes matter, with the hosts that pass."""
     for step in FILTERS:
         yield step, step.passes(scene, need)
+        if step.name == "arch" and need.cpu_model:
+            yield from _cpu_steps(scene, need)
+
+
+def _cpu_steps(scene: Scene, need: Need) -> Iterator[tuple[Filter, BoolArray]]:
+    """Yield a filter for each set of features that some CPUs lack, so that words can name them."""
+    cpus = scene.pool.hosts.cpu_model
+    lacks = [lacking(need.cpu_model, each) for each in cpus.categories]
+    for missing in sorted({each for each in lacks if each}):
+        passing = np.array([each != missing for each in lacks], dtype=np.bool_)[cpus.codes]
+        reason = f"{without(missing)} (it needs {model_of(need.cpu_model).name})"
+        yield Filter("cpu", lambda _, said=reason: said, _cpus, lambda _: _CPU_FIX), passing  # type: ignore[misc]
+
+
+def _cpus(scene: Scene, need: Need) -> BoolArray:
+    return able(scene.pool, need.cpu_model)
+
+
+_CPU_FIX = "start it with a CPU model that all have (`billow pool cpu-baseline`): {hosts} would fit"
 
 
 def suitable(scene: Scene, need: Need) -> BoolArray:
@@ -49,7 +70,7 @@ def suitable(scene: Scene, need: Need) -> BoolArray:
     for step in FILTERS:
         if not step.implied:
             good &= step.passes(scene, need)
-    return good
+    return good & _cpus(scene, need) if need.cpu_model else good
 
 
 def standing(scene: Scene, need: Need, policy: PlacementPolicy) -> FloatArray:
@@ -80,7 +101,7 @@ def _open(scene: Scene, _: Need) -> BoolArray:
 
 
 def _right_arch(scene: Scene, need: Need) -> BoolArray:
-    arch = need.shape.arch
+    arch = need.arch
     return _all(scene) if arch is None else scene.pool.hosts.arch == code_of(arch)
 
 
@@ -147,9 +168,9 @@ FILTERS: tuple[Filter, ...] = (
     Filter("cordon", lambda _: "cordoned", _open, lambda _: "uncordon {hosts}"),
     Filter(
         "arch",
-        lambda need: f"not {need.shape.arch}",
+        lambda need: f"not {need.arch}",
         _right_arch,
-        lambda need: f"take an image that does not need {need.shape.arch}: {{hosts}} would fit",
+        lambda need: f"take an image that does not need {need.arch}: {{hosts}} would fit",
     ),
     Filter(
         "traits",

@@ -30,6 +30,7 @@ from billow.model.pool import Pool
 from billow.model.resources import BoolArray, FloatArray, IntArray, RowArray
 from billow.plan.draft import Draft
 from billow.plan.peers import Circle
+from billow.plan.reach import reach_of
 
 GANG_TRIES: Final = 8
 """Hosts, racks or zones that are tried for an affinity group before its members go one by one."""
@@ -57,7 +58,8 @@ class Placer:
         self._policy = policy
         self._cells = cells_of(pool.hosts)
         self._balance = Balance(self.scene, self._cells, policy)
-        self._boards: dict[tuple[int, int, Guest | None], Board] = {}
+        self._reach = reach_of(pool)
+        self._boards: dict[tuple[int, int, int, Guest | None], Board] = {}
         self._zones: dict[int, Closed] = {}
 
     def place(self, instance: int, exclude: Collection[int] = ()) -> Spot | None:
@@ -196,13 +198,14 @@ class Placer:
         return self._board(instance, plain=True).pick(self._balance.term, closed)
 
     def _board(self, instance: int, *, plain: bool = False) -> Board:
-        """Return the board of a shape and kind, and unless it is plain of a company.
+        """Return the board of a shape, kind and reach, and unless it is plain of a company.
 
         Zones and groups close cells of it.
         """
         guest = None if plain or self._ends is None else self._ends.guest(instance)
         ours = self.scene.pool.instances
-        key = int(ours.shape[instance]), int(ours.kind[instance]), guest
+        reach = int(self._reach.code[instance])
+        key = int(ours.shape[instance]), int(ours.kind[instance]), reach, guest
         board = self._boards.get(key)
         if board is None:
             need = replace(need_of(self.scene.pool, instance), zone="")

@@ -20,7 +20,7 @@ MOST_CAUSES: Final = 12
 """Causes that one rejection lists; the rest is counted."""
 _MOST_NAMES: Final = 3
 _EASIEST_FIRST: Final = (
-    "cordon", "zone", "traits", "arch", "dedicated", "excluded", "group", "whole", "power",
+    "cordon", "zone", "traits", "cpu", "arch", "dedicated", "excluded", "group", "whole", "power",
     "health", "gpu", "size",
 )  # fmt: skip
 
@@ -85,13 +85,15 @@ class Words:
     def _fix(self, verdict: Verdict, rows: Rows) -> str:
         """Return what would help on these hosts, the easiest first."""
         ways = [self._nearest(verdict, rows)]
-        number = {demand.name: place for place, demand in enumerate(verdict.demands)}
         for name in _EASIEST_FIRST:
-            if name in number:
-                near = rows[verdict.only(number[name])[rows]]
-                if len(near):
-                    fix = verdict.demands[number[name]].fix
-                    ways.append(fix.replace("{hosts}", self._names(near)))
+            same = [number for number, each in enumerate(verdict.demands) if each.name == name]
+            alone = np.zeros(len(self._hosts), dtype=np.bool_)
+            for each in same:
+                alone |= verdict.only(each)
+            near = rows[alone[rows]]
+            if len(near):
+                fix = verdict.demands[same[0]].fix
+                ways.append(fix.replace("{hosts}", self._names(near)))
         return ", or ".join(way for way in ways if way)
 
     def _nearest(self, verdict: Verdict, rows: Rows) -> str:

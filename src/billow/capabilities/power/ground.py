@@ -5,6 +5,7 @@ from billow.capabilities.power.board import Board, Rows
 from billow.model.pool import Pool
 from billow.model.resources import CPU, MEMORY, BoolArray, IntArray
 from billow.plan.draft import Draft
+from billow.plan.reach import reach_of
 from billow.plan.suit import node_mask, roomy, suits
 
 
@@ -25,12 +26,14 @@ class Ground:
         self.open: BoolArray = pool.hosts.schedulable & ~closed
         self.draft = Draft(pool)
         self.sold: IntArray = pool.hosts.sellable[:, :, [CPU, MEMORY]].sum(axis=(1, 2))
-        self._suits: dict[tuple[int, str], BoolArray] = {}
+        self._reach = reach_of(pool)
+        self._suits: dict[tuple[int, int, int], BoolArray] = {}
         self._done: list[tuple[int, int]] = []
 
     def targets(self, instance: int) -> BoolArray:
         """Return which hosts may take an instance as far as whole hosts can tell, `(hosts,)`."""
-        key = int(self.draft.shape[instance]), self.pool.instances.zone[instance]
+        zone, reach = self.pool.instances.zone.codes[instance], self._reach.code[instance]
+        key = int(self.draft.shape[instance]), int(zone), int(reach)
         if key not in self._suits:
             self._suits[key] = suits(self.pool, instance)
         return self._suits[key] & roomy(self.draft, instance) & self.open

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+from billow.engines.qemu.cpu import option_of
 from billow.engines.qemu.machine import Accelerator, Card, Disk, Firmware, Kernel, Machine, Wire
 
 ORDERS_ADDRESS = 0x10000
@@ -85,7 +86,7 @@ def _platform(machine: Machine) -> Iterator[str]:
             yield f"tcg,thread=multi,tb-size={_FIRMWARE_CODE_MIB if quick else _GUEST_CODE_MIB}"
         case _:
             assert_never(platform.accelerator)
-    yield from ("-cpu", platform.cpu)
+    yield from ("-cpu", option_of(platform))
     yield from ("-smp", f"cpus={machine.cpus},sockets=1,cores={machine.cpus},threads=1")
     yield from ("-m", f"size={machine.memory_mib}M")
 

@@ -20,6 +20,7 @@ class Ground:
     """The ground under one pool.
 
     Attributes:
+        cpu_model: The CPU that guests under KVM see from now on; empty for the host's own.
         starts, moves: Turns, so that a hundred at once do not starve each other.
     """
 
@@ -28,5 +29,6 @@ class Ground:
     network: Network
     groups: Groups
     terms: Terms = field(default_factory=Terms)
+    cpu_model: str = ""
     starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STARTS_AT_ONCE))
     moves: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOVES_AT_ONCE))

@@ -11,6 +11,7 @@ from typing import Final
 
 from billow.act.deed import Deeds
 from billow.act.durable import load, make_folder, save, turn
+from billow.engines.qemu.cpu import check_wanted
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.ground import Ground
@@ -52,23 +53,27 @@ class Rules:
 
     Attributes:
         notices: Gaps that it always shows.
+        cpu_model: The CPU that new guests see under KVM; empty for the host's own.
     """
 
     terms: Terms = field(default_factory=Terms)
     notices: tuple[Gap, ...] = ()
+    cpu_model: str = ""
 
 
 async def open_engine(settings: Settings, clock: Clock) -> QemuEngine:
     """Open the pool in `state_dir/qemu`; make it the first time.
 
     Raises:
-        Invalid: the settings ask for more hosts than the network has addresses.
+        Invalid: the settings ask for more hosts than the network has addresses, or for a CPU that
+            this machine has not.
         Refused: the network of the hosts could not be set up.
     """
     folder = StateFolder(settings.state_dir / "qemu")
     plan = lay_out(folder, settings)
     findings = await probe(folder.cache, os.environ)
-    rules = Rules(notices=_notices(plan, settings), terms=terms_of(settings))
+    notices, terms = _notices(plan, settings), terms_of(settings)
+    rules = Rules(notices=notices, terms=terms, cpu_model=settings.cpu_model)
     return await open_pool(folder, plan, findings, clock, rules)
 
 
@@ -93,8 +98,10 @@ async def open_pool(
     """Open a pool that is laid out.
 
     Raises:
+        Invalid: this machine cannot give its guests the CPU that the rules ask for.
         Refused: its network cannot be set up.
     """
+    check_wanted(rules.cpu_model, findings.cpu_model)
     ledger = Ledger(folder)
     network = _network(folder, plan, namespaces=findings.namespaces)
     make_folder(folder.root)
@@ -106,7 +113,7 @@ async def open_pool(
             deeds.close()
             raise
     groups = _groups(folder, plan, findings.hierarchy)
-    ground = Ground(ledger, findings, network, groups, rules.terms)
+    ground = Ground(ledger, findings, network, groups, rules.terms, rules.cpu_model)
     sight = Sight(ground, plan.hosts, rules.notices)
     craft = Craft(ground, Catalogue(folder.images, findings.qemu_img), sight)
     return QemuEngine(craft, deeds, clock)

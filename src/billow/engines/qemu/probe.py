@@ -19,6 +19,7 @@ from typing import Final
 
 from billow.act import durable
 from billow.engines.qemu.command import Site, command_line
+from billow.engines.qemu.cpu import HOST, TRANSLATED, host_cpu
 from billow.engines.qemu.firmware.control import ADDRESS, WORDS, Answer, decode
 from billow.engines.qemu.firmware.image import image, unpack
 from billow.engines.qemu.folder import Residence
@@ -26,13 +27,15 @@ from billow.engines.qemu.groups import Hierarchy, find_hierarchy
 from billow.engines.qemu.machine import Accelerator, Firmware, Machine, Platform
 from billow.engines.qemu.monitor import Monitor, listen, talk
 from billow.engines.qemu.process import claimed, kill, last_words, launch
-from billow.errors import BillowError
+from billow.errors import BillowError, Refused
 
 BINARY: Final = "qemu-system-x86_64"
 RING_ENTRIES: Final = 1024
 """4 MiB of dirty pages per vCPU: one that a limit puts to sleep wakes up soon."""
 _TRIAL_S: Final = 10.0
 _AT_WORK: Final = 2
+_KEPT_FORM: Final = "3"
+"""Of what is kept: another one is found out anew."""
 _TRIAL_UUID: Final = "00000000-0000-4000-8000-000000000000"
 
 
@@ -53,10 +56,12 @@ class Findings:
         qemu, qemu_img: Paths, or empty.
         version: QEMU's own words.
         board: The versioned machine type behind QEMU's `pc`.
+        cpu_model: What this machine's CPUs have for guests under KVM; empty without it.
         kvm: Whether user-mode guests run under KVM.
         kvm_systems: Whether operating systems do, too (kernel-mode code is native).
         dirty_ring: Whether KVM counts dirty pages per vCPU.
         sandbox: Whether QEMU can lock itself in.
+        tls: Whether QEMU can encrypt.
         hierarchy: Where control groups can be made.
         namespaces: Whether hosts can have network namespaces, bridges and taps of their own.
         missing: Everything that would change something, worst first.
@@ -65,23 +70,28 @@ class Findings:
     qemu: str = ""
     version: str = ""
     board: str = ""
+    cpu_model: str = ""
     kvm: bool = False
     kvm_systems: bool = False
     dirty_ring: bool = False
     sandbox: bool = False
+    tls: bool = False
     qemu_img: str = ""
     namespaces: bool = False
     hierarchy: Hierarchy = field(default_factory=Hierarchy)
     missing: tuple[Missing, ...] = ()
 
-    def platform(self, *, system: bool) -> Platform:
-        """Return how to run a guest: one with an operating system, or one in user mode only."""
+    def platform(self, *, system: bool, cpu: str = "") -> Platform:
+        """Return how to run a guest: one with an operating system, or one in user mode only.
+
+        `cpu` is the CPU that it shall see under KVM; empty for the host's own.
+        """
         if self.kvm_systems if system else self.kvm:
             ring = RING_ENTRIES if self.dirty_ring else 0
             return Platform(
-                accelerator=Accelerator.KVM, board=self.board, cpu="host", dirty_ring=ring
+                accelerator=Accelerator.KVM, board=self.board, cpu=cpu or HOST, dirty_ring=ring
             )
-        return Platform(accelerator=Accelerator.TCG, board=self.board, cpu="max")
+        return Platform(accelerator=Accelerator.TCG, board=self.board, cpu=TRANSLATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +129,7 @@ def _complete(findings: Findings) -> Findings:
 
 def _key(qemu: str, path: str) -> str:
     """Name everything that the answer depends on."""
-    parts = [os.uname().release, str(os.geteuid()), hashlib.sha256(image()).hexdigest()]
+    parts = [_KEPT_FORM, os.uname().release, str(os.geteuid()), hashlib.sha256(image()).hexdigest()]
     for file in (qemu, *(shutil.which(tool, path=path) for tool in ("qemu-img", "ip", "nft"))):
         facts = Path(file).stat() if file else None
         parts.append(f"{file} {facts.st_mtime_ns} {facts.st_size}" if facts else "-")
@@ -135,7 +145,7 @@ async def _try_all(findings: Findings, cache: Path) -> Findings:
         ways = []
     for accelerator, ring in [*ways, (Accelerator.TCG, 0)]:
         for sandbox in (True, False):
-            cpu = "host" if accelerator is Accelerator.KVM else "max"
+            cpu = HOST if accelerator is Accelerator.KVM else TRANSLATED
             platform = Platform(accelerator=accelerator, board="pc", cpu=cpu, dirty_ring=ring)
             with contextlib.suppress(BillowError, TimeoutError):
                 return await _trial(replace(findings, sandbox=sandbox), platform, cache)
@@ -159,21 +169,34 @@ async def _trial(findings: Findings, platform: Platform, cache: Path) -> Finding
             await _start(machine, residence, cache, findings)
             async with talk(residence.socket, timeout_s=_TRIAL_S) as monitor:
                 version, board = await _identity(monitor)
+                kvm = platform.accelerator is Accelerator.KVM
+                cpu_model = await host_cpu(monitor) if kvm else ""
+                tls = await _encrypts(monitor)
                 answer = await _at_work(monitor)
         except BillowError as error:
             error.details += last_words(residence)
             raise
         finally:
             await kill(residence)
-    kvm = platform.accelerator is Accelerator.KVM
     return replace(
         findings,
         version=version,
         board=board,
+        cpu_model=cpu_model,
         kvm=kvm,
         kvm_systems=kvm and answer.runs_systems,
         dirty_ring=platform.dirty_ring > 0,
+        tls=tls,
     )
+
+
+async def _encrypts(monitor: Monitor) -> bool:
+    """Return whether QEMU was built with TLS: the objects have names even where it was not."""
+    trial = {"qom-type": "tls-creds-anon", "id": "trial", "endpoint": "client"}
+    with contextlib.suppress(Refused):
+        await monitor.execute("object-add", trial)
+        return True
+    return False
 
 
 async def _start(machine: Machine, residence: Residence, cache: Path, findings: Findings) -> None:
@@ -247,6 +270,7 @@ def _missing(found: Findings) -> tuple[Missing, ...]:
         (not found.kvm, _without_kvm()),
         (found.kvm and not found.kvm_systems, _SLOW_KVM),
         (not found.qemu_img, _NO_QEMU_IMG),
+        (bool(found.version) and not found.tls, _NO_TLS),
         (not found.hierarchy.cpu, NO_GROUPS),
         (not found.namespaces, _NO_NAMESPACES if os.geteuid() == 0 else _NO_ROOT),
     )
@@ -293,6 +317,11 @@ _NO_QEMU_IMG = Missing(
     "qemu-img",
     "no instance can have a disk",
     "apt-get install --no-install-recommends qemu-utils",
+)
+_NO_TLS = Missing(
+    "TLS in QEMU",
+    "no running instance moves to another host, unless migration_tls is false",
+    "use a QEMU that was built with GnuTLS, as Debian's is",
 )
 NO_GROUPS = Missing(
     "a cgroup CPU controller",

@@ -39,6 +39,7 @@ from billow.model.names import check_name
 from billow.model.pool import Pool
 from billow.model.resources import RESOURCES, IntArray
 from billow.model.shape import Shape
+from billow.plan.reach import FIX, barriers
 from billow.ports import Blocker
 
 _NOTHING = (0, 0, 0, 0)
@@ -193,6 +194,8 @@ def _home(
         return
     host = pool.host(name)
     yield from _powered(pool, name)
+    source = pool.host(instance.host) if instance.host else None
+    yield from (Blocker(why, FIX) for why in barriers(instance, source, host))
     if host.cordon and host.id != instance.host:
         yield Blocker(f"host {name} is cordoned: {host.cordon}", f"billow host uncordon {name}")
     if instance.zone and instance.zone != host.zone:

@@ -11,6 +11,7 @@ from billow.engines.qemu.disk import disk_of, stored_mib
 from billow.engines.qemu.gauge import Gauge, Use
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.ledger import home_of, why
+from billow.engines.qemu.migration.seal import standing
 from billow.engines.qemu.process import alive, ended_by_itself, process_id
 from billow.engines.qemu.record import HostPlan, HostRecord, InstanceRecord, Resident, Stage
 from billow.engines.qemu.translate import facts_of, gaps_of, host_of, instance_of
@@ -65,7 +66,10 @@ class Sight:
             [self._host(plan, seen, gaps) for plan in self._plans],
             [each.instance for each in seen],
             groups={each.group.name: each.group for each in seen if each.group}.values(),
-            facts=[fact for each in seen for fact in each.facts],
+            facts=[
+                Fact("engine/qemu", "live moves between hosts", standing(self._ground)),
+                *(fact for each in seen for fact in each.facts),
+            ],
             gaps=[*gaps_of(self._ground.findings), *self._notices, *gaps],
             taken_at=now,
         )
@@ -94,7 +98,9 @@ class Sight:
         if record.machine.has_disk:
             disk = disk_of(self._ground.ledger.folder, record.machine, host)
             use = replace(use, disk_mib=stored_mib(disk))
-        instance = instance_of(record, host, resident.nodes, state, use)
+        instance = instance_of(
+            record, host, resident.nodes, state, use, self._ground.findings.cpu_model
+        )
         serial = str(self._ground.ledger.folder.volume(name).serial)
         return _Seen(instance, record.description.group, facts_of(record, serial, memory), use)
 

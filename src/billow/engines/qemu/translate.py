@@ -8,6 +8,7 @@ from typing import Final
 
 from billow.engines.qemu import linux
 from billow.engines.qemu.balloon import GuestMemory
+from billow.engines.qemu.cpu import needed_by
 from billow.engines.qemu.gauge import HostUse, Use
 from billow.engines.qemu.images import FIRMWARE, LINUX
 from billow.engines.qemu.linux import LinuxGuest
@@ -27,7 +28,12 @@ _NAMESPACE: Final = uuid.UUID("b1110000-0000-4000-8000-000000000000")
 
 
 def record_of(
-    action: Place, findings: Findings, guest: LinuxGuest | None, firmware: str, taken: Iterable[str]
+    action: Place,
+    findings: Findings,
+    guest: LinuxGuest | None,
+    firmware: str,
+    taken: Iterable[str],
+    cpu_model: str = "",
 ) -> InstanceRecord:
     """Return the record of an instance to be made.
 
@@ -37,6 +43,7 @@ def record_of(
         guest: The built-in Linux guest, when the image is that.
         firmware: File name of the firmware guest.
         taken: Guest addresses that are in use.
+        cpu_model: The CPU that it shall see when it does not say so itself; empty for the host's.
     """
     wanted = action.instance
     identity = uuid.uuid5(_NAMESPACE, f"{action.id}/{wanted.id}")
@@ -47,7 +54,7 @@ def record_of(
         uuid=str(identity),
         cpus=cpus_of(wanted.shape),
         memory_mib=wanted.shape.memory_mib,
-        platform=findings.platform(system=not small),
+        platform=findings.platform(system=not small, cpu=wanted.cpu_model or cpu_model),
         boot=boot_of(wanted, guest, firmware, card),
         card=card,
         balloon=not small,
@@ -101,6 +108,7 @@ def host_of(plan: HostPlan, record: HostRecord, findings: Findings, used: HostUs
     return Host(
         id=plan.name,
         nodes=plan.nodes,
+        cpu_model=findings.cpu_model,
         zone=plan.zone,
         rack=plan.rack,
         traits=frozenset({KVM_TRAIT} if findings.kvm else ()),
@@ -124,9 +132,11 @@ def instance_of(
     nodes: tuple[int, ...],
     state: State,
     used: Use,
+    here: str = "",
 ) -> Instance:
-    """Return an instance of the pool."""
+    """Return an instance of the pool; `here` is what this machine's CPUs have."""
     described = record.description
+    live = state in {State.RUNNING, State.PAUSED}
     return Instance(
         id=record.machine.instance,
         shape=described.shape,
@@ -140,6 +150,7 @@ def instance_of(
         image=described.image,
         immovable=described.immovable,
         migration=described.migration,
+        cpu_model=needed_by(record.machine.platform, here, live=live),
         disk=record.machine.storage,
         service=described.service,
         cpu_limit_milli=described.cpu_limit_milli,

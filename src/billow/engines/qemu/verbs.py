@@ -123,7 +123,9 @@ class Craft:
         cards = (record.machine.card for record in records if record)
         taken = [card.address for card in cards if card]
         firmware = unpack(ledger.folder.cache)
-        record = record_of(action, self.ground.findings, guest, firmware, taken)
+        record = record_of(
+            action, self.ground.findings, guest, firmware, taken, self.ground.cpu_model
+        )
         ledger.save_instance(record)
         return record
 

@@ -35,6 +35,7 @@ from billow.model.instance import MOST_LIMIT, Instance
 from billow.model.kinds import Health, Power, State
 from billow.model.names import check_name
 from billow.model.shape import Shape
+from billow.plan.reach import FIX, barriers
 from billow.ports import Blocker
 
 _MOVABLE = (State.RUNNING, State.PAUSED, State.STOPPED)
@@ -172,6 +173,8 @@ def _home(
     yield from _powered(ground, name)
     if host.cordon and host.id != instance.host:
         yield Blocker(f"host {name} is cordoned: {host.cordon}", f"billow host uncordon {name}")
+    source = ground.host(instance.host) if instance.host else None
+    yield from (Blocker(why, FIX) for why in barriers(instance, source, host))
     yield from _suits(instance, host)
     unfit = list(_nodes(instance.shape, host, nodes))
     yield from unfit
@@ -184,8 +187,6 @@ def _home(
 
 def _suits(instance: Instance, host: Host) -> Iterator[Blocker]:
     shape = instance.shape
-    if shape.arch is not None and shape.arch is not host.arch:
-        yield Blocker(f"{instance.id} needs {shape.arch}, host {host.id} is {host.arch}")
     missing = sorted(shape.traits - host.traits)
     if missing:
         yield Blocker(f"host {host.id} lacks {', '.join(missing)}", "choose another host")
