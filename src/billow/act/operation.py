@@ -5,11 +5,15 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from billow.act.deed import Deed
 from billow.errors import BillowError, Conflict, Lost, Refused
 from billow.model.action import Action, Migrate
 from billow.model.run import Progress
+
+MOVE_LOST: Final = "move-lost"
+"""The code of a move that took its instance along: nothing is as before."""
 
 
 @dataclass(slots=True)
@@ -87,8 +91,10 @@ class Operation:
             raise Lost(f"{self.action.name} of {self.action.subject} was interrupted")
 
 
-def as_before(action: Action, error: Exception) -> Refused:
-    """Return the error of an action that was taken back."""
+def as_before(action: Action, error: Exception) -> BillowError:
+    """Return the error of an action that was taken back, or whose instance did not survive it."""
+    if isinstance(error, BillowError) and error.code == MOVE_LOST:
+        return Lost(error.brief, error.details, error.fix, error.code)
     if isinstance(error, BillowError):
         return Refused(error.brief, error.details, error.fix, error.code)
     return Refused(f"{action.name} of {action.subject} failed", (str(error) or repr(error),))

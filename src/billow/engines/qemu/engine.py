@@ -14,10 +14,11 @@ from typing import Final
 
 from billow.act.deed import Deed, Deeds, Standing
 from billow.act.durable import turn
+from billow.act.operation import Operation, as_before
 from billow.engines.qemu.assess import assess, weigh
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import BUILT_IN, FIRMWARE
-from billow.engines.qemu.operation import Operation, as_before
+from billow.engines.qemu.migration.order import PAST_RECALL
 from billow.engines.qemu.probe import NO_GROUPS
 from billow.engines.qemu.process import any_process
 from billow.engines.qemu.rules import Claim, blockers
@@ -156,7 +157,7 @@ class QemuEngine:
         return self._running.get(action.id)
 
     def _begin(self, action: Action, fence: int) -> Operation:
-        operation = Operation(action, self._deeds.begin(action), fence)
+        operation = Operation(action, self._deeds.begin(action), fence, PAST_RECALL)
         self._running[action.id] = operation
         operation.task = asyncio.create_task(self._run(operation), name=f"qemu {action.id}")
         operation.task.add_done_callback(lambda _: self._ended(operation))

@@ -12,8 +12,6 @@ FETCHING: Final = "fetching"
 WAITING: Final = "waiting for the network"
 PAST_RECALL: Final = frozenset({ARRIVED, FETCHING, WAITING})
 """Phases in which a guest is on its new host already."""
-MOVE_LOST: Final = "move-lost"
-"""The code of an error with which a guest ended."""
 WATCHES_ALL: Final = 9
 """The first QEMU that misses no write of a guest under TCG."""
 

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Final
 
+from billow.act.operation import MOVE_LOST
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.migration.channel import rejoin
-from billow.engines.qemu.migration.order import FETCHING, MOVE_LOST, WAITING, Order
+from billow.engines.qemu.migration.order import FETCHING, WAITING, Order
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive
 from billow.errors import BillowError, Lost, Unavailable
