@@ -28,8 +28,12 @@ RESERVE_S: Final = 0.02
 """Kept of a promised downtime for what QEMU does not count: devices, and waking the guest."""
 USED: Final = 0.75
 """Share of what is left of a promise that memory may take; the rest is for the unforeseen."""
-ADJUSTED_S: Final = 1.0
-"""QEMU follows a limit so late: nothing is tightened earlier."""
+LEAD_S: Final = 1.0
+"""QEMU follows a limit up to so late: it is set that much before it is needed."""
+JUDGED_S: Final = 2.0
+"""Whether limits bring anything is judged after so long."""
+NEAR: Final = 2.0
+"""What is left over what goes over in time: below this the last rounds shrink less and less."""
 SHRINKS: Final = 0.9
 """Left over left before: more than this is no progress."""
 CHANGED: Final = 0.25
@@ -47,6 +51,7 @@ OPEN_S: Final = 0.25
 """A window that was not used for so long is closed until another round has been sent."""
 _SECOND_ROUND: Final = 2
 _PATIENT_ROUNDS: Final = 4
+_NEARLY_THERE_ROUNDS: Final = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +172,7 @@ class Steering:
     _set: tuple[float, ...] = ()
     _for_mib_s: float = math.nan
     _tightened: float = 1.0
-    _lefts: dict[int, float] = field(default_factory=dict)
+    _lefts: dict[int, tuple[float, float]] = field(default_factory=dict)
     _looked: float = 0.0
     _round: int = 0
     _began: float = 0.0
@@ -210,7 +215,7 @@ class Steering:
             written = fresh / max(seen.seconds - self._began, LEAST_ROUND_S)
             self._written = max(self._written, written)
         self._round, self._began = seen.rounds, seen.seconds
-        self._lefts[seen.rounds] = seen.left_mib
+        self._lefts[seen.rounds] = (seen.seconds, seen.left_mib)
 
     def _unsent(self, seen: Seen, at: float, left_mib: float) -> float:
         """Return what of a round's memory goes into the next one.
@@ -285,10 +290,12 @@ class Steering:
     def _needed(self, seen: Seen) -> bool:
         """Return whether what is left would not shrink by itself to what the promise carries."""
         if math.fsum(self._wanted) < SURE_BELOW * seen.carried_mib_s:
-            return seen.rounds >= _PATIENT_ROUNDS and self._stands()
+            near = seen.left_mib <= NEAR * seen.carried_mib_s * allowed_s(self.promise_s)
+            patient = _NEARLY_THERE_ROUNDS if near else _PATIENT_ROUNDS
+            return seen.rounds >= patient and self._stands()
         if self.course.early or seen.rounds < _SECOND_ROUND:
-            return self.course.early or seen.left_mib <= seen.carried_mib_s * ADJUSTED_S
-        return self._lefts[seen.rounds] > seen.carried_mib_s * allowed_s(self.promise_s)
+            return self.course.early or seen.left_mib <= seen.carried_mib_s * LEAD_S
+        return self._lefts[seen.rounds][1] > seen.carried_mib_s * allowed_s(self.promise_s)
 
     def _limit(self, seen: Seen) -> Turn:
         """Share the bandwidth among those who write."""
@@ -304,11 +311,16 @@ class Steering:
         return Turn(limits=found)
 
     def _is_time(self, seen: Seen) -> bool:
-        return seen.seconds - self._looked >= ADJUSTED_S
+        return seen.seconds - self._looked >= JUDGED_S
 
     def _stands(self) -> bool:
-        """Return whether the last two rounds left no less than the one before them."""
-        last = [self._lefts[each] for each in sorted(self._lefts)[-3:]]
+        """Return whether the last two rounds left no less than the one before them.
+
+        Once limits are set, only rounds count that began when they could be at work.
+        """
+        since = self._looked + LEAD_S if self._set else 0.0
+        rounds = (self._lefts[each] for each in sorted(self._lefts)[-3:])
+        last = [left for began, left in rounds if began >= since]
         return len(last) == 3 and min(last[1:]) > SHRINKS * last[0]
 
 

@@ -67,9 +67,15 @@ class Monitor:
                 details=(str(error) or f"no answer within {timeout_s:g} s",),
             ) from error
 
-    async def mapping(self, command: str, arguments: Arguments | None = None) -> dict[str, object]:
+    async def mapping(
+        self,
+        command: str,
+        arguments: Arguments | None = None,
+        *,
+        timeout_s: float = COMMAND_TIMEOUT_S,
+    ) -> dict[str, object]:
         """Run a QMP command whose answer is a mapping."""
-        answer = await self.execute(command, arguments)
+        answer = await self.execute(command, arguments, timeout_s=timeout_s)
         if isinstance(answer, dict):
             return answer
         raise Refused(f"QEMU answered {command} with something else", details=(repr(answer),))

@@ -14,7 +14,7 @@ from billow.engines.qemu.migration.brakes import BANDWIDTH
 from billow.engines.qemu.migration.limits import Limits
 from billow.engines.qemu.monitor import Monitor
 from billow.engines.qemu.terms import Terms
-from billow.errors import Refused
+from billow.errors import BillowError, Refused
 from billow.model.run import Flow, Progress
 from billow.plan.steering import Seen, Steering
 
@@ -24,6 +24,7 @@ _COUNTED_S: Final = 0.4
 """The bandwidth is what flowed in so long at least: a link lets bursts through."""
 _WARM_S: Final = 0.2
 """Not counted: the first bytes only fill buffers."""
+_BREAK_S: Final = 5.0
 _PAGE_MIB: Final = 4096 / 2**20
 _MIB: Final = 2**20
 _DONE: Final = frozenset({"completed", "postcopy-active"})
@@ -93,7 +94,8 @@ class Copying:
         began = moved = loop.time()
         with self.source.events("MIGRATION", "MIGRATION_PASS") as events:
             while True:
-                answer = await self.source.mapping("query-migrate")
+                stall_s = self.terms.stall_s
+                answer = await self.source.mapping("query-migrate", timeout_s=stall_s)
                 self.status = str(answer.get("status", "none"))
                 if self.status in _DONE:
                     return
@@ -110,6 +112,16 @@ class Copying:
                 check_patience(self.terms, seconds, loop.time() - moved)
                 yield self.last
                 await next_event(events)
+
+    async def break_off(self) -> None:
+        """Break the stream: QEMU may wait for its other end, and for nothing else. Never raises.
+
+        Its main thread can be held up in a write to a target that has stopped; then it answers
+        nothing but this, and its guest stands still.
+        """
+        which = {"instances": [{"type": "migration"}]}
+        with contextlib.suppress(BillowError):
+            await self.source.execute("yank", which, timeout_s=_BREAK_S, at_once=True)
 
     async def _hand_over(self, at_halt: Callable[[], Awaitable[None]]) -> None:
         self.at_halt = None

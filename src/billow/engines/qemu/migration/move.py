@@ -151,8 +151,12 @@ class _Passage:
             stopped=stopped,
             landed=landed,
         )
-        async for progress in copying.follow():
-            yield await self._beside(progress)
+        try:
+            async for progress in copying.follow():
+                yield await self._beside(progress)
+        except BaseException:
+            await copying.break_off()
+            raise
         later = copying.status == "postcopy-active"
         await landing.land(later=later)
         last = landing.told(copying.last)
