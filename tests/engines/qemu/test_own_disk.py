@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks of a host's own move with their instance, byte by byte, and never come out stale."""
 
+import asyncio
 import errno
 import os
 import signal
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import count
@@ -18,9 +20,9 @@ from billow.act.durable import save
 from billow.engines.qemu import disk
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.migration import mirror
-from billow.engines.qemu.migration.mirror import JOB, PHASE, THERE, Mirror
-from billow.engines.qemu.migration.seal import Seal
-from billow.engines.qemu.monitor import talk
+from billow.engines.qemu.migration.abilities import knows
+from billow.engines.qemu.migration.mirror import PHASE, THERE, Mirror
+from billow.engines.qemu.monitor import COMMAND_TIMEOUT_S, Arguments, Monitor, talk
 from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import process_id
 from billow.engines.qemu.terms import Terms
@@ -47,14 +49,21 @@ async def stand(tmp_path: Path, findings: Findings) -> AsyncIterator[OwningStand
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the disk of the first move be copied at 16 MiB/s."""
-    start, moves = Mirror.start, count(1)
+    execute, moves = Monitor.execute, count(1)
 
-    async def start_slowly(self: Mirror, seal: Seal) -> None:
-        await start(self, seal)
-        if next(moves) == 1:
-            await self.source.execute("block-job-set-speed", {"device": JOB, "speed": 16 * 2**20})
+    async def slowly(
+        self: Monitor,
+        command: str,
+        arguments: Arguments | None = None,
+        *,
+        timeout_s: float = COMMAND_TIMEOUT_S,
+        at_once: bool = False,
+    ) -> object:
+        if command == "blockdev-mirror" and next(moves) == 1:
+            arguments = {**(arguments or {}), "speed": 16 * 2**20}
+        return await execute(self, command, arguments, timeout_s=timeout_s, at_once=at_once)
 
-    monkeypatch.setattr(Mirror, "start", start_slowly)
+    monkeypatch.setattr(Monitor, "execute", slowly)
 
 
 async def check_moved(stand: OwningStand, *parts: Written) -> None:
@@ -109,7 +118,7 @@ async def test_what_is_written_during_the_move_is_there_too(
 ) -> None:
     """At each look at the copy of disk or memory, the guest writes over what was sent before."""
     written: list[Written] = []
-    check, knows = Mirror.check, mirror.knows
+    check = Mirror.check
 
     async def write_and_check(self: Mirror) -> bool:
         if self.running:
@@ -122,11 +131,11 @@ async def test_what_is_written_during_the_move_is_there_too(
             written.extend(more)
         return await check(self)
 
-    async def knows_or_not(*arguments: object) -> bool:
-        return later and await knows(*arguments)  # type: ignore[arg-type]  # as given
+    async def knows_or_not(monitor: Monitor, command: str) -> bool:
+        return later and await knows(monitor, command)
 
     monkeypatch.setattr(Mirror, "check", write_and_check)
-    monkeypatch.setattr(mirror, "knows", knows_or_not)
+    monkeypatch.setattr(f"{mirror.__name__}.knows", knows_or_not)
     engine = await stand.open()
     await do(engine, place(stand, "x"))
     await fill(stand, Written(696, 24, 200))
@@ -175,6 +184,20 @@ async def test_a_disk_goes_in_the_clear_where_that_was_set(stand: OwningStand) -
     await do(engine, place(stand, "x"))
     await fill(stand, *SOME)
     await do(engine, migrate(stand, "x"))
+    await engine.aclose()
+    await check_moved(stand, *SOME)
+
+
+async def test_two_disks_at_once_that_want_the_same_port(
+    stand: OwningStand, monkeypatch: pytest.MonkeyPatch, slow: None
+) -> None:
+    monkeypatch.setattr(zlib, "crc32", lambda _: 0)
+    engine = await stand.open()
+    await do(engine, place(stand, "x"), place(stand, "y"))
+    await fill(stand, *SOME)
+    await asyncio.gather(*(do(engine, migrate(stand, name)) for name in "xy"))
+    assert (await engine.sense()).instance("y").host == stand.second
+    await do(engine, Delete(id="delete", instance="y", host=stand.second))
     await engine.aclose()
     await check_moved(stand, *SOME)
 
