@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from labs.libvirt.lab import Lab, LabError
+from labs.libvirt.lab import PEER_URI, Lab, LabError
 
 ROOT = Path("/tmp/billow-libvirt-lab")
 
@@ -53,8 +53,7 @@ def settings_of(lab: Lab) -> str:
     return f"""\
 export BILLOW_ENGINE=libvirt
 export BILLOW_LIBVIRT_URIS='[{uris}]'
-export BILLOW_LIBVIRT_PEER_URI='qemu+tcp://{{host}}/system'
-export BILLOW_MIGRATION_TLS=false"""
+export BILLOW_LIBVIRT_PEER_URI='{PEER_URI}'"""
 
 
 if __name__ == "__main__":

@@ -23,16 +23,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from labs.libvirt.certificates import Authority
+
 NETWORK = "10.77.0"
 MOST_HOSTS = 9
 PATIENCE_S = 60.0
+PKI = "/etc/libvirt/pki"
+"""Where each host has its certificates."""
+PEER_URI = f"qemu+tls://{{host}}/system?pkipath={PKI}"
+"""Where the hosts find each other."""
 PRIVATE = ("/etc/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt")
 ACCOUNTS = ("kvm:x:993:", "libvirt:x:992:", "libvirt-qemu:x:64055:")
 """What Debian's libvirt-daemon-system would add to /etc/group; libvirtd looks them up."""
 _CAPABILITIES = Path("qemu", "capabilities")
 _LIBVIRTD = """\
-listen_tls = 0
+listen_tls = 1
 listen_tcp = 1
+ca_file = "{pki}/cacert.pem"
+cert_file = "{pki}/servercert.pem"
+key_file = "{pki}/serverkey.pem"
 auth_tcp = "none"
 auth_unix_rw = "none"
 unix_sock_rw_perms = "0700"
@@ -48,6 +57,8 @@ security_driver = "none"
 namespaces = []
 cgroup_controllers = []
 stdio_handler = "file"
+migrate_tls_x509_cert_dir = "{pki}"
+migrate_tls_x509_verify = 1
 migration_host = "{address}"
 migration_address = "{address}"
 """
@@ -101,11 +112,6 @@ class LabHost:
     def uri(self) -> str:
         """Where Billow finds it: `NAME=URI`, as the setting `libvirt_uris` takes it."""
         return f"{self.name}=qemu+unix:///system?socket={self.socket}"
-
-    @property
-    def peer_uri(self) -> str:
-        """Where the other hosts find it."""
-        return f"qemu+tcp://{self.name}/system"
 
     def processes(self) -> list[int]:
         """Return the processes that live in this host, libvirtd and guests alike."""
@@ -225,7 +231,8 @@ class Lab:
             _run("umount", "--lazy", str(self.trees))
         if self.trees.exists():
             self.trees.rmdir()  # and never more than that: hosts had the whole tree below it
-        shutil.rmtree(self.shared, ignore_errors=True)
+        for folder in (self.shared, self.root / "authority"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def trees(self) -> Path:
@@ -284,7 +291,9 @@ class Lab:
         if (self.cache / _CAPABILITIES).exists() and not findings.exists():
             shutil.copytree(self.cache / _CAPABILITIES, findings)
         uuid = f"00000000-0000-4000-8000-0000{self.tag[2:]}{host.number:02d}"
-        words = {"address": host.address, "uuid": uuid}
+        words = {"address": host.address, "uuid": uuid, "pki": PKI}
+        authority = Authority.kept_in(self.root / "authority")
+        authority.equip(Path(f"{host.folder}{PKI}"), host.name, host.address)
         etc = host.folder / "etc"
         (etc / "libvirt" / "libvirtd.conf").write_text(_LIBVIRTD.format(**words))
         (etc / "libvirt" / "qemu.conf").write_text(_QEMU.format(**words))

@@ -4,11 +4,13 @@
 import asyncio
 import contextlib
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from labs.libvirt.lab import PKI
 from tests.engines.libvirt.world import (
     LibvirtStand,
     busy_xml,
@@ -188,16 +190,25 @@ async def test_limits_end_with_a_move_that_nobody_follows(
     await again.aclose()
 
 
-async def test_a_move_without_limits_leaves_none(
-    stand: LibvirtStand, engine: LibvirtEngine, first: Api
+@pytest.mark.parametrize(
+    ("policy", "way"),
+    [
+        (MigrationPolicy.AUTO_CONVERGE, "auto-converge"),
+        (MigrationPolicy.POST_COPY, "post-copy"),
+        (MigrationPolicy.NO_THROTTLE, "pre-copy"),
+    ],
+)
+async def test_a_move_by_another_way_leaves_no_limits(
+    stand: LibvirtStand, engine: LibvirtEngine, first: Api, policy: MigrationPolicy, way: str
 ) -> None:
-    """By another policy a move sets none, and says by which way it went and how long it stood."""
+    """A move sets none, and says by which way it went and how long the machine stood still."""
     domain = await started(stand, first, "busy")
-    moving = replace(migrate(stand, "busy"), policy=MigrationPolicy.AUTO_CONVERGE)
-    reports = await do(engine, moving)
+    with shaped(stand.lab, "100mbit"):
+        reports = await do(engine, replace(migrate(stand, "busy"), policy=policy))
     flows = [each.flow for each in reports if each.flow]
-    assert {flow.way.value for flow in flows} == {"auto-converge"}
-    assert flows[-1].downtime_s > 0
+    assert {flow.way.value for flow in flows} == {way}
+    told = flows[-1].downtime_s > 0
+    assert told is (policy is not MigrationPolicy.POST_COPY)  # of which libvirt says nothing
     assert list((stand.state / "libvirt" / "limits").iterdir()) == []
     assert await first.find(domain.uuid) is None
 
@@ -233,6 +244,24 @@ async def test_by_ssh(stand: LibvirtStand, tmp_path: Path, monkeypatch: pytest.M
     assert (await api.node()).cpus > 0
     assert "<capabilities>" in await api.capabilities()
     await api.close()
+
+
+async def test_by_tls(stand: LibvirtStand) -> None:
+    """Both sides show their certificates; asked from inside a host, for nobody else reaches it."""
+    program = (
+        "import asyncio\n"
+        "from billow.engines.libvirt.address import address_of\n"
+        "from billow.engines.libvirt.wire import connect\n"
+        "async def ask() -> None:\n"
+        f"    api = await connect(address_of('qemu+tls://h2/system?pkipath={PKI}', ''))\n"
+        "    print((await api.node()).cpus)\n"
+        "    await api.close()\n"
+        "asyncio.run(ask())\n"
+    )
+    command = stand.lab.hosts[0].command(sys.executable, "-c", program)
+    asked = asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    done = await asked
+    assert (done.stdout.strip().isdecimal(), done.stderr) == (True, "")
 
 
 async def _flowing(api: Api, domain: Domain) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from labs.libvirt.lab import Lab, LabHost
+from labs.libvirt.lab import PEER_URI, Lab, LabHost
 
 from billow.act.clock import SystemClock
 from billow.engines.libvirt.address import address_of
@@ -20,8 +20,6 @@ from billow.model.instance import Instance
 from billow.model.shape import Shape
 from billow.settings import Settings
 from billow.testing.stand import EngineStand
-
-PEER_URI = "qemu+tcp://{host}/system"
 
 
 class LibvirtStand(EngineStand):
@@ -41,7 +39,6 @@ class LibvirtStand(EngineStand):
             state_dir=self.state,
             libvirt_uris=tuple(host.uri for host in self.lab.hosts),
             libvirt_peer_uri=PEER_URI,
-            migration_tls=False,
         )
 
     async def open(self) -> LibvirtEngine:

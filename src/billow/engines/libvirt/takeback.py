@@ -42,7 +42,7 @@ async def settle(fleet: Fleet, records: Records, uuid: str, source: str, target:
                     return
                 await asyncio.sleep(_LOOK_EVERY_S)
             return
-    raise Lost(f"the machine {uuid} is on {source} and on {target}", code="move-lost")
+    raise Lost(f"the machine {uuid} is on {source} and on {target}", code="move-unclear")
 
 
 async def _still(api: Api, key: bytes) -> None:
