@@ -17,7 +17,7 @@ from benchmarks.fault_pool import Damage, FaultPool
 from benchmarks.machine import ROOT
 from benchmarks.migration_proof import stood_still_s
 from billow.act.clock import SystemClock
-from billow.engines.qemu.migration.order import PAST_RECALL
+from billow.engines.qemu.migration.order import FETCHING, WAITING
 from billow.engines.qemu.open import open_engine
 from billow.errors import BillowError
 from billow.model.action import Migrate, Start
@@ -50,7 +50,7 @@ class Drill:
     def is_due(self, progress: Progress) -> bool:
         """Return whether a move has come as far as it must before the fault strikes."""
         if self.fault.later:
-            return progress.phase in PAST_RECALL
+            return progress.phase in {FETCHING, WAITING}
         return progress.fraction >= self.fraction
 
 
@@ -91,7 +91,13 @@ async def run(pool: FaultPool, drill: Drill, dice: random.Random) -> Result:
     """Move a guest to another host, strike, heal, and look."""
     source = pool.home(drill.guest)
     target = dice.choice([host for host in pool.hosts if host != source])
-    action = Migrate(id=f"drill-{drill.number}", instance=drill.guest, source=source, target=target)
+    action = Migrate(
+        id=f"drill-{drill.number}",
+        instance=drill.guest,
+        source=source,
+        target=target,
+        policy=drill.fault.policy,
+    )
     result = Result(drill=drill)
     pool.open_window()
     began = asyncio.get_running_loop().time()

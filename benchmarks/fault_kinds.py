@@ -60,7 +60,7 @@ class Fault:
         prepare: What must be so before the move begins.
         heal: Ends it, after the move.
         apart: Whether a process of its own performs the move, for the fault to strike that.
-        policy: How the guest is moved; None for its own way.
+        policy: How the guest is moved.
         later: Whether it strikes only once the guest runs on the target, its memory still coming.
         guests: Whose moves it strikes.
         ends: Whether the guest may end with its host, as whoever chose the policy was told; it must
@@ -72,7 +72,7 @@ class Fault:
     prepare: Deed = nothing
     heal: Deed = nothing
     apart: bool = False
-    policy: MigrationPolicy | None = None
+    policy: MigrationPolicy = MigrationPolicy.BALANCED
     later: bool = False
     guests: tuple[str, ...] = GUESTS
     ends: bool = False
@@ -99,8 +99,10 @@ async def _stop_target(scene: Scene) -> None:
 
 
 async def _kill_fetching_target(scene: Scene) -> None:
+    """Kill the target while it still needs the source; later it is a home like any other."""
     number = process_id(scene.pool.residence(scene.target, scene.guest))
-    if number is not None:
+    source = scene.pool.engine.ground.ledger.resident(scene.source, scene.guest)
+    if source is not None and number is not None:
         os.kill(number, signal.SIGKILL)
 
 

@@ -51,7 +51,7 @@ from billow.engines.qemu.translate import record_of
 from billow.errors import BillowError, Unavailable
 from billow.model.action import Place
 from billow.model.instance import Instance
-from billow.model.kinds import State, Storage
+from billow.model.kinds import MigrationPolicy, State, Storage
 from billow.model.shape import Shape
 from billow.settings import Settings
 
@@ -144,7 +144,8 @@ class FaultPool:
         shape = Shape(guest, 1000, 160 if guest in SYSTEMS else 64)
         storage = Storage.OWN if guest == KEEPER else Storage.SHARED
         image = LINUX if guest in SYSTEMS else ""
-        wanted = Instance(guest, shape, image=image, disk=storage)
+        way = MigrationPolicy.POST_COPY  # allowed; drills without it choose another
+        wanted = Instance(guest, shape, image=image, disk=storage, migration=way)
         action = Place(id=f"boot-{guest}", instance=wanted, host=host)
         await (self._enrol_linux if guest in SYSTEMS else self._enrol_writer)(action)
         ledger.save_resident(host, guest, Resident(role=Role.HOME, wanted=State.RUNNING))
