@@ -2,12 +2,12 @@
 """Live migration: total time, work that is kept, the promised downtime, prediction; beside peers.
 
 Real guests move between two hosts of this machine over a really shaped link. The whole takes about
-50 minutes; `--only` takes parts of it (minutes on two quiet cores):
+55 minutes; `--only` takes parts of it (minutes on two quiet cores):
 
     total       12   total time and work of all policies and peers, three runs each
     work        12   the same moves; with `total` they are made once
     four        10   four vCPUs: a heavy writer, a light one, two readers
-    downtime    18   the promised downtime, 50 moves each with 300 and 50 ms
+    downtime    22   the promised downtime, 50 moves each with 300 and 50 ms
     prediction   7   25 guests are assessed, then moved
     pages            pages that were wrong after all moves of the chosen parts
 """
@@ -53,6 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--qemu", type=Path, help="folder with another QEMU (labs/qemu)")
     parser.add_argument("--mbit", type=float, help="the link; without it, what this machine keeps")
+    parser.add_argument("--tls", action="store_true", help="encrypt Billow's moves, not the peers'")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--moves", type=int, default=50, help="per promise of a downtime")
     parser.add_argument("--pictures", type=Path, help="folder for the SVG pictures")
@@ -93,7 +94,7 @@ async def _next(steps: AsyncIterator[Figure]) -> Figure | None:
 
 
 async def _measured(arguments: argparse.Namespace, chosen: set[str]) -> AsyncIterator[Figure]:
-    async with open_lab(840) as lab:
+    async with open_lab(840, encrypted=arguments.tls) as lab:
         await lab.shape(arguments.mbit or await keepable_mbit(lab))
         say(f"QEMU {lab.findings.version}, a link of {lab.mbit:.0f} Mbit/s")
         trials: list[Trial] = []

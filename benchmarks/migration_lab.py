@@ -20,11 +20,12 @@ from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.lifecycle import boot, clear
 from billow.engines.qemu.machine import Firmware, Machine
 from billow.engines.qemu.network import HOST_LINK, Network
-from billow.engines.qemu.open import PoolPlan, open_pool, tag_of
+from billow.engines.qemu.open import PoolPlan, Rules, open_pool, tag_of
 from billow.engines.qemu.probe import Findings, probe
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan, Resident, Stage
 from billow.engines.qemu.record import Role as Part
+from billow.engines.qemu.terms import Terms
 from billow.engines.qemu.translate import record_of
 from billow.errors import Unavailable
 from billow.model.action import Place
@@ -152,8 +153,10 @@ class Lab:
 
 
 @contextlib.asynccontextmanager
-async def open_lab(mbit: float) -> AsyncIterator[Lab]:
+async def open_lab(mbit: float, *, encrypted: bool = False) -> AsyncIterator[Lab]:
     """Open two hosts with a link of so many Mbit/s; everything is gone afterwards.
+
+    Billow encrypts what flows between hosts; here it does not unless asked, as its peers do not.
 
     Raises:
         Unavailable: this machine has no KVM with a dirty ring, or no network namespaces.
@@ -162,16 +165,19 @@ async def open_lab(mbit: float) -> AsyncIterator[Lab]:
         folder = StateFolder(Path(root))
         findings = await probe(folder.cache, os.environ)
         _check(findings)
-        async with _opened(folder, findings, mbit) as lab:
+        rules = Rules(terms=Terms(encrypted=encrypted))
+        async with _opened(folder, findings, mbit, rules) as lab:
             yield lab
 
 
 @contextlib.asynccontextmanager
-async def _opened(folder: StateFolder, findings: Findings, mbit: float) -> AsyncIterator[Lab]:
+async def _opened(
+    folder: StateFolder, findings: Findings, mbit: float, rules: Rules
+) -> AsyncIterator[Lab]:
     node = Node(cpu_milli=4000, memory_mib=4096)
     plans = [HostPlan(name=name, number=n, nodes=(node,)) for n, name in enumerate(HOSTS, 1)]
     plan = PoolPlan(pool="bench", hosts=tuple(plans))
-    engine = await open_pool(folder, plan, findings, SystemClock())
+    engine = await open_pool(folder, plan, findings, SystemClock(), rules)
     lab = Lab(engine, folder, mbit)
     try:
         await lab.shape(mbit)
