@@ -31,14 +31,14 @@ from billow.engines.qemu.probe import probe
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan, Resident, Role, Stage
 from billow.engines.qemu.translate import record_of
-from billow.errors import Bug, Unavailable
+from billow.errors import Unavailable
 from billow.model.action import Migrate, Place
 from billow.model.host import Node
 from billow.model.instance import Instance
 from billow.model.kinds import State
 from billow.model.plan import Proposal
 from billow.model.policy import Limits
-from billow.model.run import Entry, Run, RunState
+from billow.model.run import Entry, Phase, Run
 from billow.model.shape import Shape
 from billow.plan.compose import Stamp, compose
 from billow.sense.collect import Collector
@@ -54,11 +54,16 @@ WORKING_MIB = 48
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
-    """What emptying the host came to."""
+    """What emptying the host came to.
+
+    Attributes:
+        failed: Moves that failed; then the host is not empty, and the time means nothing.
+    """
 
     seconds: float
     foretold_s: float
     most_at_once: int
+    failed: int
 
 
 class Lab:
@@ -97,7 +102,8 @@ class Lab:
         await writer_.turn()
         collector = Collector(self._engine, Recorder())
         witness = MemoryWitness()
-        world = World(self._engine, collector, journal, witness, clock, writer_, Limits(), traffic)
+        limits = Limits(failures_allowed=len(names))
+        world = World(self._engine, collector, journal, witness, clock, writer_, limits, traffic)
         moves = [
             Migrate(instance=name, source="h1", target=HOSTS[1 + number % 3])
             for number, name in enumerate(names)
@@ -110,10 +116,8 @@ class Lab:
         began = time.perf_counter()
         ended = await Execution(world, plan, run).carry_out()
         seconds = time.perf_counter() - began
-        if ended.state is not RunState.DONE:
-            told = [entry.error["brief"] for entry in ended.entries.values() if entry.error]
-            raise Bug(f"not all guests were moved: {ended.text}", tuple(told[:3]))
-        return Emptied(seconds, plan.cost.seconds, _most_at_once(journal))
+        failed = sum(entry.phase is not Phase.DONE for entry in ended.entries.values())
+        return Emptied(seconds, plan.cost.seconds, _most_at_once(journal), failed)
 
     async def _boot(self, name: str, guest: Guest) -> None:
         ground = self._engine.ground
