@@ -9,6 +9,7 @@ import pytest
 from billow.engines.sim.generate import generate
 from billow.model.kinds import Arch, Kind, Power
 from billow.model.pool import Pool
+from billow.plan.baseline import baselines
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +61,11 @@ def test_half_is_too_full_and_half_too_empty(large: Pool) -> None:
     share = large.reserved[:, 0] / sellable
     assert 0.35 < np.mean(share > 0.75) < 0.6
     assert 0.35 < np.mean(share < 0.4) < 0.6
+
+
+def test_cpu_generations_differ_and_every_guest_could_run_on_all_of_its_kind(large: Pool) -> None:
+    found = {each.vendor: each for each in baselines(large)}
+    assert found["intel"].model == "Skylake-Server-v3"
+    assert len(found["intel"].kinds) == 4
+    assert found["intel"].better
+    assert all(each.bound == 0 and each.unknown == 0 for each in found.values())

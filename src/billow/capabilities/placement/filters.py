@@ -49,12 +49,16 @@ def steps(scene: Scene, need: Need) -> Iterator[tuple[Filter, BoolArray]]:
 
 def _cpu_steps(scene: Scene, need: Need) -> Iterator[tuple[Filter, BoolArray]]:
     """Yield a filter for each set of features that some CPUs lack, so that words can name them."""
-    cpus = scene.pool.hosts.cpu_model
-    lacks = [lacking(need.cpu_model, each) for each in cpus.categories]
+    hosts, model = scene.pool.hosts, model_of(need.cpu_model)
+    lacks = [lacking(need.cpu_model, each) for each in hosts.cpu_model.categories]
+    yield _cpu_filter(f"not {model.arch}", model.name), hosts.arch == code_of(model.arch)
     for missing in sorted({each for each in lacks if each}):
-        passing = np.array([each != missing for each in lacks], dtype=np.bool_)[cpus.codes]
-        reason = f"{without(missing)} (it needs {model_of(need.cpu_model).name})"
-        yield Filter("cpu", lambda _, said=reason: said, _cpus, lambda _: _CPU_FIX), passing  # type: ignore[misc]
+        fine = np.array([each != missing for each in lacks], dtype=np.bool_)
+        yield _cpu_filter(without(missing), model.name), fine[hosts.cpu_model.codes]
+
+
+def _cpu_filter(lacks: str, model: str) -> Filter:
+    return Filter("cpu", lambda _: f"{lacks} (it needs {model})", _cpus, lambda _: _CPU_FIX)
 
 
 def _cpus(scene: Scene, need: Need) -> BoolArray:

@@ -83,7 +83,11 @@ GENERATIONS: Sequence[Generation] = (
         "2019",
         20,
         _with(
-            _host(20, 96), cpu_ratio=1.5, bandwidth_mib_s=1100.0, power_curve=_curve(61.5, 318.0)
+            _host(20, 96),
+            cpu_model="Skylake-Server-v3",
+            cpu_ratio=1.5,
+            bandwidth_mib_s=1100.0,
+            power_curve=_curve(61.5, 318.0),
         ),
         _SMALL,
     ),
@@ -92,6 +96,7 @@ GENERATIONS: Sequence[Generation] = (
         40,
         _with(
             _host(32, 256),
+            cpu_model="Icelake-Server-v4",
             bandwidth_mib_s=2800.0,
             traits=frozenset({"ssd"}),
             power_curve=_curve(77.5, 268.0),
@@ -103,6 +108,7 @@ GENERATIONS: Sequence[Generation] = (
         20,
         _with(
             _host(64, 384),
+            cpu_model="SapphireRapids-v2",
             bandwidth_mib_s=11_000.0,
             traits=frozenset({"ssd", "amx"}),
             power_curve=_curve(111.0, 422.0),
@@ -112,16 +118,32 @@ GENERATIONS: Sequence[Generation] = (
     Generation(
         "arm",
         15,
-        _with(_host(80, 256, nodes=1), arch=Arch.AARCH64, bandwidth_mib_s=2800.0),
+        _with(
+            _host(80, 256, nodes=1),
+            arch=Arch.AARCH64,
+            cpu_model="neoverse-n1",
+            bandwidth_mib_s=2800.0,
+        ),
         _ARM,
     ),
     Generation(
         "gpu",
         5,
-        _with(_host(32, 512, gpus=4), gpu_model="a100", bandwidth_mib_s=11_000.0),
+        _with(
+            _host(32, 512, gpus=4),
+            cpu_model="Cascadelake-Server-v4",
+            gpu_model="a100",
+            bandwidth_mib_s=11_000.0,
+        ),
         _GPU,
     ),
 )
+
+COMMON_CPU: Mapping[Arch, str] = {
+    Arch.X86_64: "Skylake-Server-v3",
+    Arch.AARCH64: "neoverse-n1",
+}
+"""What guests see: the baseline of all generations, as a cloud does that moves its instances."""
 
 METAL: Mapping[str, Shape] = {
     generation.name: Shape(

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from billow.engines.sim.catalogue import GENERATIONS, METAL, Generation
+from billow.engines.sim.catalogue import COMMON_CPU, GENERATIONS, METAL, Generation
 from billow.model.group import Group
 from billow.model.host import Host
 from billow.model.instance import Instance
@@ -153,6 +153,7 @@ class _Crowd:
             nodes,
             State.FAILED if host.health is Health.FAILED else running,
             priority=dice.choices((0, 10, 100), (85, 12, 3))[0],
+            cpu_model="" if kind is Kind.CONTAINER else COMMON_CPU[host.arch],
             service=_service(name, shape),
             tenant=f"t{dice.randint(1, 40):02}",
             immovable=_reason(shape, dice),
