@@ -41,6 +41,7 @@ class MigrationRow(Answer):
     )
     state: MigrationState
     way: Way | None = Field(description="How it gets across; null while that is not known.")
+    why: str = Field(description="Why it is another way than its policy asks for; empty when not.")
     started_at: Seconds
     ended_at: Seconds
     phase: str = Field(description="What the engine does now, or did last.")
@@ -118,6 +119,7 @@ def migration_row(found: Migration) -> Document:
         "promise_s": found.promise_s,
         "state": found.state,
         "way": flow.way if flow else None,
+        "why": flow.why if flow else "",
         "started_at": found.entry.started_at,
         "ended_at": found.entry.ended_at,
         "phase": progress.phase if progress else "",

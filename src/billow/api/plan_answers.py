@@ -106,6 +106,7 @@ class FlowDocument(Answer):
     limits_mib_s: list[Measure] = Field(description="What each may write; null for any amount.")
     throttle: float = Field(description="Share of time that is taken from all vCPUs.")
     downtime_s: Measure = Field(description="How long it stood still; null before the end.")
+    why: str = Field(description="Why it is another way than its policy asks for.")
 
 
 class ProgressDocument(Answer):

@@ -47,6 +47,7 @@ LISTED = (
 )
 SHOWN = (
     *LISTED[:7],
+    Column("WHY THIS WAY", "why"),
     Column("RUN", "run_id"),
     Column("BY", "actor"),
     Column("PHASE", "phase"),

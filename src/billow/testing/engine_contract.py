@@ -221,6 +221,16 @@ class EngineContract(EngineRefusals):
         assert all(report.total_mib >= report.copied_mib >= 0 for report in reports)
         _check_reports(reports)
 
+    async def test_a_move_tells_how_it_goes(self, engine: Engine, stand: EngineStand) -> None:
+        """What a live migration tells last is how it went: all is there, and how long it stood."""
+        await do(engine, place(stand, "x"))
+        flows = [each.flow for each in await do(engine, migrate(stand, "x")) if each.flow]
+        assert flows
+        assert [each.seconds for each in flows] == sorted(each.seconds for each in flows)
+        assert all(each.left_mib >= 0 and 0 <= each.throttle <= 1 for each in flows)
+        assert flows[-1].left_mib == 0
+        assert flows[-1].downtime_s >= 0
+
     async def test_a_move_is_cancelled(self, engine: Engine, stand: EngineStand) -> None:
         """A move that is taken back leaves the instance running where it was, and no trace."""
         taking_back = _canceller(engine)

@@ -189,6 +189,7 @@ class Precopy:
             dirty_mib_s=tuple(0.0 for _ in self.shares) if still else self.brake.writes,
             limits_mib_s=() if still else self.brake.limits,
             throttle=0.0 if still else self.brake.throttle,
+            why=self.brake.course.why,
         )
 
     def _is_hopeless(self, now: float) -> bool:

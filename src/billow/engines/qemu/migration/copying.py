@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from qemu.qmp import EventListener
 
@@ -98,6 +98,7 @@ class Copying:
                 answer = await self.source.mapping("query-migrate", timeout_s=stall_s)
                 self.status = str(answer.get("status", "none"))
                 if self.status in _DONE:
+                    self.last = self._reached(answer, loop.time() - began)
                     return
                 if self.status in _FAILED:
                     why = str(answer.get("error-desc") or f"QEMU says: {self.status}")
@@ -133,20 +134,30 @@ class Copying:
         ram = answer.get("ram")
         if not isinstance(ram, dict):
             return Progress(self.last.fraction, str(answer.get("status", "copying")))
-        sent, left = float(ram["transferred"]) / _MIB, float(ram["remaining"]) / _MIB
+        sent = float(ram["transferred"]) / _MIB
         self._carried.look(seconds, sent)
         if self.limits and seconds - self._asked >= RATES_EVERY_S:
             self._asked = seconds
             self._rates = await self.limits.rates(asyncio.get_running_loop().time())
-        seen = Seen(
+        await self._turn(self._seen(ram, seconds))
+        return self._reached(answer, seconds)
+
+    def _seen(self, ram: dict[str, Any], seconds: float) -> Seen:
+        return Seen(
             seconds=seconds,
             rounds=max(1, int(ram.get("dirty-sync-count", 1))),
-            left_mib=left,
+            left_mib=float(ram["remaining"]) / _MIB,
             carried_mib_s=self._carried.rate_mib_s,
             rates=self._rates,
         )
-        await self._turn(seen)
-        return self._progress(seen, float(ram["total"]) / _MIB, sent, answer)
+
+    def _reached(self, answer: dict[str, object], seconds: float) -> Progress:
+        """Return how far it is, as QEMU says; a small guest may never have been seen before."""
+        ram = answer.get("ram")
+        if not isinstance(ram, dict):
+            return self.last
+        sent, total = float(ram["transferred"]) / _MIB, float(ram["total"]) / _MIB
+        return self._progress(self._seen(ram, seconds), total, sent, answer)
 
     async def _turn(self, seen: Seen) -> None:
         turn = self.steering.look(seen)

@@ -93,6 +93,7 @@ async def _live(ground: Ground, order: Order, arrived: Resident) -> AsyncIterato
         facts = await looking
     finally:
         looking.cancel()
+    yield Progress(0.0, "preparing")  # the last chance to be called off before anything flows
     async with (
         talk(folder.residence(order.source, name).socket) as source,
         talk(folder.residence(order.target, name).socket) as target,
