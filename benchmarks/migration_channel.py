@@ -15,6 +15,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import signal
 import statistics
 import sys
 import time
@@ -31,7 +32,7 @@ from benchmarks.migration_trial import settled
 from benchmarks.migration_watch import GuestMemory
 from billow.engines.qemu.migration import width
 from billow.engines.qemu.network import HOST_LINK
-from billow.engines.qemu.process import process_id, threads
+from billow.engines.qemu.process import cpu_seconds, process_id, threads
 from billow.errors import Unavailable
 from billow.model.action import Migrate
 from billow.plan.channel import Channel
@@ -74,6 +75,10 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
 
 
 async def _next(steps: AsyncIterator[Figure]) -> Figure | None:
+    """Return the next figure. Who ends this process ends its guests too."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await anext(steps, None)
 
 
@@ -134,10 +139,15 @@ async def _moved(
 
 
 def _cpu_s(lab: Lab, instance: str) -> tuple[float, float]:
-    """Return what both processes had of the CPUs, their vCPUs left out."""
+    """Return what both processes had of the CPUs, their vCPUs left out, ended threads counted."""
     numbers = [process_id(lab.residence(host, instance)) for host in HOSTS]
-    ran = [sum(t.ran_s for t in threads(n) if not t.is_vcpu) if n else 0.0 for n in numbers]
+    ran = [_beside_guest(number) if number else 0.0 for number in numbers]
     return ran[0], ran[1]
+
+
+def _beside_guest(process: int) -> float:
+    whole = cpu_seconds(process)
+    return whole - sum(each.ran_s for each in threads(process) if each.is_vcpu)
 
 
 def _fill(lab: Lab, instance: str, guest: Guest, content: bytes) -> None:
