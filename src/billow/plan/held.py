@@ -21,6 +21,8 @@ LINK_KNOWN_S: Final = 0.6
 """So long after the start it is known what the link carries."""
 LAG_S: Final = 0.5
 """What a limit takes until it works, on average: QEMU acts once a second."""
+SETTLES_SHARE: Final = 0.2
+"""Part of a limit by which a vCPU comes to rest above it, `SETTLES_ABOVE_MIB_S` at most."""
 PIECE_S: Final = 0.05
 """QEMU sends for so long before it looks whether what is left goes over within the window."""
 MOST_ROUNDS: Final = 100
@@ -165,7 +167,7 @@ def _held(rate: float, limit: float) -> float:
     """Return what a vCPU writes under a limit; within its tolerance QEMU leaves it alone."""
     if math.isnan(limit) or rate <= limit + TOLERANCE_MIB_S:
         return rate
-    return min(rate, limit + min(limit, SETTLES_ABOVE_MIB_S))
+    return min(rate, limit + min(SETTLES_SHARE * limit, SETTLES_ABOVE_MIB_S))
 
 
 def held(guest: Guest, link: Link, *, early: bool = False) -> Held:
