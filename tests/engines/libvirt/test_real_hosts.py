@@ -25,8 +25,9 @@ from billow.engines.libvirt.open import open_engine
 from billow.engines.libvirt.wire import Api, connect
 from billow.engines.libvirt.words import Domain
 from billow.engines.qemu.firmware.control import Orders, Role
-from billow.errors import BillowError, Lost, Refused
+from billow.errors import BillowError, Invalid, Lost, Refused
 from billow.model.action import Delete, Migrate, Start, Stop
+from billow.model.assessment import Way
 from billow.model.group import Group
 from billow.model.kinds import MigrationPolicy, Power, Rule, State
 from billow.model.shape import Shape
@@ -211,6 +212,27 @@ async def test_a_move_by_another_way_leaves_no_limits(
     assert told is (policy is not MigrationPolicy.POST_COPY)  # of which libvirt says nothing
     assert list((stand.state / "libvirt" / "limits").iterdir()) == []
     assert await first.find(domain.uuid) is None
+
+
+async def test_a_move_is_assessed(stand: LibvirtStand, engine: LibvirtEngine, first: Api) -> None:
+    """How a machine writes is measured through libvirt; of a link, what the last move carried."""
+    domain = await started(stand, first, "busy", WRITER, Orders(role=Role.IDLE))
+    found = await engine.assess("busy", "h2")
+    assert (found.source, found.target, found.guest.memory_mib) == ("h1", "h2", 64)
+    assert Way.AUTO_CONVERGE in found.ways
+    if "<domain type='kvm'" in await first.capabilities():
+        writes, idle = (writer.dirty_mib_s for writer in found.guest.writers)
+        assert writes > idle
+        assert found.used is Way.DIRTY_LIMIT
+    assert any("link" in gap for gap in found.gaps)
+    assert (await first.job(domain))[0] == 0
+    with shaped(stand.lab, "100mbit"):
+        await do(engine, migrate(stand, "busy"))
+        await do(engine, Migrate(id="back", instance="busy", source="h2", target="h1"))
+    again = await engine.assess("busy", "h2")
+    assert 1 < again.link.bandwidth_mib_s < 13
+    with pytest.raises(Invalid):
+        await engine.assess("busy", "h1")
 
 
 async def test_a_disk_of_its_own_moves_along(stand: LibvirtStand, engine: LibvirtEngine) -> None:

@@ -16,11 +16,12 @@ from billow.act.copied import Copied
 from billow.engines.libvirt.fleet import Fleet
 from billow.engines.libvirt.limits import Limits
 from billow.engines.libvirt.line import Fault
+from billow.engines.libvirt.machine import Machine
 from billow.engines.libvirt.records import LimitRecord, Records
 from billow.engines.libvirt.sight import Sighting
 from billow.engines.libvirt.terms import Terms
 from billow.engines.libvirt.wire import Api
-from billow.engines.libvirt.words import Domain, DomainState, Migrating
+from billow.engines.libvirt.words import Domain, Migrating
 from billow.engines.libvirt.xdr import Value
 from billow.errors import Refused
 from billow.model.assessment import Way
@@ -105,7 +106,8 @@ class _Passage:
 
     async def go(self, peer: str) -> AsyncGenerator[Progress, None]:
         """Let libvirt send it, steer it meanwhile, and yield how far it is."""
-        course = choose(self._order.policy, await self._abilities())
+        can = await abilities(self._api, self._domain, self._order.there.machine)
+        course = choose(self._order.policy, can)
         copied = Copied(Steering(course, self._order.downtime_s))
         window = {"downtime-limit": max(1, round(1000 * allowed_s(self._order.downtime_s)))}
         await self._api.ask_qemu(self._domain, "migrate-set-parameters", window)
@@ -133,21 +135,6 @@ class _Passage:
         if self._order.copies_disks:
             flags |= Migrating.NON_SHARED_DISK
         return flags
-
-    async def _abilities(self) -> Abilities:
-        """Ask the source's process what it can do; libvirt asks the target's by itself."""
-        known = await self._names("query-migrate-capabilities", "capability")
-        commands = await self._names("query-commands", "name")
-        return Abilities(
-            limits=self._order.there.machine.ring and "set-vcpu-dirty-limit" in commands,
-            auto_converge="auto-converge" in known,
-            post_copy="postcopy-ram" in known,
-        )
-
-    async def _names(self, question: str, key: str) -> frozenset[str]:
-        answer = await self._api.ask_qemu(self._domain, question)
-        rows = answer if isinstance(answer, list) else []
-        return frozenset(str(row.get(key)) for row in rows if isinstance(row, dict))
 
     async def _watch(self, course: Course) -> None:
         """Begin to watch what each vCPU writes, where that is possible and of use."""
@@ -232,10 +219,22 @@ class _Passage:
             )
 
 
+async def abilities(api: Api, domain: Domain, machine: Machine) -> Abilities:
+    """Ask a machine's process what it can do; libvirt asks the target's by itself, in a move."""
+    known = await _names(api, domain, "query-migrate-capabilities", "capability")
+    commands = await _names(api, domain, "query-commands", "name")
+    return Abilities(
+        limits=machine.ring and "set-vcpu-dirty-limit" in commands,
+        auto_converge="auto-converge" in known,
+        post_copy="postcopy-ram" in known,
+    )
+
+
+async def _names(api: Api, domain: Domain, question: str, key: str) -> frozenset[str]:
+    answer = await api.ask_qemu(domain, question)
+    rows = answer if isinstance(answer, list) else []
+    return frozenset(str(row.get(key)) for row in rows if isinstance(row, dict))
+
+
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def runs(state: DomainState) -> bool:
-    """Return whether a machine runs."""
-    return state in {DomainState.RUNNING, DomainState.BLOCKED}

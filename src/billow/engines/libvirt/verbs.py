@@ -70,6 +70,7 @@ class LibvirtCraft:
 
     Attributes:
         network: Of instances with an operating system: a libvirt network, `bridge:NAME`, or none.
+        carried: What the last move between two hosts carried, MiB/s.
     """
 
     fleet: Fleet
@@ -79,6 +80,7 @@ class LibvirtCraft:
     terms: Terms
     clock: Clock
     network: str = ""
+    carried: dict[tuple[str, str], float] = field(default_factory=dict)
     _glanced: Pool | None = None
     _glancing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -227,6 +229,8 @@ class LibvirtCraft:
         moving = move(self.fleet, self.records, order)
         async with contextlib.aclosing(moving):
             async for progress in moving:
+                if progress.flow is not None and progress.flow.rate_mib_s > 0:
+                    self.carried[action.source, action.target] = progress.flow.rate_mib_s
                 yield progress
         await leave(there, action.source, self.fleet, self.shelf)
         self.records.forget_limit(there.machine.uuid)  # they ended with the source's process
