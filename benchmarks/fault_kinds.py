@@ -6,11 +6,11 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from benchmarks.fault_pool import GUESTS, KEEPER, FaultPool
+from benchmarks.fault_pool import GUESTS, KEEPER, WRITER, FaultPool
 from billow.engines.qemu.network import HOST_LINK
 from billow.engines.qemu.pki import Papers
 from billow.engines.qemu.process import process_id
@@ -236,21 +236,18 @@ def faults() -> Iterator[Fault]:
 
 
 def _faults_of_post_copy() -> Iterator[Fault]:
-    way = MigrationPolicy.POST_COPY
-    cut, kill = _cut(5, silent=False), _kill_controller
-    yield Fault(name="post-copy: network cut for 5 s", strike=cut, policy=way, later=True)
-    yield Fault(name="post-copy: controller killed", strike=kill, policy=way, apart=True)
-    yield Fault(
-        name="post-copy: controller killed while it fetches",
-        strike=kill,
-        policy=way,
-        apart=True,
-        later=True,
+    """Yield what strikes the writer; the other guests have nothing left to fetch under TCG."""
+    usual = Fault(name="post-copy: ", policy=MigrationPolicy.POST_COPY, guests=(WRITER,))
+    kinds = (
+        replace(usual, name="network cut for 5 s", strike=_cut(5, silent=False), later=True),
+        replace(usual, name="controller killed", strike=_kill_controller, apart=True),
+        replace(
+            usual,
+            name="controller killed while it fetches",
+            strike=_kill_controller,
+            apart=True,
+            later=True,
+        ),
+        replace(usual, name="target killed", strike=_kill_fetching_target, later=True, ends=True),
     )
-    yield Fault(
-        name="post-copy: target killed",
-        strike=_kill_fetching_target,
-        policy=way,
-        later=True,
-        ends=True,
-    )
+    yield from (replace(each, name=usual.name + each.name) for each in kinds)

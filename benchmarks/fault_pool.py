@@ -56,7 +56,8 @@ from billow.model.shape import Shape
 from billow.settings import Settings
 
 KEEPER: Final = "keeper"
-GUESTS: Final = (LINUX, KEEPER, "writer")
+WRITER: Final = "writer"
+GUESTS: Final = (LINUX, KEEPER, WRITER)
 SYSTEMS: Final = (LINUX, KEEPER)
 """Guests with an operating system, which beat by ARP and write a log."""
 DISK_MIB: Final = 64
