@@ -10,8 +10,10 @@ from billow.engines.sim.setting import Setting
 from billow.engines.sim.world import World
 from billow.errors import NotFound, Refused
 from billow.model.action import Migrate, Place
+from billow.model.assessment import Guest
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
+from billow.model.kinds import State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.ports import Trace
@@ -64,3 +66,38 @@ async def test_a_move_is_assessed_by_the_engine_that_has_its_target() -> None:
     with pytest.raises(Refused) as refusal:
         await pair.assess("a", "h3")
     assert refusal.value.code == "no-assessor"
+
+
+async def test_a_move_is_cancelled_by_the_engine_that_does_it() -> None:
+    hosts = [Host(name, (Node(4000, 65_536),), bandwidth_mib_s=100.0) for name in ("h2", "h3")]
+    big = Instance("a", Shape("big", 1000, 32_768), host="h2", state=State.RUNNING)
+    second = SimEngine(World(Pool.build(hosts, [big])), SystemClock())
+    pair = Pairing([Named("h1"), second])
+    await pair.sense()
+    moving = Migrate(id="p.1", instance="a", source="h2", target="h3")
+    reports = pair.perform(moving, fence=1)
+    await anext(reports)
+    with pytest.raises(NotFound):
+        await pair.cancel("p.2")
+    await pair.cancel("p.1")
+    with pytest.raises(Refused) as refusal:
+        async for _ in reports:
+            pass
+    assert refusal.value.code == "cancelled"
+    assert await pair.find("p.1") is Trace.FAILED
+
+
+class Scales(Named):
+    """A simulated engine that measures its one instance."""
+
+    async def weigh(self, instance: str) -> Guest:
+        if instance != "a":
+            raise NotFound(f"no {instance} here")
+        return Guest(memory_mib=64.0, writers=())
+
+
+async def test_an_instance_is_measured_by_the_engine_that_knows_it() -> None:
+    pair = Pairing([Named("h1"), Scales("h2")])
+    assert (await pair.weigh("a")).memory_mib == 64.0
+    with pytest.raises(NotFound, match="can measure b"):
+        await pair.weigh("b")

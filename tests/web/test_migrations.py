@@ -154,16 +154,16 @@ def test_the_form_takes_a_policy_and_a_promise(visitor: Visitor) -> None:
 
 
 def test_an_assessment_has_a_page(visitor: Visitor) -> None:
-    whole = visitor.get("/instances/small-1/assess?target=h3")
+    whole = visitor.get("/assess?instance=small-1&target=h3")
     outline = Outline.of(whole.text)
     assert "It moves, if it is slowed down" in outline.words
     assert "dirty-limit chosen" in outline.words
     assert "pre-copy does not end" in outline.words
     assert "billow instance assess small-1 --to=h3" in whole.text
-    part = visitor.get("/instances/small-1/assess", **{"hx-request": "true"})
+    part = visitor.get("/assess?instance=small-1", **{"hx-request": "true"})
     assert "<html" not in part.text
-    assert visitor.get("/instances/nobody/assess").status_code == 404
-    assert visitor.get("/instances/small-1/assess?target=nowhere").status_code == 404
+    assert visitor.get("/assess?instance=nobody").status_code == 404
+    assert visitor.get("/assess?instance=small-1&target=nowhere").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/migrations/none", "/migrations/none/curve.json"])

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host table, a host's page, and what can be asked of a host."""
 
+from anyio import to_thread
 from starlette.responses import Response
 
 from billow.model.ask import Ask
 from billow.model.listing.hosts import MARKS
 from billow.model.resources import RESOURCES
+from billow.plan.baseline import baselines
 from billow.web import host_table, instance_table
 from billow.web.actions import host_actions, verb_named
 from billow.web.commands import ON_HOSTS
@@ -37,6 +39,13 @@ async def hosts(visit: Visit) -> Response:
     if visit.is_fragment:
         return visit.part("parts/host_rows.html", **context)
     return await visit.page("hosts.html", **context)
+
+
+async def cpu_baseline(visit: Visit) -> Response:
+    """Show the CPU that all hosts have, and which hosts are in the way of better ones."""
+    scene = await visit.scene()
+    found = await to_thread.run_sync(baselines, scene.pool)
+    return visit.part("parts/cpu_baseline.html", baselines=found)
 
 
 async def host(visit: Visit) -> Response:

@@ -62,7 +62,7 @@ async def cancel(visit: Visit) -> Response:
 
 async def assessment(visit: Visit) -> Response:
     """Measure a move of an instance, and say whether it will end; nothing is changed."""
-    name, target = visit.path("name"), visit.asked.get("target", "")[:LONGEST_ID]
+    name, target = (visit.asked.get(key, "")[:LONGEST_ID] for key in ("instance", "target"))
     found = await visit.billow.migrations.assess(name, target)
     context: dict[str, Any] = {
         "found": found,

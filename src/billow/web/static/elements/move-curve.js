@@ -9,13 +9,21 @@ const DRAW_EVERY_MS = 500;
 
 class MoveCurve extends HTMLElement {
   connectedCallback() {
+    this.heard = new AbortController();
+    const { signal } = this.heard;
+    document.addEventListener("billow:progress", ({ detail }) => this.hear(detail), { signal });
+    document.addEventListener("billow:theme", () => this.draw(), { signal });
+    this.seen = new ResizeObserver(() => this.resize());
+    this.seen.observe(this);
     if (this.button) return;
     this.button = this.appendChild(Object.assign(document.createElement("button"), { type: "button" }));
     this.button.addEventListener("click", () => this.toggle());
-    document.addEventListener("billow:progress", ({ detail }) => this.hear(detail));
-    document.addEventListener("billow:theme", () => this.draw());
-    new ResizeObserver(() => this.resize()).observe(this);
     this.toggle(this.hasAttribute("open"));
+  }
+
+  disconnectedCallback() {
+    this.heard.abort();
+    this.seen.disconnect();
   }
 
   /** Show the curve, or put it away. */
@@ -31,7 +39,7 @@ class MoveCurve extends HTMLElement {
   }
 
   hear({ action, flow }) {
-    if (!flow || action !== this.getAttribute("migration") || !this.isConnected) return;
+    if (!flow || action !== this.getAttribute("migration")) return;
     document.dispatchEvent(new CustomEvent("billow:move"));
     if (!this.shown || !this.points || flow.seconds <= (this.points.at(-1)?.seconds ?? -1)) return;
     this.points.push(flow);
