@@ -193,6 +193,9 @@ def test_what_is_not_known_is_measured_before_it_goes() -> None:
         writers = (Writing(dirty_mib_s=dirty, working_mib=10_000.0),)
         return Guest(memory_mib=10_000.0, writers=writers)
 
+    lone = Stand(pool(math.nan), Limits(), weigh=weigh)
+    assert asyncio.run(lone.run(*away(1))).state is RunState.DONE
+    assert asked == []  # nobody else is there to be hurt
     stand = Stand(pool(math.nan, math.nan, math.nan), Limits(), weigh=weigh)
     assert asyncio.run(stand.run(*away(3))).state is RunState.DONE
     assert sorted(asked) == ["i0", "i1", "i2"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from billow.plan.convergence import SETUP_S
 from billow.plan.lanes import Lane, fair
-from billow.plan.traffic import WHOLE, Stage, Transfer, admitted, in_turn, seconds
+from billow.plan.traffic import WHOLE, Stage, Transfer, admitted, crowded, in_turn, seconds
 
 UP = Stage.UNDER_WAY
 
@@ -133,6 +133,14 @@ def test_together_they_take_what_the_busiest_link_carries_or_the_limits_leave() 
     assert seconds([], 0, 32) == 0.0
 
 
+def test_only_who_shares_a_lane_is_crowded() -> None:
+    a, b = transfer("a", "t1"), transfer("b", "t2")
+    still = replace(transfer("still"), route=())
+    assert crowded([a, still], []) == frozenset()
+    assert crowded([a, still], [b]) == {"a"}
+    assert crowded([a, b], []) == {"a", "b"}
+
+
 @st.composite
 def transfers(draw: st.DrawFn) -> Transfer:
     number = draw(st.integers(0, 10**6))
@@ -160,7 +168,8 @@ MOST = st.integers(0, 4)
 
 @given(MOVES, MOST)
 def test_all_end_and_no_host_is_ever_above_its_limit(moves: list[Transfer], most: int) -> None:
-    waiting, going, done = in_turn(moves), [], 0
+    waiting, done = in_turn(moves), 0
+    going: list[Transfer] = []
     while waiting or going:
         chosen = set(admitted(waiting, [(each, UP) for each in going], most))
         going += [each for each in waiting if each.id in chosen]

@@ -21,7 +21,7 @@ from billow.model.event import Event, EventKind
 from billow.model.plan import Plan, Step
 from billow.model.run import Entry, Phase, Run, RunState
 from billow.plan.cost import transfer, weighed
-from billow.plan.traffic import Transfer, in_turn
+from billow.plan.traffic import Transfer, crowded, in_turn
 from billow.ports import Weigher
 
 WEIGHED_AT_ONCE = 8
@@ -90,16 +90,23 @@ class Execution:
     async def _announce(self, waiting: Sequence[Transfer]) -> None:
         """Let moves go; of those that are not known, a few at a time are measured first."""
         most, traffic = self._world.limits.migrations_at_once_per_host, self._world.traffic
-        unknown = [each for each in waiting if math.isnan(each.dirty_mib_s)]
-        known = [each for each in waiting if not math.isnan(each.dirty_mib_s)]
-        if not (traffic.measures and isinstance(self._world.engine, Weigher)):
-            known, unknown = [*known, *unknown], []
-        if known:
-            traffic.announce(known, most, self._world.clock.now())
-        for first in range(0, len(unknown), WEIGHED_AT_ONCE):
-            some = unknown[first : first + WEIGHED_AT_ONCE]
+        asked = self._to_weigh(waiting)
+        measured = {each.id for each in asked}
+        ready = [each for each in waiting if each.id not in measured]
+        if ready:
+            traffic.announce(ready, most, self._world.clock.now())
+        for first in range(0, len(asked), WEIGHED_AT_ONCE):
+            some = asked[first : first + WEIGHED_AT_ONCE]
             found = await asyncio.gather(*map(self._weighed, some))
             traffic.announce(found, most, self._world.clock.now())
+
+    def _to_weigh(self, waiting: Sequence[Transfer]) -> list[Transfer]:
+        """Return the moves of which it matters what they write, and is not known."""
+        traffic = self._world.traffic
+        if not (traffic.measures and isinstance(self._world.engine, Weigher)):
+            return []
+        busy = crowded(waiting, traffic.under_way)
+        return [each for each in waiting if each.id in busy and math.isnan(each.dirty_mib_s)]
 
     async def _weighed(self, known: Transfer) -> Transfer:
         """Return a move with what was measured of it; as it was when that does not work."""

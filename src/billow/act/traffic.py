@@ -56,6 +56,11 @@ class Traffic:
         self._trips: dict[str, _Trip] = {}
         self._most_per_host = 0
 
+    @property
+    def under_way(self) -> tuple[Transfer, ...]:
+        """What goes now."""
+        return tuple(trip.transfer for trip in self._trips.values())
+
     def resume(self, begun: Iterable[Transfer]) -> None:
         """Count moves that an earlier controller has begun; each must `enter` and `leave`."""
         for each in begun:

@@ -118,6 +118,13 @@ def in_turn(waiting: Iterable[Transfer]) -> list[Transfer]:
     return sorted(transfers, key=turn)
 
 
+def crowded(waiting: Iterable[Transfer], under_way: Iterable[Transfer]) -> frozenset[str]:
+    """Return the ids of those waiting moves that share a lane with any other move."""
+    listed = list(waiting)
+    on = Counter(lane.name for each in (*listed, *under_way) for lane in each.route)
+    return frozenset(each.id for each in listed if any(on[lane.name] > 1 for lane in each.route))
+
+
 class _Roads:
     """Who is on which lane, and who waits for it."""
 

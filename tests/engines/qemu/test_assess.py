@@ -100,6 +100,10 @@ async def test_an_assessment_tells_all_that_a_move_depends_on(large: QemuStand) 
     assert found.ways == (Way.PLAIN, Way.DIRTY_LIMIT, Way.AUTO_CONVERGE)
     assert found.link.bandwidth_mib_s > 0
     assert (found.gaps, isinstance(engine, Assessor)) == ((), True)
+    alone = await engine.weigh("x")
+    assert (len(alone.writers), alone.writes_known) == (3, True)
+    with pytest.raises(NotFound):
+        await engine.weigh("nobody")
     await engine.aclose()
 
 
