@@ -42,6 +42,8 @@ NEEDS: Final = "pause-before-switchover"
 """The capability without which no disk can move: both are made equal while the guest is still."""
 END_S: Final = 5.0
 """The guest stands still while the last is written: after so long it had better go on here."""
+HALT_S: Final = 0.025
+"""What the end of a disk takes of a promised downtime, and the wait until its new home is safe."""
 _CUT_S: Final = 5.0
 _PORTS: Final = range(47_000, 49_000)
 _TRIES: Final = 20
@@ -170,9 +172,7 @@ class Mirror:
             Refused: they are not equal: the guest must go on here.
             Lost: QEMU does not answer.
         """
-        self.running = False
-        if not await self.check():
-            raise Refused("the disk is not copied yet", code="move-failed")
+        self.running = False  # it was in step, and a job that is does not fall out of it unseen
         await self.source.execute("block-job-cancel", {"device": JOB}, timeout_s=END_S)
         job = await self._ended()
         if "error" in job or job["offset"] != job["len"]:
@@ -181,9 +181,14 @@ class Mirror:
                 details=(str(job.get("error", job)),),
                 code="move-failed",
             )
+        await asyncio.gather(  # each in its order, both ends at once: the guest stands still
+            self._part(),
+            self.target.execute("nbd-server-stop"),
+        )
+
+    async def _part(self) -> None:
         await self.source.execute("job-dismiss", {"id": JOB})
         await self.source.execute("blockdev-del", {"node-name": THERE})
-        await self.target.execute("nbd-server-stop")
 
     async def cut(self) -> None:
         """Break the connection of the two disks, even if QEMU waits for it and for nothing else.

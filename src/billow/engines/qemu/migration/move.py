@@ -21,7 +21,7 @@ from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S, connect
 from billow.engines.qemu.migration.copying import Copying, allow
 from billow.engines.qemu.migration.landing import Landing
 from billow.engines.qemu.migration.limits import Limits, release
-from billow.engines.qemu.migration.mirror import NEEDS, PHASE, Mirror, prepare
+from billow.engines.qemu.migration.mirror import HALT_S, NEEDS, PHASE, Mirror, prepare
 from billow.engines.qemu.migration.order import ARRIVED, Order, sleeps
 from billow.engines.qemu.migration.postcopy import fetch
 from billow.engines.qemu.migration.seal import Seal, explaining, seal, unseal
@@ -138,7 +138,7 @@ class _Passage:
         await self._set_up(ends)
         copying = Copying(
             source=self.source,
-            steering=Steering(self.course, self.order.downtime_s),
+            steering=Steering(self.course, self._promise_s),
             terms=self.ground.terms,
             limits=await self._limits(),
             reckons=brakes.BANDWIDTH in ends.parameters,
@@ -168,6 +168,12 @@ class _Passage:
                 last = progress
         await unseal(self.target)
         yield replace(self._whole(last), fraction=1.0, phase=ARRIVED, left_s=0.0)
+
+    @property
+    def _promise_s(self) -> float:
+        """What the memory may take of the promised downtime; a disk has its part of it."""
+        promise_s = self.order.downtime_s
+        return max(promise_s - HALT_S, promise_s / 2) if self.mirror else promise_s
 
     async def _disk(self, ends: Ends, sealed: Seal) -> AsyncIterator[Progress]:
         """Bring both disks in step, where there are two; from here on they stay so."""
@@ -214,7 +220,7 @@ class _Passage:
         for monitor in (self.target, self.source):
             await switch(monitor, wanted, ends.capabilities)
         await self.source.execute("migrate-set-parameters", told)
-        await allow(self.source, allowed_s(self.order.downtime_s))
+        await allow(self.source, allowed_s(self._promise_s))
 
     async def _limits(self) -> Limits | None:
         """Begin to watch what each vCPU writes, where that is possible and of use."""
