@@ -330,3 +330,17 @@ def test_limits_and_ratios_are_plans(admin: httpx2.Client) -> None:
         {"verb": "start", "subject": "noisy", "cpu_ratio": 1.0},
     ):
         assert admin.post("/v1/changes", json={"asks": [wrong]}).status_code == 400
+
+
+def test_the_cpu_baseline_names_what_all_hosts_have(admin: httpx2.Client) -> None:
+    answer = admin.get("/v1/pool/cpu-baseline", params={"arch": "x86_64"}).json()
+    assert {item["arch"] for item in answer["items"]} == {"x86_64"}
+    everything = admin.get("/v1/pool/cpu-baseline").json()
+    hosts = admin.get("/v1/hosts").json()["total"]
+    known = sum(item["hosts"] for item in everything["items"])
+    unknown = {item["arch"]: item["unknown"] for item in everything["items"]}
+    assert known + sum(unknown.values()) == hosts
+    for item in everything["items"]:
+        assert item["model"]
+        assert all(better["in_the_way"][0]["lacks"] for better in item["better"])
+    assert admin.get("/v1/pool/cpu-baseline", params={"arch": "vax"}).status_code == 422

@@ -31,7 +31,7 @@ def test_each_instruction_set_and_vendor_has_a_baseline() -> None:
     assert {key: each.model for key, each in found.items()} == {
         (Arch.X86_64, "amd"): "EPYC-Rome-v2",
         (Arch.X86_64, "intel"): "Skylake-Client-v3",
-        (Arch.AARCH64, ""): "cortex-a76",
+        (Arch.AARCH64, ""): "neoverse-n1",
     }
     intel = found[Arch.X86_64, "intel"]
     assert (intel.hosts, intel.unknown, intel.bound) == (7, 1, 1)

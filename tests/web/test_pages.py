@@ -13,7 +13,7 @@ from tests.web.visitor import Outline, Visitor
 
 PAGES = (
     "/", "/racks", "/hosts", "/hosts/host-01", "/instances", "/create", "/plans", "/runs",
-    "/migrations", "/migrations?running=yes",
+    "/cpu-baseline", "/migrations", "/migrations?running=yes",
     "/timeline", "/search?q=host", "/tree/racks?zone=z1", "/tree/hosts?zone=z1&rack=r001",
     "/map.json", "/map/residents?first=0&count=20", "/trend.json",
 )  # fmt: skip

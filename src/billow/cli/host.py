@@ -42,6 +42,7 @@ LISTED = (
 SHOWN = (
     *LISTED,
     Column("ARCH", "arch"),
+    Column("CPU", "cpu_model"),
     Column("RACK", "rack"),
     Column("TRAITS", "traits"),
     Column("NUMA NODES", "numa_nodes"),

@@ -72,6 +72,7 @@ SHOWN = (
     Column("IMAGE", "image"),
     Column("IMMOVABLE", "immovable"),
     Column("MIGRATION", "migration"),
+    Column("CPU NEEDED", "cpu_model"),
     Column("DISK", "disk"),
     Column("SERVICE", "service"),
     Column("CPU LIMIT", "cpu_limit_milli", cpus),

@@ -146,9 +146,10 @@ def _baseline(pool: Pool, arch: Arch, kinds: Sequence[CpuKind], unknown: int) ->
     common: Features = frozenset.intersection(*has.values())
     vendor = vendor_of(common)
     known = [each for each in models(arch) if each.vendor in ("", vendor)]
+    named = {model_of(kind.cpu_model).name for kind in kinds}  # of equal models, that of a host
     best = max(
         (each for each in known if each.features <= common),
-        key=lambda each: len(each.features),
+        key=lambda each: (len(each.features), each.name in named),
         default=None,
     )
     least = best.features if best else frozenset()
