@@ -276,3 +276,22 @@ def test_who_gives_up_before_it_was_announced_is_forgotten() -> None:
         await asyncio.wait_for(traffic.enter("b"), 1.0)
 
     asyncio.run(story())
+
+
+def test_who_is_cancelled_while_it_waits_is_forgotten() -> None:
+    async def story() -> None:
+        traffic = Traffic()
+        moves = [transfer(name, 90.0) for name in "abc"]
+        traffic.expect(each.id for each in moves)
+        traffic.announce(moves, 0, 0.0)
+        await traffic.enter("a")
+        second = asyncio.create_task(traffic.enter("b"))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        traffic.leave("b", 1.0)
+        assert [each.id for each in traffic.under_way] == ["a"]
+        traffic.leave("a", 2.0)
+        await asyncio.wait_for(traffic.enter("c"), 1.0)
+
+    asyncio.run(story())

@@ -92,9 +92,9 @@ class Traffic:
         """Say that a move has ended, or gives up."""
         known = self._trips.pop(action_id, None)
         turn = self._turns.pop(action_id, None)
-        if turn is not None and not turn.done():
+        if turn is not None:
             self._waiting = [each for each in self._waiting if each.id != action_id]
-            turn.cancel()
+            turn.cancel()  # nobody is left to wait for it
         if known is not None or turn is not None:
             self._wake(now)
 

@@ -97,7 +97,7 @@ async def test_an_assessment_tells_all_that_a_move_depends_on(large: QemuStand) 
     assert 24 <= found.guest.working_mib <= 96
     assert found.guest.memory_mib == 256
     assert 48 <= (1 - found.guest.empty_share) * 256 <= 160
-    assert found.ways == (Way.PLAIN, Way.DIRTY_LIMIT, Way.AUTO_CONVERGE)
+    assert found.ways == (Way.PLAIN, Way.DIRTY_LIMIT, Way.AUTO_CONVERGE, Way.POST_COPY)
     assert found.link.bandwidth_mib_s > 0
     assert (found.gaps, isinstance(engine, Assessor)) == ((), True)
     alone = await engine.weigh("x")
