@@ -3,8 +3,8 @@
 
 Guests full of noise and of program code are moved over a slow link and over one that nothing
 shapes, by each channel and by Billow's own choice, in turns. They write nothing meanwhile, so that
-what is measured is the channel. All moves are encrypted, as they are by default. Afterwards each
-page is compared with what it held before.
+what is measured is the channel. All moves are encrypted, as they are by default, unless asked.
+Afterwards each page is compared with what it held before.
 
 For each channel it tells, too, what a GiB takes of the CPUs of both ends: these figures stand in
 `plan/channel.py`, and hold on a busy machine as well.
@@ -20,7 +20,6 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -32,10 +31,10 @@ from benchmarks.migration_trial import settled
 from benchmarks.migration_watch import GuestMemory
 from billow.engines.qemu.migration import width
 from billow.engines.qemu.network import HOST_LINK
-from billow.engines.qemu.process import cpu_seconds, process_id, threads
+from billow.engines.qemu.process import process_id, threads
 from billow.errors import Unavailable
 from billow.model.action import Migrate
-from billow.plan.channel import Channel
+from billow.plan.channel import Channel, Facts, choose
 
 SLOW_MBIT = 300.0
 CHOSEN = "what Billow chose"
@@ -48,6 +47,8 @@ CHANNELS: dict[str, Channel | None] = {
 MOST_BEHIND = 1.1
 """Billow's choice may take so much longer than the best channel."""
 _MIB = 2**20
+_SCHEDULED = 2
+"""CPUCLOCK_SCHED: a process's own clock counts exactly, and threads that have ended, too."""
 _numbers = itertools.count(1)
 
 
@@ -64,11 +65,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add what can be chosen."""
     parser.add_argument("--moves", type=int, default=3, help="of each kind")
     parser.add_argument("--mib", type=int, default=512, help="what a guest has to send")
+    parser.add_argument("--clear", action="store_true", help="without encryption")
 
 
 def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
     """Measure each channel over each link with each guest."""
-    steps = _measured(arguments.moves, arguments.mib)
+    steps = _measured(arguments.moves, arguments.mib, encrypted=not arguments.clear)
     with asyncio.Runner() as runner:
         while (figure := runner.run(_next(steps))) is not None:
             yield figure
@@ -82,9 +84,9 @@ async def _next(steps: AsyncIterator[Figure]) -> Figure | None:
     return await anext(steps, None)
 
 
-async def _measured(moves: int, mib: int) -> AsyncIterator[Figure]:
+async def _measured(moves: int, mib: int, *, encrypted: bool) -> AsyncIterator[Figure]:
     contents = {"noise": os.urandom(mib * _MIB), "code": _code(mib * _MIB)}
-    async with open_lab(SLOW_MBIT) as lab:
+    async with open_lab(SLOW_MBIT, encrypted=encrypted) as lab:
         for link in (f"{SLOW_MBIT:.0f} Mbit/s", "unshaped"):
             if link == "unshaped":
                 await _unshape(lab)
@@ -126,11 +128,14 @@ async def _moved(
 ) -> tuple[float, tuple[float, float]]:
     number = f"channel-{next(_numbers)}"
     action = Migrate(id=number, instance=instance, source=HOSTS[0], target=HOSTS[1])
-    forced: AbstractContextManager[object] = nullcontext()
-    if channel is not None:
-        forced = patch.object(width, "choose", lambda *_, **__: channel)
+
+    def decide(facts: Facts, *, packed: bool) -> Channel:
+        found = channel or choose(facts, packed=packed)
+        print(f"    {facts}: {found}", file=sys.stderr)
+        return found
+
     before, used = _cpu_s(lab, instance), (0.0, 0.0)
-    with forced:
+    with patch.object(width, "choose", decide):
         began = time.monotonic()
         async for _ in lab.engine.perform(action, fence=1):
             now = _cpu_s(lab, instance)
@@ -146,7 +151,7 @@ def _cpu_s(lab: Lab, instance: str) -> tuple[float, float]:
 
 
 def _beside_guest(process: int) -> float:
-    whole = cpu_seconds(process)
+    whole = time.clock_gettime(~process << 3 | _SCHEDULED)
     return whole - sum(each.ran_s for each in threads(process) if each.is_vcpu)
 
 
