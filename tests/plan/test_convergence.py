@@ -102,7 +102,7 @@ def test_only_who_writes_too_much_is_limited() -> None:
     guest = Guest(memory_mib=197, writers=writers)
     found = predict(guest, Link(bandwidth_mib_s=100.0), Way.DIRTY_LIMIT)
     assert [math.isnan(each) for each in found.limits_mib_s] == [False, True, True, True]
-    assert found.limits_mib_s[0] == pytest.approx(26, abs=1)
+    assert found.limits_mib_s[0] == pytest.approx(16, abs=1)
     assert found.speeds[1:] == (1.0, 1.0, 1.0)
     assert 0.4 < found.speeds[0] < 0.8
 

@@ -8,7 +8,7 @@ Steering sets these limits and the forecast reckons with them; the constants are
 import math
 from collections.abc import Sequence
 
-BUDGET = 0.6
+BUDGET = 0.5
 """Share of the bandwidth that writers may fill. Less makes rounds shrink quicker, and costs writers
 less in all, until a vCPU sleeps so long at a time that it is felt."""
 TOLERANCE_MIB_S = 25.0

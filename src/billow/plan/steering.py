@@ -28,8 +28,10 @@ RESERVE_S: Final = 0.02
 """Kept of a promised downtime for what QEMU does not count: devices, and waking the guest."""
 USED: Final = 0.75
 """Share of what is left of a promise that memory may take; the rest is for the unforeseen."""
-LEAD_S: Final = 1.0
-"""QEMU follows a limit up to so late: it is set that much before it is needed."""
+LEAD_S: Final = 0.5
+"""A limit works so long after it was set, on average: it is set that much before a round ends."""
+WORKS_S: Final = 1.0
+"""QEMU acts once a second: by then every limit works."""
 JUDGED_S: Final = 2.0
 """Whether limits bring anything is judged after so long."""
 NEAR: Final = 2.0
@@ -77,7 +79,8 @@ class Course:
 
     Attributes:
         own: Whether QEMU sets limits by itself.
-        early: Whether limits are set as soon as it is known how the guest writes.
+        early: Whether limits are set for the second round; else it shows first whether the third
+            one would be shorter.
         why: Why it is not what the policy asks for; empty when it is.
     """
 
@@ -293,9 +296,11 @@ class Steering:
             near = seen.left_mib <= NEAR * seen.carried_mib_s * allowed_s(self.promise_s)
             patient = _NEARLY_THERE_ROUNDS if near else _PATIENT_ROUNDS
             return seen.rounds >= patient and self._stands()
-        if self.course.early or seen.rounds < _SECOND_ROUND:
-            return self.course.early or seen.left_mib <= seen.carried_mib_s * LEAD_S
-        return self._lefts[seen.rounds][1] > seen.carried_mib_s * allowed_s(self.promise_s)
+        first = 1 if self.course.early else _SECOND_ROUND
+        fits = seen.carried_mib_s * allowed_s(self.promise_s)
+        if seen.rounds < first or self._lefts[seen.rounds][1] <= fits:
+            return False
+        return seen.rounds > first or seen.left_mib <= seen.carried_mib_s * LEAD_S
 
     def _limit(self, seen: Seen) -> Turn:
         """Share the bandwidth among those who write."""
@@ -318,7 +323,7 @@ class Steering:
 
         Once limits are set, only rounds count that began when they could be at work.
         """
-        since = self._looked + LEAD_S if self._set else 0.0
+        since = self._looked + WORKS_S if self._set else 0.0
         rounds = (self._lefts[each] for each in sorted(self._lefts)[-3:])
         last = [left for began, left in rounds if began >= since]
         return len(last) == 3 and min(last[1:]) > SHRINKS * last[0]
