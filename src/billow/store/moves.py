@@ -12,7 +12,7 @@ from billow.model.action import Migrate
 from billow.model.kinds import MigrationPolicy
 from billow.model.migration import Migration
 from billow.model.plan import Plan
-from billow.model.run import Phase
+from billow.model.run import Phase, RunState
 from billow.store.database import Database
 from billow.store.rows import AnyRow, check_limit
 from billow.store.runs import entry_of
@@ -113,7 +113,8 @@ def _conditions(run: str, instance: str, *, running: bool) -> list[ColumnElement
         found.append(runs.c.id == storable(run))
     if instance:
         found.append(migrations.c.instance == storable(instance))
-    if running:
+    if running:  # the state of runs has an index, the phase of entries has none
+        found.append(runs.c.state == RunState.RUNNING.value)
         found.append(entries.c.phase == Phase.INTENDED.value)
     return found
 
