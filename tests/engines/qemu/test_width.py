@@ -34,6 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "LEAST_MIB", 4.0)
     monkeypatch.setattr(width, "LEAST_MIB", 4.0)
     monkeypatch.setattr(width, "_BESIDE_MIB", 0.0)
+    monkeypatch.setattr(width, "SAFE_FROM", (7, 0))  # nothing fails on purpose here
 
 
 async def working(stand: QemuStand, engine: QemuEngine) -> int:
@@ -76,6 +77,19 @@ async def test_a_slow_link_is_spared_and_one_that_is_not_known_is_not(stand: Qem
     await do(engine, back)
     assert await told(stand, stand.first) == (False, "none")
     assert await bad_pages(stand.folder.residence(stand.first, "x").socket, SHRINKS, pages) == 0
+    await engine.aclose()
+
+
+async def test_a_qemu_that_streams_may_end_sends_by_one(
+    stand: QemuStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(width, "SAFE_FROM", (99, 0))
+    engine = await stand.open()
+    await boot_with(stand, engine, SHRINKS)
+    await working(stand, engine)
+    engine.ground.network.carried[stand.first, stand.second] = (5.0, math.inf)
+    await do(engine, migrate(stand, "x"))
+    assert await told(stand, stand.second) == (False, "none")
     await engine.aclose()
 
 

@@ -48,11 +48,17 @@ async def carried(network: Network, source: str, target: str) -> float:
     return rate
 
 
+def recalled(network: Network, source: str, target: str) -> float:
+    """Return what was measured not long ago, MiB/s; NaN when nothing was."""
+    rate, at = network.carried.get((source, target), (math.nan, -math.inf))
+    return rate if time.monotonic() - at <= _LATELY_S else math.nan
+
+
 async def lately_carried(network: Network, source: str, target: str) -> float:
     """Return what was measured not long ago, or measure it; NaN when nothing gets across."""
-    rate, at = network.carried.get((source, target), (math.nan, -math.inf))
-    if time.monotonic() - at <= _LATELY_S:
-        return rate
+    known = recalled(network, source, target)
+    if not math.isnan(known):
+        return known
     try:
         return await carried(network, source, target)
     except Unavailable:

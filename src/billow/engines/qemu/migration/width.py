@@ -10,7 +10,7 @@ import math
 import os
 from typing import Final
 
-from billow.engines.qemu.carried import lately_carried
+from billow.engines.qemu.carried import lately_carried, recalled
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.migration.abilities import Ends
 from billow.engines.qemu.migration.order import Order
@@ -25,6 +25,11 @@ STREAMS: Final = "multifd"
 """The capability of several streams, and of compressing them."""
 _PACKING: Final = "multifd-compression"
 _LEVEL: Final = {"multifd-zstd-level": 1}
+SAFE_FROM: Final = (9, 0)
+"""Before that, a stream that fails while the others are made may take the sender along, and its
+guest (QEMU's commit "add a synchronization point for channel creation", February 2024)."""
+_MEASURED_FROM_MIB: Final = 256.0
+"""For less, the link is not measured: that would take as long as what it might spare."""
 _BESIDE_MIB: Final = 48.0
 """What a QEMU process has in memory that is not its guest's, about."""
 
@@ -43,7 +48,9 @@ async def look(ground: Ground, order: Order) -> Facts:
     touched = max(0.0, memory_of(process)[0] - _BESIDE_MIB)
     if touched < LEAST_MIB:
         return Facts(touched_mib=touched)
-    link = await lately_carried(ground.network, order.source, order.target)
+    ends = (order.source, order.target)
+    much = touched >= _MEASURED_FROM_MIB
+    link = await lately_carried(ground.network, *ends) if much else recalled(ground.network, *ends)
     return Facts(
         link_mib_s=link,
         cpus=len(os.sched_getaffinity(0)),  # both hosts are on this machine
@@ -61,6 +68,9 @@ async def widen(facts: Facts, ends: Ends, source: Monitor, target: Monitor) -> C
     """
     if STREAMS not in ends.capabilities or _PACKING not in ends.parameters:
         return Channel(why="both ends know only a single stream")
+    versions = {await _version(end) for end in (source, target)}
+    if len(versions) > 1 or min(versions) < SAFE_FROM:
+        return Channel(why="several streams are safe from QEMU 9.0 on, the same at both ends")
     known = not math.isnan(facts.link_mib_s)
     packed = known and all([await _packs(end) for end in (target, source)])
     found = choose(facts, packed=packed)
@@ -72,6 +82,13 @@ async def widen(facts: Facts, ends: Ends, source: Monitor, target: Monitor) -> C
     for end in (target, source):
         await end.execute("migrate-set-parameters", told)
     return found
+
+
+async def _version(end: Monitor) -> tuple[int, int]:
+    """Return the first two numbers of an end's version."""
+    numbers = (await end.mapping("query-version")).get("qemu")
+    parts = numbers if isinstance(numbers, dict) else {}
+    return int(parts.get("major", 0)), int(parts.get("minor", 0))
 
 
 async def _packs(end: Monitor) -> bool:
