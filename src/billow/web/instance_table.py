@@ -6,7 +6,7 @@ from billow.model.listing.instances import instance_grid
 from billow.model.pool import Pool
 from billow.web.listing import Address, Page, cut
 
-FILTERS = ("q", "state", "kind", "service", "migration", "host", "group", "tenant", "image")
+FILTERS = ("q", "state", "kind", "service", "migration", "disk", "host", "group", "tenant", "image")
 
 
 def page_of(pool: Pool, at: Address) -> tuple[Page, list[Instance]]:

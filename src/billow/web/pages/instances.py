@@ -6,7 +6,7 @@ from starlette.responses import Response
 from billow.errors import Invalid
 from billow.model.ask import MOST_DOWNTIME_S, Ask, AskVerb
 from billow.model.instance import Instance
-from billow.model.kinds import Kind, MigrationPolicy, Service, State
+from billow.model.kinds import Kind, MigrationPolicy, Service, State, Storage
 from billow.web import instance_table
 from billow.web.actions import instance_actions, verb_named
 from billow.web.forms import Form
@@ -36,6 +36,7 @@ async def instances(visit: Visit) -> Response:
         "kinds": [kind.value for kind in Kind],
         "services": [service.value for service in Service],
         "policies": [policy.value for policy in MigrationPolicy],
+        "disks": [place.value for place in Storage],
         "groups": [group.name for group in scene.pool.groups],
         "tenants": [tenant for tenant in table.tenant.categories if tenant],
         "images": [image for image in table.image.categories if image],
