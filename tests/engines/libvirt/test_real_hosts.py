@@ -3,6 +3,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -19,6 +21,7 @@ from tests.engines.libvirt.world import (
     work_of,
 )
 
+from billow.engines.libvirt import sight
 from billow.engines.libvirt.address import address_of
 from billow.engines.libvirt.engine import LibvirtEngine
 from billow.engines.libvirt.open import open_engine
@@ -29,7 +32,7 @@ from billow.errors import BillowError, Invalid, Lost, Refused
 from billow.model.action import Delete, Migrate, Start, Stop
 from billow.model.assessment import Way
 from billow.model.group import Group
-from billow.model.kinds import MigrationPolicy, Power, Rule, State
+from billow.model.kinds import MigrationPolicy, Power, Rule, State, Storage
 from billow.model.shape import Shape
 from billow.ports import Trace
 from billow.testing.stand import do, migrate, place
@@ -141,6 +144,43 @@ async def test_a_daemon_that_is_gone_is_a_gap(stand: LibvirtStand, engine: Libvi
     assert (pool.host("h2").power, pool.instance("x").state) == (Power.ON, State.RUNNING)
 
 
+async def test_a_daemon_that_hangs_keeps_nobody_waiting(
+    stand: LibvirtStand, engine: LibvirtEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the connection and never answers; the other hosts are seen all the same."""
+    monkeypatch.setattr(sight, "ANSWERS_WITHIN_S", 0.5)
+    monkeypatch.setattr(sight, "ASKED_AGAIN_S", 0.0)
+    await engine.sense()
+    daemon = stand.lab.hosts[1].daemon()
+    assert daemon is not None
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        pool = await engine.sense()
+        assert [gap.subject for gap in pool.gaps] == ["host/h2"]
+        assert pool.host("h1").power is Power.ON
+        assert (await engine.sense()).gaps
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    monkeypatch.setattr(sight, "ANSWERS_WITHIN_S", 30.0)
+    assert (await engine.sense()).gaps == ()
+
+
+async def test_without_certificates_a_move_says_so(
+    stand: LibvirtStand, engine: LibvirtEngine, first: Api
+) -> None:
+    """What libvirt says of a move comes with what to do about it."""
+    await started(stand, first, "busy")
+    pki = Path(f"{stand.lab.hosts[1].folder}{PKI}")
+    pki.rename(pki.with_name("away"))  # noqa: ASYNC240  # at once
+    try:
+        with pytest.raises(Refused) as refusal:
+            await do(engine, migrate(stand, "busy"))
+    finally:
+        pki.with_name("away").rename(pki)
+    assert "certificates" in refusal.value.fix, refusal.value.details
+    assert (await engine.sense()).instance("busy").host == "h1"
+
+
 async def test_a_dead_target_leaves_the_source_running(
     stand: LibvirtStand, engine: LibvirtEngine, first: Api
 ) -> None:
@@ -204,7 +244,7 @@ async def test_a_move_by_another_way_leaves_no_limits(
 ) -> None:
     """A move sets none, and says by which way it went and how long the machine stood still."""
     domain = await started(stand, first, "busy")
-    with shaped(stand.lab, "100mbit"):
+    with shaped(stand.lab, "1gbit" if policy is MigrationPolicy.NO_THROTTLE else "100mbit"):
         reports = await do(engine, replace(migrate(stand, "busy"), policy=policy))
     flows = [each.flow for each in reports if each.flow]
     assert {flow.way.value for flow in flows} == {way}
@@ -243,6 +283,7 @@ async def test_a_disk_of_its_own_moves_along(stand: LibvirtStand, engine: Libvir
     wanted = replace(stand.instance("x"), image="blank.qcow2", shape=Shape("plain", 100, 64))
     await do(engine, replace(place(stand, "x"), instance=wanted))
     assert _disks(folders) == [1, 0]
+    assert (await engine.sense()).instance("x").disk is Storage.OWN
     await do(engine, migrate(stand, "x"))
     assert _disks(folders) == [0, 1]
     await do(engine, Delete(id="delete", instance="x", host="h2"))

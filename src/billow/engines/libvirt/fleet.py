@@ -51,6 +51,12 @@ class Fleet:
         finally:
             await api.close()
 
+    def distrust(self, host: str) -> None:
+        """Make the connection to a host anew before the next call: it did not answer in time."""
+        api = self._open.get(host)
+        if api is not None:
+            api.give_up()
+
     def peer(self, host: str) -> str:
         """Return the URI under which other hosts find this one."""
         address = self._addresses[host]

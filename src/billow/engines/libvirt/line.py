@@ -96,6 +96,10 @@ class Line:
             await self._drain()
         await self._ask(serial, (REMOTE, procedure, _STREAM), b"", limit_s)
 
+    def give_up(self) -> None:
+        """Let every call that waits, and every further one, fail."""
+        self._break("it does not answer")
+
     async def close(self) -> None:
         """Close the pipe and end its carrier."""
         self._task.cancel()
@@ -122,6 +126,7 @@ class Line:
                 await self._drain()
                 status, answer = await waiting
         except TimeoutError as error:
+            self._break("it does not answer")
             raise Lost(
                 f"libvirt on {self._name} does not answer",
                 details=(f"procedure {what[1]} after {limit_s:g} s",),

@@ -119,6 +119,8 @@ class _Passage:
             async for progress in self._follow(copied, sending):
                 yield progress
             await sending
+        except Fault as fault:
+            raise _told_why(fault) from fault
         finally:
             if not sending.done():
                 sending.cancel()
@@ -217,6 +219,30 @@ class _Passage:
                 fix="move it at a quieter time, or stop it first",
                 code="move-endless",
             )
+
+
+_HINTS: Final = (
+    (
+        ("tls", "certificate", "credentials"),
+        "give the hosts certificates (/etc/pki/qemu), or set migration_tls",
+    ),
+    (
+        ("unable to connect", "unable to resolve", "could not resolve", "cannot recv"),
+        "set libvirt_peer_uri to where the hosts find each other",
+    ),
+    (("cpu", "guest abi"), "the target's CPU or QEMU lacks something: `billow pool cpu-baseline`"),
+    (
+        ("storage", "no such file"),
+        "bring to the target what it needs, or share the storage",
+    ),
+)
+
+
+def _told_why(fault: Fault) -> Refused:
+    """Return what libvirt said of a move that failed, with what may help."""
+    said = fault.brief.lower()
+    fix = next((fix for words, fix in _HINTS if any(word in said for word in words)), "")
+    return Refused("libvirt could not move it", (fault.brief,), fix, "move-failed")
 
 
 async def abilities(api: Api, domain: Domain, machine: Machine) -> Abilities:

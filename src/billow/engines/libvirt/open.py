@@ -33,7 +33,7 @@ async def open_engine(settings: Settings, clock: Clock) -> LibvirtEngine:
     craft = LibvirtCraft(
         fleet=fleet,
         records=records,
-        sight=Sight(fleet, records, clock),
+        sight=Sight(fleet, records, clock, shared_storage=settings.libvirt_storage_shared),
         shelf=Shelf(settings.libvirt_storage, settings.libvirt_storage_shared, firmware()),
         terms=terms_of(settings),
         clock=clock,

@@ -122,6 +122,8 @@ def _place(pool: Pool, action: Place, claims: Sequence[Claim]) -> Iterator[Block
         yield Blocker(f"no group {wanted.group}", "declare the group first")
     if action.nodes:
         yield Blocker("this engine binds nothing to NUMA nodes", "place it without nodes")
+    if wanted.cpu_model:
+        yield Blocker("this engine gives no named CPU", "ask for it without a CPU model")
     yield from _shape(pool, wanted.shape, claims)
     yield from _home(pool, wanted, action.host, claims)
 

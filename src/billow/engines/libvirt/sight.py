@@ -31,12 +31,18 @@ from billow.errors import BillowError
 from billow.model.group import Fact, Gap, Group
 from billow.model.host import Host
 from billow.model.instance import Instance
-from billow.model.kinds import State
+from billow.model.kinds import State, Storage
 from billow.model.pool import Pool
 from billow.ports import Clock
 
 READ_AGAIN_S: Final = 30.0
 """How long a definition is taken for what was last read of it; who changes one says so."""
+ANSWERS_WITHIN_S: Final = 5.0
+"""A host that takes longer does not answer, and must not keep the others waiting."""
+FIRST_ANSWER_S: Final = 30.0
+"""A libvirtd that was just started looks at its QEMU before it answers."""
+ASKED_AGAIN_S: Final = 15.0
+"""How long a host that did not answer in time is left alone."""
 _RUNS: Final = (DomainState.RUNNING, DomainState.BLOCKED)
 
 
@@ -66,13 +72,17 @@ class _Station:
     seen: tuple[Sighting, ...] = ()
     use: Use = UNSEEN
     gap: str = "it was not looked at yet"
+    left_until: float = 0.0
 
 
 class Sight:
     """The eyes of one engine; they remember the last look."""
 
-    def __init__(self, fleet: Fleet, records: Records, clock: Clock) -> None:
+    def __init__(
+        self, fleet: Fleet, records: Records, clock: Clock, *, shared_storage: bool
+    ) -> None:
         self._fleet = fleet
+        self._shared_storage = shared_storage
         self._records = records
         self._clock = clock
         self._uses = Uses()
@@ -101,12 +111,20 @@ class Sight:
 
     async def _visit(self, name: str) -> None:
         station = self._stations[name]
+        if self._clock.now() < station.left_until:
+            return
+        limit_s = FIRST_ANSWER_S if station.record is None else ANSWERS_WITHIN_S
         try:
-            api = await self._fleet.api(name)
-            station.seen = await self._look(name, api, station)
+            async with asyncio.timeout(limit_s):
+                api = await self._fleet.api(name)
+                station.seen = await self._look(name, api, station)
             station.gap = ""
         except BillowError as error:
             station.gap = "; ".join((error.brief, *error.details))
+        except TimeoutError:
+            station.gap = f"libvirt on {name} did not answer within {limit_s:g} s"
+            station.left_until = self._clock.now() + ASKED_AGAIN_S
+            self._fleet.distrust(name)
 
     async def _look(self, name: str, api: Api, station: _Station) -> tuple[Sighting, ...]:
         cpu, memory, stats = await asyncio.gather(api.node_cpu(), api.node_memory(), api.stats())
@@ -206,8 +224,10 @@ class Sight:
         ):
             state = State.UNKNOWN
         instance = instance_of(each.machine, name, each.host, state)
+        own = bool(each.machine.disks) and not self._shared_storage
         return replace(
             instance,
+            disk=Storage.OWN if own else Storage.SHARED,
             cpu_used_milli=each.use.cpu_milli,
             memory_used_mib=each.use.memory_mib,
             cpu_wait=each.use.cpu_wait,

@@ -96,6 +96,10 @@ class Api:
         """Whether it can still be called."""
         return self._line.alive
 
+    def give_up(self) -> None:
+        """Let every call that waits, and every further one, fail."""
+        self._line.give_up()
+
     async def close(self) -> None:
         """Hang up."""
         await self._line.close()
