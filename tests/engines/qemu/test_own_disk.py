@@ -23,6 +23,7 @@ from billow.engines.qemu.migration import mirror
 from billow.engines.qemu.migration.abilities import knows
 from billow.engines.qemu.migration.mirror import PHASE, THERE, Mirror
 from billow.engines.qemu.monitor import COMMAND_TIMEOUT_S, Arguments, Monitor, talk
+from billow.engines.qemu.network import HOST_LINK
 from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import process_id
 from billow.engines.qemu.terms import Terms
@@ -375,3 +376,21 @@ async def test_a_pool_tells_where_disks_are_and_what_they_take(stand: OwningStan
     found = await engine.assess("x", stand.second)
     assert found.guest.disk_mib == pytest.approx(there.disk_used_mib)
     await engine.aclose()
+
+
+async def test_a_target_that_cannot_be_reached_is_not_waited_for(stand: OwningStand) -> None:
+    if not stand.findings.namespaces:
+        pytest.skip("the hosts share this machine's network: there is nothing to cut")
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    await fill(stand, *SOME)
+    where = f"--net=/run/netns/{engine.ground.network.namespace(stand.second)}"
+    for state in ("down", "up"):
+        command = ("nsenter", where, "ip", "link", "set", HOST_LINK, state)
+        process = await asyncio.create_subprocess_exec(*command)
+        assert await process.wait() == 0
+        if state == "down":
+            with pytest.raises(Refused, match="cannot be reached"):
+                await do(engine, migrate(stand, "x"))
+    await engine.aclose()
+    await check_at_home(stand, *SOME, again=True)

@@ -23,6 +23,7 @@ from typing import Final
 from qemu.qmp import EventListener
 
 from billow.act.durable import make_folder
+from billow.engines.qemu.carried import reaches
 from billow.engines.qemu.command import DISK
 from billow.engines.qemu.disk import make_like
 from billow.engines.qemu.folder import StateFolder
@@ -31,7 +32,7 @@ from billow.engines.qemu.migration.abilities import knows
 from billow.engines.qemu.migration.order import Order
 from billow.engines.qemu.migration.seal import Seal
 from billow.engines.qemu.monitor import Monitor
-from billow.errors import BillowError, Refused
+from billow.errors import BillowError, Refused, Unavailable
 from billow.model.run import Progress
 
 JOB: Final = "billow-mirror"
@@ -82,8 +83,20 @@ class Mirror:
     """Whether the guest's writes are still done here only."""
 
     async def start(self, seal: Seal) -> None:
-        """Let the target offer its disk, and the source write into it. Raises Refused, Lost."""
+        """Let the target offer its disk, and the source write into it.
+
+        QEMU does nothing else while it connects, so it is asked only when it can.
+
+        Raises:
+            Unavailable: the target cannot be reached.
+            Refused, Lost: an end would not.
+        """
         await undo(self.source)
+        if not await reaches(self.ground.network, *self.order.ends):
+            raise Unavailable(
+                f"{self.order.target} cannot be reached from {self.order.source}",
+                fix="look at the network between the two hosts",
+            )
         self._later = await knows(self.source, "block-job-change")
         server = await self._offer(seal)
         node = {"driver": "nbd", "node-name": THERE, "export": DISK, "discard": "unmap"}
