@@ -15,7 +15,10 @@ from billow.engines.qemu.pki import AUTHORITY_LASTS, HOST_LASTS, Papers
 NOW = 1_800_000_000.0
 DAY_S = 86_400.0
 HOST_DAYS, AUTHORITY_DAYS = HOST_LASTS.days, AUTHORITY_LASTS.days
-FILES = {"ca-cert.pem", "server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem"}
+FILES = {
+    *("ca-cert.pem", "dh-params.pem"),
+    *("server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem"),
+}
 
 
 @pytest.fixture

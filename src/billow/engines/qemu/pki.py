@@ -8,7 +8,7 @@ what hosts trust is both, until the old one has ended. To change it at once (its
 somebody), remove the folder: the next move makes a new one.
 
     authority.pem       the key and the certificate that sign now, then what is trusted besides
-    hosts/HOST.SERIAL/  the five files that QEMU wants, for both of its ends
+    hosts/HOST.SERIAL/  the six files that QEMU wants, for both of its ends
     lock                held while something is issued
 """
 
@@ -49,6 +49,17 @@ _TRUSTED, _CERTIFICATES, _KEYS = (
     ("server-key.pem", "client-key.pem"),
 )
 """The names that QEMU looks for in a folder."""
+_GROUP: Final = "dh-params.pem"
+_FFDHE2048: Final = b"""-----BEGIN DH PARAMETERS-----
+MIIBCAKCAQEA//////////+t+FRYortKmq/cViAnPTzx2LnFg84tNpWp4TZBFGQz
++8yTnc4kmz75fS/jY2MMddj2gbICrsRhetPfHtXV/WVhJDP1H18GbtCFY2VVPe0a
+87VXE15/V8k1mE8McODmi3fipona8+/och3xWKE2rec1MKzKT0g6eXq8CrGCsyT7
+YdEIqUuyyOP7uWrat2DX9GgdT0Kj3jlN9K5W7edjcrsZCwenyO4KbXCeAvzhzffi
+7MA0BM0oNC9hkXL+nOmFg/+OTxIy7vKBg8P+OxtMb61zO7X8vC7CIAXFjvGDfRaD
+ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
+-----END DH PARAMETERS-----
+"""
+"""A group of RFC 7919. Without one, QEMU looks for a prime of its own, for seconds, each time."""
 _DRAFT: Final = ".draft-"
 
 
@@ -119,7 +130,7 @@ class Papers:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certify(authority, key, (host, address), moment)
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        files = {_TRUSTED: authority.trusted(moment)}
+        files = {_TRUSTED: authority.trusted(moment), _GROUP: _FFDHE2048}
         files |= dict.fromkeys(_CERTIFICATES, _pem(certificate)) | dict.fromkeys(_KEYS, secret)
         draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=self._hosts))
         for name, content in files.items():
@@ -231,6 +242,7 @@ def _serve(folder: Path, authority: _Authority, host: str, address: str, moment:
             and names.get_values_for_type(x509.IPAddress) == [ip_address(address)]
             and load_pem_private_key(key, password=None).public_key() == shown.public_key()
             and (folder / _TRUSTED).read_bytes() == authority.trusted(moment)
+            and (folder / _GROUP).read_bytes() == _FFDHE2048
         )
     return False
 
