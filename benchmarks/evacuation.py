@@ -8,7 +8,9 @@ same executor, the longest moves first; only who decides when a move goes differ
 
 import argparse
 import asyncio
+import math
 from collections.abc import Iterator
+from statistics import median
 
 from benchmarks.evacuation_qemu import Emptied, open_lab
 from benchmarks.evacuation_sim import cases, evacuated_s, fixed
@@ -23,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--guests", type=int, default=12, help="0 leaves real guests out")
     parser.add_argument("--mbit", type=float, default=300.0)
+    parser.add_argument("--runs", type=int, default=1, help="of real guests; medians of all")
 
 
 def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
@@ -33,7 +36,7 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
         yield from _compared(f"simulated, {case.name}", ours, others)
         yield Figure(f"simulated, {case.name}: foretold over taken", foretold / ours, "x")
     if arguments.guests:
-        yield from _real(arguments.guests, arguments.mbit)
+        yield from _real(arguments.guests, arguments.mbit, arguments.runs)
 
 
 def _fixed(most: int) -> type[Traffic]:
@@ -46,24 +49,32 @@ def _fixed(most: int) -> type[Traffic]:
     return Fixed
 
 
-def _real(guests: int, mbit: float) -> Iterator[Figure]:
-    found = asyncio.run(_emptied(guests, mbit))
+def _real(guests: int, mbit: float, runs: int) -> Iterator[Figure]:
+    found = asyncio.run(_emptied(guests, mbit, runs))
     name = f"{guests} real guests, half of them writing, {mbit:g} Mbit/s"
     for most, each in found.items():
         what = f"{most} at once" if most else "scheduler"
         goal = None if most else 0.0
-        yield Figure(f"{name}: moves that failed, {what}", each.failed, "moves", goal=goal)
-    emptied = {most: each.seconds for most, each in found.items() if most and not each.failed}
-    yield from _compared(name, found[0].seconds, emptied)
-    yield Figure(f"{name}: moves at once, at most", found[0].most_at_once, "moves")
+        failed = sum(run.failed for run in each)
+        yield Figure(f"{name}: moves that failed, {what}", failed, "moves", goal=goal)
+    emptied = {
+        most: median(run.seconds for run in each)
+        for most, each in found.items()
+        if not any(run.failed for run in each)
+    }
+    yield from _compared(name, emptied.pop(0, math.nan), emptied)
+    most_at_once = max(run.most_at_once for run in found[0])
+    yield Figure(f"{name}: moves at once, at most", most_at_once, "moves")
 
 
-async def _emptied(guests: int, mbit: float) -> dict[int, Emptied]:
-    """Return what each fixed number came to; the scheduler is number 0."""
+async def _emptied(guests: int, mbit: float, runs: int) -> dict[int, list[Emptied]]:
+    """Return what each fixed number came to, in turn; the scheduler is number 0."""
+    found: dict[int, list[Emptied]] = {most: [] for most in (0, *FIXED)}
     async with open_lab(mbit) as lab:
-        found = {0: await lab.emptied(mbit, guests, Traffic())}
-        for most in FIXED:
-            found[most] = await lab.emptied(mbit, guests, _fixed(most)())
+        for _ in range(runs):
+            for most, each in found.items():
+                traffic = _fixed(most)() if most else Traffic()
+                each.append(await lab.emptied(mbit, guests, traffic))
     return found
 
 

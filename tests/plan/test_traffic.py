@@ -88,7 +88,9 @@ def test_a_fast_source_feeds_several_slow_targets_at_once() -> None:
 def test_what_a_slow_target_leaves_of_a_link_is_used() -> None:
     slow = transfer("slow", "t1", dirty=200, into=500.0)
     assert started([transfer("idle", "t2")], slow) == ["idle"]
-    assert started([transfer("writer", "t2", dirty=400)], slow) == []
+    writer = transfer("writer", "t2", dirty=400)
+    assert started([writer], slow) == ["writer"]  # half, since nobody else wants it
+    assert started([replace(writer, yields=False)], slow) == []
 
 
 def test_longest_first_within_a_priority_and_high_priority_last() -> None:
@@ -106,7 +108,7 @@ def test_who_goes_over_a_narrow_uplink_goes_first() -> None:
 
 def test_nobody_of_a_higher_priority_takes_what_somebody_waits_for() -> None:
     going = transfer("going", "t1", dirty=200, into=500.0)
-    writer = transfer("writer", "t2", dirty=900)
+    writer = replace(transfer("writer", "t2", dirty=900), yields=False)
     dear = transfer("dear", "t3", priority=1)
     assert started([dear], going) == ["dear"]
     assert started([writer, dear], going) == []

@@ -95,6 +95,7 @@ def transfer(pool: Pool, action: Migrate, cost: Cost) -> Transfer:
     """Return a move as links see it; the instance may be new to the pool, or gone from it."""
     row = pool.instances.row.get(action.instance)
     copies = cost.copied_mib > 0
+    policy = action.policy or _policy(pool, row)
     runs = row is not None and pool.instances.state[row] == code_of(State.RUNNING)
     return Transfer(
         id=action.id,
@@ -105,7 +106,14 @@ def transfer(pool: Pool, action: Migrate, cost: Cost) -> Transfer:
         seconds=cost.seconds,
         dirty_mib_s=float(pool.instances.dirty[row]) if runs else 0.0,
         priority=0 if row is None else int(pool.instances.priority[row]),
+        yields=policy is not MigrationPolicy.NO_THROTTLE,
     )
+
+
+def _policy(pool: Pool, row: int | None) -> MigrationPolicy:
+    if row is None:
+        return MigrationPolicy.BALANCED
+    return value_of(MigrationPolicy, pool.instances.migration[row])
 
 
 def weighed(known: Transfer, guest: Guest) -> Transfer:
@@ -130,12 +138,11 @@ def _migration(pool: Pool, action: Migrate) -> Cost:
     disk = _disk_mib(pool, row)
     if pool.instances.state[row] == code_of(State.STOPPED):
         return Cost(disk, PLACE_S + disk / rate)
-    given = value_of(MigrationPolicy, pool.instances.migration[row])
     cost = copying(
         pool.shapes[pool.instances.shape[row]].memory_mib,
         float(pool.instances.dirty[row]),
         rate,
-        action.policy or given,
+        action.policy or _policy(pool, row),
         DOWNTIME_LIMIT_S if action.downtime_s is None else action.downtime_s,
     )
     return Cost(cost.copied_mib + disk, cost.seconds + disk / rate, cost.downtime_s)

@@ -24,6 +24,8 @@ WHOLE = 0.9
 """Part of what it could take alone that a writing instance keeps when another one goes."""
 BEARABLE = 0.5
 """Written over carried up to which it may begin with less: it takes what would be wasted."""
+HALF = 0.5
+"""Part of what it could take alone with which one may begin that may be slowed down: likewise."""
 WASTED = 0.2
 """Part of a lane that is taken from under who waits for all of it, since nobody else uses it."""
 
@@ -52,6 +54,7 @@ class Transfer:
         seconds: What it takes then, set-up counted.
         dirty_mib_s: How fast the instance writes; NaN where that is not known: it counts as idle.
         priority: Lower ones go first.
+        yields: Whether it may be slowed down so that the move ends.
     """
 
     id: str
@@ -62,6 +65,7 @@ class Transfer:
     seconds: float
     dirty_mib_s: float = 0.0
     priority: int = 0
+    yields: bool = True
 
     @property
     def most_mib_s(self) -> float:
@@ -186,8 +190,10 @@ class _Roads:
             return _load(lane, others, flowing=True) >= lane.mib_s
         free = lane.mib_s - _load(lane, others)
         share = max(lane.mib_s / (len(others) + 1), free)
-        bearable = free >= transfer.dirty_mib_s / BEARABLE
-        return share < WHOLE * transfer.most_mib_s and not bearable
+        bearable = transfer.dirty_mib_s / BEARABLE
+        if transfer.yields:
+            bearable = min(bearable, HALF * transfer.most_mib_s)
+        return share < WHOLE * transfer.most_mib_s and free < bearable
 
     def _harms(self, transfer: Transfer, lane: Lane) -> bool:
         """Return whether a move would take something from one that writes."""
