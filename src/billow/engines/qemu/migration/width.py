@@ -28,7 +28,7 @@ _LEVEL: Final = {"multifd-zstd-level": 1}
 SAFE_FROM: Final = (9, 0)
 """Before that, a stream that fails while the others are made may take the sender along, and its
 guest (QEMU's commit "add a synchronization point for channel creation", February 2024)."""
-_MEASURED_FROM_MIB: Final = 256.0
+_MEASURED_FROM_MIB: Final = 128.0
 """For less, the link is not measured: that would take as long as what it might spare."""
 _BESIDE_MIB: Final = 48.0
 """What a QEMU process has in memory that is not its guest's, about."""
