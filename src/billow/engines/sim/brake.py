@@ -2,8 +2,9 @@
 """What slows the vCPUs of a simulated instance down while it moves, by the way that was chosen.
 
 The same shape as `plan.convergence` foretells: dirty-limit holds only those who write too fast
-(water-filling of the link), from the second round on or at once, and is halved while three rounds
-bring too little; auto-converge takes time from all vCPUs in steps, as QEMU does. It knows no time.
+(water-filling of the link), after the second round or already after the first, and is halved while
+three rounds bring too little; auto-converge takes time from all vCPUs in steps, as QEMU does. It
+knows no time.
 """
 
 import math
@@ -13,10 +14,13 @@ from billow.engines.sim.timing import Timing
 from billow.model.assessment import Way
 from billow.model.instance import Instance
 from billow.model.kinds import MigrationPolicy
-from billow.plan.shares import HOPELESS_FROM, SETTLES_ABOVE_MIB_S, limits
+from billow.plan.held import SETTLES_SHARE
+from billow.plan.shares import HOPELESS_FROM, SETTLES_ABOVE_MIB_S, TOLERANCE_MIB_S, limits
 from billow.plan.steering import CHANGED, Abilities, Course, choose
 
 _SHRINKS, _TIGHTEN_EVERY = 0.9, 3
+_PATIENT_ROUNDS = 2
+"""A balanced move may show in a whole round that it would not end by itself."""
 _SLOW_ROUNDS = 2
 _FIRST_THROTTLE, _MORE_THROTTLE, _MOST_THROTTLE = 0.2, 0.1, 0.99
 _MOST_VCPUS = 64
@@ -58,6 +62,7 @@ class Brake:
     _best: float = field(default=math.inf, repr=False)
     _rounds: int = field(default=0, repr=False)
     _slow: int = field(default=0, repr=False)
+    _seen: int = field(default=0, repr=False)
     _for_mib_s: float = field(default=math.inf, repr=False)
 
     @property
@@ -75,14 +80,8 @@ class Brake:
         free = 1.0 - self.throttle
         held = self.limits or (math.nan,) * len(self.rates)
         return tuple(
-            free * (rate if math.isnan(limit) else min(rate, _settled(limit)))
-            for rate, limit in zip(self.rates, held, strict=True)
+            free * _held(rate, limit) for rate, limit in zip(self.rates, held, strict=True)
         )
-
-    def begin(self, carried_mib_s: float) -> None:
-        """Slow down at once whom the policy wants slowed down before it is seen to be needed."""
-        if self.course.early and not self.limits:
-            self._limit(carried_mib_s)
 
     def look(self, left: float, sent: float, carried_mib_s: float) -> None:
         """Look at a round that ended, and act.
@@ -102,7 +101,9 @@ class Brake:
 
     def _hold(self, left: float, carried_mib_s: float) -> None:
         if not self.limits:
-            if math.fsum(self.rates) >= HOPELESS_FROM * carried_mib_s:
+            self._seen += 1
+            seen = self._seen >= (1 if self.course.early else _PATIENT_ROUNDS)
+            if seen and math.fsum(self.rates) >= HOPELESS_FROM * carried_mib_s:
                 self._best = left
                 self._limit(carried_mib_s)
             return
@@ -116,7 +117,10 @@ class Brake:
             self._best = min(self._best, left)
 
     def _limit(self, carried_mib_s: float) -> None:
-        found = limits(self.rates, carried_mib_s)
+        found = tuple(
+            limit if rate > TOLERANCE_MIB_S else math.nan
+            for rate, limit in zip(self.rates, limits(self.rates, carried_mib_s), strict=True)
+        )
         if not all(map(math.isnan, found)):
             self._for_mib_s = carried_mib_s
             self.limits = tuple(
@@ -124,5 +128,8 @@ class Brake:
             )
 
 
-def _settled(limit: float) -> float:
-    return limit + min(limit, SETTLES_ABOVE_MIB_S)
+def _held(rate: float, limit: float) -> float:
+    """Return what a vCPU writes under a limit; one near it is left alone, as QEMU does."""
+    if math.isnan(limit) or rate <= limit + TOLERANCE_MIB_S:
+        return rate
+    return min(rate, limit + min(SETTLES_SHARE * limit, SETTLES_ABOVE_MIB_S))

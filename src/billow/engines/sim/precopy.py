@@ -116,7 +116,6 @@ class Precopy:
         """Let memory flow at another rate from now on."""
         self._settle(now)
         self.rate = rate
-        self.brake.begin(rate)
 
     def arrive(self, now: float) -> None:
         """Let the instance run on the target while the rest of its memory is fetched."""
