@@ -43,7 +43,6 @@ LISTED = (
     Column("COPIED", "copied_mib", lambda mib: memory(round(mib)), right=True),
     Column("DOWNTIME", "downtime_s", _milliseconds, right=True),
     Column("STARTED", "started_at", when),
-    Column("ENDED", "ended_at", when),
 )
 SHOWN = (
     *LISTED[:7],
@@ -56,8 +55,9 @@ SHOWN = (
     Column("LEFT TIME", "left_s", lasting),
     Column("RATE MIB/S", "rate_mib_s", _rate),
     Column("THROTTLE", "throttle", percent),
-    Column("DOWNTIME PROMISE", "promise_s", _milliseconds),
+    Column("PROMISE", "promise_s", _milliseconds),
     *LISTED[9:],
+    Column("ENDED", "ended_at", when),
     Column("ERROR", "brief"),
 )
 CURVE = (
