@@ -64,10 +64,10 @@ def test_an_instance_reaches_hosts_with_its_instruction_set_and_features(
 
 def test_who_is_bound_by_nothing_but_its_shape_costs_nothing() -> None:
     reach = reach_of(MIXED)
-    assert reach.code[MIXED.instance_row("rest")] == ANYWHERE
-    assert reach.code[MIXED.instance_row("free")] != ANYWHERE
+    assert reach.code(MIXED.instance_row("rest")) == ANYWHERE
+    assert reach.code(MIXED.instance_row("free")) != ANYWHERE
     plain = parse("billow-pool 1\nshape s cpu=1 memory=1GiB\nhost h nodes=(1,1GiB)\nvm a s h")
-    assert len(reach_of(plain).hosts) == 1
+    assert reach_of(plain).code(0) == ANYWHERE
     assert reach_of(plain) is reach_of(plain)
 
 
@@ -144,11 +144,13 @@ def test_columns_and_single_rows_agree(pool: Pool, seed: int) -> None:
     ours = [replace(i, cpu_model=str(c)) for i, c in zip(pool.instance_views(), needs, strict=True)]
     mixed = Pool.build(hosts, ours, groups=pool.groups)
     reach = reach_of(mixed)
+    codes = reach.codes(np.arange(len(mixed.instances)))
+    assert codes.tolist() == [reach.code(row) for row in range(len(mixed.instances))]
     for row, instance in enumerate(mixed.instance_views()):
         home = mixed.host(instance.host) if instance.host else None
         for place, host in enumerate(mixed.host_views()):
             arch = instance.shape.arch in (None, host.arch)
-            free = arch and bool(reach.hosts[reach.code[row]][place])
+            free = arch and bool(reach.hosts(reach.code(row))[place])
             assert free == (not barriers(instance, home, host))
 
 

@@ -188,9 +188,10 @@ def _bound(pool: Pool, arch: Arch, cpus: dict[str, Features]) -> int:
     texts = hosts.cpu_model
     chosen = np.array([each in cpus for each in texts.categories], dtype=np.bool_)
     group: BoolArray = chosen[texts.codes] & (hosts.arch == code_of(arch))
-    narrow = np.array([not each[group].all() for each in reach.hosts], dtype=np.bool_)
-    here = np.append(group, False)[ours.host]  # NOWHERE counts from the end
-    return int(np.count_nonzero(here & narrow[reach.code]))
+    here = np.flatnonzero(np.append(group, False)[ours.host])  # NOWHERE counts from the end
+    counts = np.bincount(reach.codes(here))
+    told = np.flatnonzero(counts).tolist()
+    return sum(int(counts[code]) for code in told if not reach.hosts(code)[group].all())
 
 
 def model_name(cpu_model: str) -> str:

@@ -18,11 +18,12 @@ from billow.model.action import Action, Migrate, Place
 from billow.model.column import frozen
 from billow.model.cpu.models import features_of, model_of, vendor_of
 from billow.model.host import Host
+from billow.model.hosts import Hosts
 from billow.model.instance import Instance
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Arch, code_of, value_of
 from billow.model.pool import Pool
-from billow.model.resources import BoolArray, RowArray
+from billow.model.resources import BoolArray, IntArray, RowArray
 from billow.model.shape import Shape
 
 ANYWHERE: Final = 0
@@ -30,47 +31,94 @@ FIX: Final = "choose another host; `billow pool cpu-baseline` tells what all hos
 _SHOWN: Final = 4
 
 
-@dataclass(frozen=True, eq=False)
 class Reach:
     """Which hosts the instances of a pool could run on, beside what their shapes ask for.
 
-    Attributes:
-        code: Of each instance, `(instances,) int32`; equal ones reach the same hosts. `ANYWHERE`
-            for those that nothing but their shape binds.
-        hosts: By code, which hosts they reach, `(hosts,) bool` each.
+    Instances with equal codes reach the same hosts; `ANYWHERE` is the code of those that nothing
+    but their shape binds. What nobody asks for is never worked out.
     """
 
-    code: RowArray
-    hosts: tuple[BoolArray, ...]
+    def __init__(self, pool: Pool) -> None:
+        self._table, self._hosts = pool.instances, pool.hosts  # not the pool, which keeps this
+        said = [_NO_ARCH if shape.arch is None else code_of(shape.arch) for shape in pool.shapes]
+        self._of_shape: RowArray = np.array([*said, _NO_ARCH], dtype=np.int32)
+        cpus, archs = pool.instances.cpu_model.categories, pool.hosts.arch
+        self._cpus = len(cpus)
+        self._free = not any(cpus) and bool((archs == archs[:1]).all())
+        self._code: dict[int, int] = {}
+        self._masks: list[BoolArray] = [frozen(np.ones(len(pool.hosts), dtype=np.bool_))]
+
+    def code(self, instance: int) -> int:
+        """Return the code of an instance (row)."""
+        if self._free:
+            return ANYWHERE
+        ours, hosts = self._table, self._hosts
+        said, host = int(self._of_shape[ours.shape[instance]]), int(ours.host[instance])
+        home = said if host == NOWHERE else int(hosts.arch[host])
+        told = said == home != _NO_ARCH
+        return self._known((home * 2 + told) * self._cpus + int(ours.cpu_model.codes[instance]))
+
+    def codes(self, instances: IntArray) -> RowArray:
+        """Return the codes of instances (rows). Linear in them."""
+        if self._free:
+            return np.zeros(len(instances), dtype=np.int32)
+        ours = self._table
+        said = self._of_shape[ours.shape[instances]]
+        of_host = np.append(self._hosts.arch, np.uint8(_NO_ARCH))  # NOWHERE counts from the end
+        host = ours.host[instances]
+        home = np.where(host == NOWHERE, said, of_host[host])
+        told = (said == home) & (home != _NO_ARCH)
+        kinds = (home * 2 + told) * self._cpus + ours.cpu_model.codes[instances]
+        code = np.zeros(int(kinds.max(initial=0)) + 1, dtype=np.int32)
+        for kind in np.flatnonzero(np.bincount(kinds)).tolist():
+            code[kind] = self._known(kind)
+        codes: RowArray = code[kinds]
+        return codes
+
+    def hosts(self, code: int) -> BoolArray:
+        """Return which hosts instances of a code reach, `(hosts,) bool`; not to be written to."""
+        return self._masks[code]
 
     def narrow(self, good: BoolArray, code: int) -> None:
         """Strike hosts out of `good`, `(hosts,) bool`, that instances of a code do not reach."""
         if code != ANYWHERE:
-            good &= self.hosts[code]
+            good &= self._masks[code]
+
+    def _known(self, kind: int) -> int:
+        if kind not in self._code:
+            self._code[kind] = self._learnt(*divmod(kind, self._cpus))
+        return self._code[kind]
+
+    def _learnt(self, home: int, cpu: int) -> int:
+        """Return the code of those with one home (instruction set, and if told) and CPU."""
+        arch, told = divmod(home, 2)
+        own = self._masks[ANYWHERE] if arch == _NO_ARCH else self._hosts.arch == arch
+        good = able(self._hosts, self._table.cpu_model.categories[cpu]) & own
+        if np.array_equal(good, own if told else self._masks[ANYWHERE]):
+            return ANYWHERE
+        self._masks.append(frozen(good))
+        return len(self._masks) - 1
 
 
+_NO_ARCH: Final = len(Arch)
 _KEPT: "WeakKeyDictionary[Pool, Reach]" = WeakKeyDictionary()
 
 
 def reach_of(pool: Pool) -> Reach:
-    """Return where the instances of a pool could run; it lives as long as the pool.
-
-    Linear in instances, and in hosts times the few kinds of CPU; nothing where the pool has one
-    instruction set and no instance says what CPU it needs.
-    """
+    """Return where the instances of a pool could run; it lives as long as the pool."""
     found = _KEPT.get(pool)
     if found is None:
-        found = _KEPT[pool] = _reach(pool)
+        found = _KEPT[pool] = Reach(pool)
     return found
 
 
-def able(pool: Pool, cpu_model: str) -> BoolArray:
+def able(hosts: Hosts, cpu_model: str) -> BoolArray:
     """Return which hosts have all of a CPU, or of its architecture at least: `(hosts,) bool`."""
     if not cpu_model:
-        return np.ones(len(pool.hosts), dtype=np.bool_)
-    cpus = pool.hosts.cpu_model
+        return np.ones(len(hosts), dtype=np.bool_)
+    cpus = hosts.cpu_model
     fine = np.array([not lacking(cpu_model, each) for each in cpus.categories], dtype=np.bool_)
-    good: BoolArray = pool.hosts.arch == code_of(model_of(cpu_model).arch)
+    good: BoolArray = hosts.arch == code_of(model_of(cpu_model).arch)
     return good & fine[cpus.codes] if len(fine) else good
 
 
@@ -156,39 +204,3 @@ def _bound(pool: Pool, name: str, placed: Mapping[str, Instance]) -> _Bound | No
         return None
     row = pool.instances.row[name]
     return _Bound(name, pool.shapes[pool.instances.shape[row]], pool.instances.cpu_model[row])
-
-
-def _reach(pool: Pool) -> Reach:
-    hosts, ours = pool.hosts, pool.instances
-    everywhere = frozen(np.ones(len(hosts), dtype=np.bool_))
-    cpus = ours.cpu_model
-    if not any(cpus.categories) and (hosts.arch == hosts.arch[:1]).all():
-        return Reach(np.zeros(len(ours), dtype=np.int32), (everywhere,))
-    home, told = _archs(pool)
-    kind = (home * 2 + told) * max(len(cpus.categories), 1) + cpus.codes
-    there = np.flatnonzero(np.bincount(kind))
-    code = np.zeros(int(there.max(initial=0)) + 1, dtype=np.int32)
-    reached = [everywhere]
-    for each in there.tolist():
-        arch, cpu = divmod(each, max(len(cpus.categories), 1))
-        good = able(pool, cpus.categories[cpu])
-        own = hosts.arch == arch // 2 if arch // 2 != _NO_ARCH else everywhere
-        good &= own
-        if not np.array_equal(good, own if arch % 2 else everywhere):
-            code[each] = len(reached)
-            reached.append(frozen(good))
-    return Reach(frozen(code[kind]), tuple(reached))
-
-
-_NO_ARCH: Final = len(Arch)
-
-
-def _archs(pool: Pool) -> tuple[RowArray, RowArray]:
-    """Return the instruction set of each instance's home, and whether its shape says the same."""
-    hosts, ours = pool.hosts, pool.instances
-    said = [_NO_ARCH if shape.arch is None else code_of(shape.arch) for shape in pool.shapes]
-    of_shape = np.array([*said, _NO_ARCH], dtype=np.uint8)[ours.shape]
-    of_host = np.append(hosts.arch, np.uint8(_NO_ARCH))[ours.host]  # NOWHERE counts from the end
-    home = np.where(ours.host == NOWHERE, of_shape, of_host)
-    told = (of_shape != _NO_ARCH) & (of_shape == home)
-    return home.astype(np.int32), told.astype(np.int32)

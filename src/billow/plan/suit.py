@@ -17,7 +17,7 @@ def suits(pool: Pool, instance: int) -> BoolArray:
     if shape.arch is not None:
         good &= hosts.arch == code_of(shape.arch)
     reach = reach_of(pool)
-    reach.narrow(good, int(reach.code[instance]))
+    reach.narrow(good, reach.code(instance))
     if shape.traits:
         able = [shape.traits <= traits for traits in hosts.traits.categories]
         good &= np.array(able, dtype=np.bool_)[hosts.traits.codes]

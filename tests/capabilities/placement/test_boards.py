@@ -26,7 +26,6 @@ from billow.model.kinds import State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.plan.draft import Draft
-from billow.plan.reach import reach_of
 from billow.plan.replay import prepared
 from tests.capabilities.placement.worlds import SHAPES, worlds
 
@@ -53,7 +52,7 @@ def test_a_kept_board_reads_like_a_new_one(pool: Pool, policy: PlacementPolicy) 
         member = next(
             row
             for row in range(len(pool.instances))
-            if [columns[row] for columns in (ours.shape, ours.kind, reach_of(pool).code)] == kin
+            if [ours.shape[row], ours.kind[row], placer._reach.code(row)] == kin
         )
         need = replace(need_of(pool, member), zone="")
         judge = Judge(need, policy, placer.scene.oversold)

@@ -87,7 +87,7 @@ class Refuge:
     def want(self, row: int) -> Want:
         """Return what decides which hosts could take an instance (row)."""
         ours = self.pool.instances
-        zone, reach = int(ours.zone.codes[row]), int(self._reach.code[row])
+        zone, reach = int(ours.zone.codes[row]), self._reach.code(row)
         return Want(int(ours.shape[row]), int(ours.kind[row]), zone, reach)
 
     def suits(self, want: Want) -> BoolArray:
@@ -134,7 +134,7 @@ class Refuge:
             (
                 rows,
                 ours.group.codes[rows],
-                self._reach.code[rows],
+                self._reach.codes(rows),
                 ours.zone.codes[rows],
                 shape,
                 -ours.priority[rows],

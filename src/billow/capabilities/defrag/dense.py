@@ -151,7 +151,7 @@ def crowd_of(pool: Pool, targets: tuple[Target, ...], allow: Allowed) -> Crowd:
     reach = reach_of(pool)
     for number, (_, _, reached) in enumerate(codes):
         if reached != ANYWHERE:
-            suits[:, number] &= reach.hosts[reached][hosts]
+            suits[:, number] &= reach.hosts(reached)[hosts]
     worth = np.zeros(len(shapes))
     worth[len(codes) :] = [target.weight for target in targets]
     return Crowd(
@@ -201,7 +201,7 @@ def _classes(pool: Pool, allow: Allowed) -> tuple[list[tuple[int, int, int]], In
         wide, host = width[ours.shape[rows]], ours.host[rows]
         usable = good[ours.shape[rows]] & allow.hosts[host]
         rows = rows[usable & ((wide <= 1) | (wide == pool.hosts.node_count[host]))]
-    kinds = (ours.shape[rows], ours.zone.codes[rows], reach_of(pool).code[rows])
+    kinds = (ours.shape[rows], ours.zone.codes[rows], reach_of(pool).codes(rows))
     unique, inverse = np.unique(np.stack(kinds, axis=1), axis=0, return_inverse=True)
     klass = np.full(len(ours), NO_CLASS, dtype=np.int64)
     klass[rows] = inverse.reshape(-1)

@@ -113,7 +113,7 @@ def _classes(
     if by_node and len(rows):
         wide = width[ours.shape[rows]]
         rows = rows[(wide == 1) | (wide == pool.hosts.node_count[ours.host[rows]])]
-    kinds = (ours.shape[rows], ours.zone.codes[rows], reach_of(pool).code[rows])
+    kinds = (ours.shape[rows], ours.zone.codes[rows], reach_of(pool).codes(rows))
     unique, inverse = np.unique(np.stack(kinds, axis=1), axis=0, return_inverse=True)
     klass = np.full(len(ours), NOWHERE, dtype=np.int64)
     klass[rows] = inverse.reshape(-1)

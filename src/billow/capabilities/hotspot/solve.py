@@ -214,8 +214,8 @@ class Cooler:
 
     def _target(self, row: int, source: int) -> tuple[int, int] | None:
         """Return the host that is the safest with an instance, and its nodes; None for none."""
-        zone, reach = self.pool.instances.zone.codes[row], reach_of(self.pool).code[row]
-        key = int(self._draft.shape[row]), int(zone), int(reach)
+        zone, reach = self.pool.instances.zone.codes[row], reach_of(self.pool).code(row)
+        key = int(self._draft.shape[row]), int(zone), reach
         wanted = float(self.cpu.ahead[row])
         if wanted >= self._refused.get(key, np.inf) - EVEN:
             return None

@@ -62,7 +62,7 @@ def _cpu_filter(lacks: str, model: str) -> Filter:
 
 
 def _cpus(scene: Scene, need: Need) -> BoolArray:
-    return able(scene.pool, need.cpu_model)
+    return able(scene.pool.hosts, need.cpu_model)
 
 
 _CPU_FIX = "start it with a CPU model that all have (`billow pool cpu-baseline`): {hosts} would fit"

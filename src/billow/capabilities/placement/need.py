@@ -50,7 +50,7 @@ def need_of(pool: Pool, instance: int) -> Need:
     view = pool.instances
     kind = tuple(Kind)[view.kind[instance]]
     need = Need(pool.shapes[view.shape[instance]], kind, view.zone[instance])
-    if reach_of(pool).code[instance] == ANYWHERE:
+    if reach_of(pool).code(instance) == ANYWHERE:
         return need
     host, cpu = int(view.host[instance]), view.cpu_model[instance]
     if host == NOWHERE:

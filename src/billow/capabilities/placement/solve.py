@@ -204,7 +204,7 @@ class Placer:
         """
         guest = None if plain or self._ends is None else self._ends.guest(instance)
         ours = self.scene.pool.instances
-        reach = int(self._reach.code[instance])
+        reach = self._reach.code(instance)
         key = int(ours.shape[instance]), int(ours.kind[instance]), reach, guest
         board = self._boards.get(key)
         if board is None:

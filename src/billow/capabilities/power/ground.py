@@ -32,8 +32,8 @@ class Ground:
 
     def targets(self, instance: int) -> BoolArray:
         """Return which hosts may take an instance as far as whole hosts can tell, `(hosts,)`."""
-        zone, reach = self.pool.instances.zone.codes[instance], self._reach.code[instance]
-        key = int(self.draft.shape[instance]), int(zone), int(reach)
+        zone, reach = self.pool.instances.zone.codes[instance], self._reach.code(instance)
+        key = int(self.draft.shape[instance]), int(zone), reach
         if key not in self._suits:
             self._suits[key] = suits(self.pool, instance)
         return self._suits[key] & roomy(self.draft, instance) & self.open
