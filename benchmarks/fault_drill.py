@@ -60,7 +60,8 @@ class Result:
 
     Attributes:
         moved: Whether the guest is at home on the target now.
-        ended: Whether it ended with the target, was reported as failed, and was started again.
+        ended: Whether it ended with its host, was reported as failed, and was started again.
+        limited: Whether vCPUs were held to a limit before the fault struck.
         reason: The code and the words that the move was ended with; empty when it was done.
         still_s: The longest silence of a guest that beats by ARP.
     """
@@ -68,6 +69,7 @@ class Result:
     drill: Drill
     moved: bool = False
     ended: bool = False
+    limited: bool = False
     reason: str = ""
     seconds: float = 0.0
     still_s: float = 0.0
@@ -102,7 +104,7 @@ async def run(pool: FaultPool, drill: Drill, dice: random.Random) -> Result:
     pool.open_window()
     began = asyncio.get_running_loop().time()
     perform = _perform_apart if drill.fault.apart else _perform_here
-    result.reason = await perform(pool, drill, action)
+    result.reason = await perform(pool, result, action)
     result.seconds = asyncio.get_running_loop().time() - began
     await _until_it_ended(pool, action)
     if drill.fault.ends and await pool.ended(drill.guest):
@@ -114,8 +116,9 @@ async def run(pool: FaultPool, drill: Drill, dice: random.Random) -> Result:
     return result
 
 
-async def _perform_here(pool: FaultPool, drill: Drill, action: Migrate) -> str:
+async def _perform_here(pool: FaultPool, result: Result, action: Migrate) -> str:
     """Move in this process, with the fault beside; return why it failed, or nothing."""
+    drill = result.drill
     scene, due = _scene(pool, drill, action), asyncio.Event()
     await drill.fault.prepare(scene)
     striking = asyncio.create_task(_strike(drill, scene, due))
@@ -123,6 +126,9 @@ async def _perform_here(pool: FaultPool, drill: Drill, action: Migrate) -> str:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             async for progress in pool.engine.perform(action, fence=FENCE):
+                flow = progress.flow
+                if not striking.done() and flow is not None and flow.limits_mib_s:
+                    result.limited = True
                 if drill.is_due(progress):
                     due.set()
     except BillowError as error:
@@ -136,8 +142,9 @@ async def _perform_here(pool: FaultPool, drill: Drill, action: Migrate) -> str:
     return reason
 
 
-async def _perform_apart(pool: FaultPool, drill: Drill, action: Migrate) -> str:
+async def _perform_apart(pool: FaultPool, result: Result, action: Migrate) -> str:
     """Move in a process of its own, with the fault beside; then let a new controller take over."""
+    drill = result.drill
     order = json.dumps([pool.settings.model_dump(mode="json"), action_document(action)])
     controller = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.fault_drill"),
@@ -193,9 +200,10 @@ async def _strike(drill: Drill, scene: Scene, due: asyncio.Event) -> None:
 
 async def _until_it_ended(pool: FaultPool, action: Migrate) -> None:
     """Wait until nobody does the action any more; who finds it left brings it to its end."""
-    async with asyncio.timeout(_PATIENCE_S):
-        while await _is_running(pool, action):  # noqa: ASYNC110  # on disk
-            await asyncio.sleep(0.2)
+    with contextlib.suppress(TimeoutError):  # what is looked at then shows that it did not
+        async with asyncio.timeout(_PATIENCE_S):
+            while await _is_running(pool, action):  # noqa: ASYNC110  # on disk
+                await asyncio.sleep(0.2)
 
 
 async def _is_running(pool: FaultPool, action: Migrate) -> bool:

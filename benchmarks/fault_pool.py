@@ -219,6 +219,7 @@ class FaultPool:
         damage.left += self._left(guest, home)
         if not damage.lost:
             damage.limits += await self._limits(guest, home)
+            damage.left += await self._jobs(guest, home)
             damage.memory += await self._memory(guest, home)
         damage.doubled += await asyncio.to_thread(self._doubled, guest, home)
         return damage
@@ -260,18 +261,20 @@ class FaultPool:
     def _tag(self) -> str:
         return tag_of(self.folder, self.settings.pool)
 
+    async def _jobs(self, guest: str, home: str) -> list[str]:
+        async with talk(self.residence(home, guest).socket) as monitor:
+            jobs = await monitor.execute("query-jobs")
+        return [f"a job on {guest}: {jobs}"] if jobs else []
+
     async def _limits(self, guest: str, home: str) -> list[str]:
         async with talk(self.residence(home, guest).socket) as monitor:
             limits = await monitor.execute("query-vcpu-dirty-limit")
             moving = await monitor.mapping("query-migrate")
-            jobs = await monitor.execute("query-jobs")
         found = [f"a limit on {guest}: {each}" for each in limits or ()]  # type: ignore[attr-defined]  # a list
         if "cpu-throttle-percentage" in moving:
             found.append(f"{guest} is throttled")
         if self.residence(home, guest).limits.exists():
             found.append(f"limits of {guest} are still written down")
-        if jobs:
-            found.append(f"a job on {guest}: {jobs}")
         return found
 
     async def _memory(self, guest: str, home: str) -> list[str]:

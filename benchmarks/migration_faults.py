@@ -6,7 +6,6 @@ import asyncio
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
@@ -37,12 +36,16 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
     for name in ("lost", "doubled", "limits", "left", "memory"):
         hurt = sum(bool(getattr(result.damage, name)) for result in results)
         yield Figure(_TITLES[name], hurt, "moves", goal=0.0)
+    limited = sum(result.limited for result in results)
+    yield Figure("moves whose vCPUs were limited when the fault struck", limited, "moves")
     ended = sum(result.ended for result in results)
-    yield Figure("guests that ended with the target of their post-copy, as told", ended, "moves")
-    moved = Counter(result.drill.fault.name for result in results if result.moved)
-    for kind, count in Counter(result.drill.fault.name for result in results).items():
-        yield Figure(f"{kind}: moves", count, "moves")
-        yield Figure(f"{kind}: of them arrived all the same", moved[kind], "moves")
+    yield Figure("guests that ended with their host, as told, and started again", ended, "moves")
+    for kind in dict.fromkeys(result.drill.fault.name for result in results):
+        mine = [result for result in results if result.drill.fault.name == kind]
+        hurt = sum(bool(str(result.damage)) for result in mine)
+        yield Figure(f"{kind}: moves", len(mine), "moves")
+        yield Figure(f"{kind}: of them arrived", sum(each.moved for each in mine), "moves")
+        yield Figure(f"{kind}: of them with any damage", hurt, "moves", goal=0.0)
 
 
 _TITLES: Final = {
