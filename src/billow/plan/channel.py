@@ -38,6 +38,7 @@ class Facts:
     Attributes:
         link_mib_s: What the link carries; NaN while that is not known.
         cpus: CPUs of both ends together.
+        share: Of a CPU, what a thread gets of it; the rest is others'.
         touched_mib: What there is to send.
         shrinks_to: Size of compressed memory over its size; NaN while that is not known.
         encrypted: Whether what is sent is encrypted.
@@ -45,6 +46,7 @@ class Facts:
 
     link_mib_s: float = math.nan
     cpus: int = 2
+    share: float = 1.0
     touched_mib: float = 0.0
     shrinks_to: float = math.nan
     encrypted: bool = False
@@ -88,7 +90,7 @@ def rate(facts: Facts, channel: Channel) -> float:
     """Return how much memory gets across by a channel, MiB/s."""
     sends, receives = _cost(facts, channel)
     streams = max(channel.streams, 1)
-    done = _MIB * min(streams / max(sends, receives), facts.cpus / (sends + receives))
+    done = _MIB * facts.share * min(streams / max(sends, receives), facts.cpus / (sends + receives))
     return min(facts.link_mib_s / (facts.shrinks_to if channel.packed else 1.0), done)
 
 

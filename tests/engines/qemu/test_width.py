@@ -34,6 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "LEAST_MIB", 4.0)
     monkeypatch.setattr(width, "LEAST_MIB", 4.0)
     monkeypatch.setattr(width, "_BESIDE_MIB", 0.0)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.setattr(width, "SAFE_FROM", (7, 0))  # nothing fails on purpose here
 
 

@@ -51,9 +51,11 @@ async def look(ground: Ground, order: Order) -> Facts:
     ends = (order.source, order.target)
     much = touched >= _MEASURED_FROM_MIB
     link = await lately_carried(ground.network, *ends) if much else recalled(ground.network, *ends)
+    cpus = len(os.sched_getaffinity(0))  # both hosts are on this machine
     return Facts(
         link_mib_s=link,
-        cpus=len(os.sched_getaffinity(0)),  # both hosts are on this machine
+        cpus=cpus,
+        share=min(1.0, cpus / (os.getloadavg()[0] + 1.0)),
         touched_mib=min(touched, memory_mib),
         shrinks_to=await asyncio.to_thread(shrinks_to, process, memory_mib),
         encrypted=ground.terms.encrypted,
