@@ -16,7 +16,7 @@ from billow.engines.libvirt.line import Fault
 from billow.engines.libvirt.records import Records
 from billow.engines.libvirt.wire import Api
 from billow.engines.libvirt.words import Domain, DomainState
-from billow.errors import Lost
+from billow.errors import Lost, Unavailable
 
 PATIENCE_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.1
@@ -28,13 +28,19 @@ async def settle(fleet: Fleet, records: Records, uuid: str, source: str, target:
 
     Raises:
         Lost: that did not come about in time; try again.
-        Unavailable: a host does not answer.
+        Unavailable: a host does not answer, and it may be there.
     """
     key = bytes.fromhex(uuid.replace("-", ""))
-    here, there = await fleet.api(source), await fleet.api(target)
+    here = await fleet.api(source)
     async with asyncio.timeout(PATIENCE_S):
         await _still(here, key)
     await release(records, uuid, here, await here.find(key))
+    try:
+        there = await fleet.api(target)
+    except Unavailable:
+        if await _state(here, await here.find(key)) in _RUNS:
+            return  # it never left, and libvirt starts no second copy
+        raise
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_S / 3):
             while await here.find(key) and await there.find(key):
