@@ -28,6 +28,7 @@ from billow.settings import Settings
 
 FENCE: Final = 1
 _PATIENCE_S: Final = 180.0
+_LIMITED: Final = "limited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +127,7 @@ async def _perform_here(pool: FaultPool, result: Result, action: Migrate) -> str
     try:
         async with asyncio.timeout(_PATIENCE_S):
             async for progress in pool.engine.perform(action, fence=FENCE):
-                flow = progress.flow
-                if not striking.done() and flow is not None and flow.limits_mib_s:
-                    result.limited = True
+                result.limited = result.limited or (_limits(progress) and not striking.done())
                 if drill.is_due(progress):
                     due.set()
     except BillowError as error:
@@ -158,7 +157,8 @@ async def _perform_apart(pool: FaultPool, result: Result, action: Migrate) -> st
     controller.stdin.write(order.encode() + b"\n")
     await controller.stdin.drain()
     async for line in controller.stdout:
-        fraction, _, phase = line.decode().strip().partition(" ")
+        fraction, limited, phase = line.decode().rstrip("\n").split(" ", 2)
+        result.limited = result.limited or limited == _LIMITED
         if drill.is_due(Progress(float(fraction), phase)):
             break
     scene, due = _scene(pool, drill, action, controller.pid), asyncio.Event()
@@ -179,6 +179,11 @@ def _scene(pool: FaultPool, drill: Drill, action: Migrate, controller: int = 0) 
         controller=controller,
         chance=drill.chance,
     )
+
+
+def _limits(progress: Progress) -> bool:
+    """Return whether a move holds vCPUs to a limit now."""
+    return progress.flow is not None and bool(progress.flow.limits_mib_s)
 
 
 async def _start_again(pool: FaultPool, drill: Drill) -> None:
@@ -220,7 +225,8 @@ async def _controller(settings: Settings, action: Migrate) -> None:
     engine = await open_engine(settings, SystemClock())
     async for progress in engine.perform(action, fence=FENCE):
         with contextlib.suppress(BrokenPipeError):  # nobody listens any more
-            print(progress.fraction, progress.phase, flush=True)
+            limited = _LIMITED if _limits(progress) else "-"
+            print(progress.fraction, limited, progress.phase, flush=True)
     await engine.aclose()
 
 
