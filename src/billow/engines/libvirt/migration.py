@@ -26,7 +26,7 @@ from billow.engines.libvirt.xdr import Value
 from billow.errors import Refused
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
-from billow.model.run import Progress
+from billow.model.run import Flow, Progress
 from billow.plan.steering import Abilities, Course, Seen, Steering, Turn, allowed_s, choose
 
 SWITCHING: Final = "switching"
@@ -87,7 +87,8 @@ async def _told(api: Api, domain: Domain, last: Progress) -> Progress:
         _, figures = await api.job(domain, completed=True)
         milliseconds = figures.get("downtime")
         if last.flow is not None and isinstance(milliseconds, int):
-            return replace(last, flow=replace(last.flow, downtime_s=milliseconds / 1000))
+            flow = replace(last.flow, downtime_s=milliseconds / 1000, left_mib=0.0)
+            return replace(last, flow=flow)
     return last
 
 
@@ -112,6 +113,7 @@ class _Passage:
         window = {"downtime-limit": max(1, round(1000 * allowed_s(self._order.downtime_s)))}
         await self._api.ask_qemu(self._domain, "migrate-set-parameters", window)
         await self._watch(course)
+        began = _now()
         sending = asyncio.create_task(
             self._carrier.migrate(self._domain, peer, self._parameters(), self._flags(course))
         )
@@ -125,7 +127,10 @@ class _Passage:
             if not sending.done():
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-        yield replace(copied.last, fraction=1.0, phase=SWITCHING, left_s=0.0)
+        last = copied.last  # seen a moment before the end, or never where all went at once
+        flow = last.flow or Flow(way=course.way, seconds=_now() - began, left_mib=0.0)
+        flow = replace(flow, left_mib=0.0)
+        yield replace(last, fraction=1.0, phase=SWITCHING, left_s=0.0, flow=flow)
 
     def _parameters(self) -> dict[str, Value]:
         return {}
