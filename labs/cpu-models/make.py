@@ -20,7 +20,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 SYSTEM = shlex.split(os.environ.get("QEMU_SYSTEM", "qemu-system-x86_64"))
 USER = shlex.split(os.environ.get("QEMU_USER", "qemu-aarch64"))
@@ -55,7 +55,8 @@ class Monitor:
         self.package = greeting["package"]
         self.execute("qmp_capabilities")
 
-    def execute(self, command: str, **arguments: object) -> Any:
+    def execute(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 (JSON)
+        """Run a QMP command and return its answer."""
         assert self._qemu.stdin
         print(
             json.dumps({"execute": command, "arguments": arguments}),
@@ -74,7 +75,7 @@ class Monitor:
         properties: dict[str, object] = said["model"]["props"]
         return properties
 
-    def __enter__(self) -> "Monitor":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -158,6 +159,7 @@ def lines(arch: str, models: Models) -> Iterator[str]:
 
 
 def wrapped(parts: Sequence[str]) -> list[str]:
+    """Return the lines of one model."""
     return textwrap.wrap(
         " ".join(parts),
         97,
@@ -168,6 +170,7 @@ def wrapped(parts: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
+    """Ask, and print the module."""
     with Monitor("kvm") as monitor, Monitor("tcg") as translator:
         models = x86_models(monitor, translator)
     print(HEAD.format(version=monitor.version, package=monitor.package))
