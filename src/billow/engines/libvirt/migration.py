@@ -22,7 +22,6 @@ from billow.engines.libvirt.sight import Sighting
 from billow.engines.libvirt.terms import Terms
 from billow.engines.libvirt.wire import Api
 from billow.engines.libvirt.words import Domain, Migrating
-from billow.engines.libvirt.xdr import Value
 from billow.errors import Refused
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
@@ -115,7 +114,7 @@ class _Passage:
         await self._watch(course)
         began = _now()
         sending = asyncio.create_task(
-            self._carrier.migrate(self._domain, peer, self._parameters(), self._flags(course))
+            self._carrier.migrate(self._domain, peer, {}, self._flags(course))
         )
         try:
             async for progress in self._follow(copied, sending):
@@ -131,9 +130,6 @@ class _Passage:
         flow = last.flow or Flow(way=course.way, seconds=_now() - began, left_mib=0.0)
         flow = replace(flow, left_mib=0.0)
         yield replace(last, fraction=1.0, phase=SWITCHING, left_s=0.0, flow=flow)
-
-    def _parameters(self) -> dict[str, Value]:
-        return {}
 
     def _flags(self, course: Course) -> Migrating:
         flags = _LIVE | _BY_WAY[course.way]
