@@ -30,14 +30,21 @@ def test_memory_that_shrinks_is_compressed_for_a_slow_link() -> None:
     assert found.why == "the link carries 35 MiB/s, and memory shrinks to 40 %"
 
 
+def test_busy_cpus_have_no_time_to_compress() -> None:
+    assert not choose(replace(BUSY, share=0.05), packed=True).packed
+
+
 @pytest.mark.parametrize(
     ("known", "packed", "why"),
     [
         (BUSY, False, "the link would hold up any other channel as well"),
         (replace(BUSY, shrinks_to=0.95), True, "the link would hold up any other channel as well"),
         (replace(BUSY, shrinks_to=math.nan), True, "the link would hold up any other channel"),
-        (replace(BUSY, share=0.05), True, "the CPUs would hold up any other channel as well"),
-        (replace(BUSY, link_mib_s=5000.0), True, "the CPUs would hold up any other channel"),
+        (
+            replace(BUSY, link_mib_s=5000.0, cpus=1),
+            True,
+            "the CPUs would hold up any other channel",
+        ),
         (replace(BUSY, link_mib_s=math.nan), True, "what the link carries is not known"),
         (replace(BUSY, touched_mib=20.0), True, "there are only 20 MiB to send"),
     ],

@@ -18,14 +18,14 @@ CLEARLY: Final = 1.25
 LEAST_MIB: Final = 64.0
 """Less is over before it matters."""
 _MIB: Final = 1024.0
-_CLEAR: Final = {False: (0.9, 2.8), True: (3.3, 3.4)}
+_CLEAR: Final = {False: (0.8, 3.5), True: (0.8, 2.9)}
 """CPU seconds that a GiB takes to send and to receive, by one stream and by several.
 
-All these figures are of QEMU 7.2 on 2 CPUs of a nested hypervisor (`./dev bench migration_channel`
+All these figures are of QEMU 10 on 2 CPUs of a nested hypervisor (`./dev bench migration_channel`
 tells them). What matters is how they stand to each other: CPUs that are twice as fast only move
 the link at which they begin to matter.
 """
-_SEALED: Final = {False: (5.6, 6.4), True: (4.7, 3.8)}
+_SEALED: Final = {False: (5.8, 6.5), True: (1.5, 3.8)}
 """Likewise, encrypted: several streams hand over larger pieces."""
 _PACKING: Final = (2.9, 0.0)
 """What zstd takes besides, at level 1, of memory that shrinks."""
