@@ -5,6 +5,7 @@ from billow.api.assessments import assessment_document
 from billow.cli.assess import rows, sentences
 from billow.model.assessment import Assessment, Guest, Link, Way, Writer
 from billow.plan.convergence import outlook
+from billow.plan.shares import limits
 
 
 def found(dirty_mib_s: float, *, gaps: tuple[str, ...] = ()) -> Assessment:
