@@ -46,6 +46,7 @@ async def spawn(ground: Ground, machine: Machine, host: str, *, incoming: bool =
         await ground.network.add_tap(host, card.tap)
     enter = ground.groups.entering(host, machine.instance, machine.cpus)
     with claimed(residence) as lock, listen(residence.socket) as server:
+        residence.limits.unlink(missing_ok=True)  # they ended with the process that had them
         site = _site(ground, machine, host, server.fileno(), incoming=incoming)
         where = ground.network.namespace(host)
         command = (*enter, *command_line(machine, site))
