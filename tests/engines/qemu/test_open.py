@@ -67,6 +67,7 @@ async def test_the_pool_says_what_there_is(stand: QemuStand) -> None:
         wanted,
         host="h1",
         state=State.RUNNING,
+        cpu_model=seen.cpu_model,  # of this machine: tests/engines/qemu/test_cpu.py
         cpu_used_milli=0.0,
         memory_used_mib=0.0,
         dirty_mib_s=0.0,

@@ -29,6 +29,9 @@ _UNABLE: Final = "no-tls"
 _DISTRUSTED: Final = "tls-failed"
 _LACKS: Final = "GNUTLS"
 _SPEAKS: Final = re.compile(r"\bTLS\b|certificate|authz|x509", re.IGNORECASE)
+_BROKEN: Final = re.compile(
+    r"(read from|write to) TLS channel|non-properly terminated", re.IGNORECASE
+)
 _OFF: Final = {"tls-creds": "", "tls-hostname": "", "tls-authz": ""}
 
 
@@ -131,12 +134,15 @@ def explaining(target: Residence) -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        if error.code in {_UNABLE, _DISTRUSTED}:
+        heard = list(filter(_speaks, last_words(target)))
+        if error.code != "move-failed" or not (heard or any(map(_speaks, error.details))):
             raise
-        heard = [line for line in last_words(target) if _SPEAKS.search(line)]
-        if heard or any(map(_SPEAKS.search, error.details)):
-            raise _distrusted((*error.details, *heard)) from error
-        raise
+        raise _distrusted((*error.details, *heard)) from error
+
+
+def _speaks(line: str) -> bool:
+    """Return whether a line tells of refused papers, and not of a connection that broke."""
+    return bool(_SPEAKS.search(line)) and not _BROKEN.search(line)
 
 
 def _unable(details: tuple[str, ...]) -> Refused:
