@@ -19,7 +19,7 @@ from billow.model.action import Migrate, Stop
 from billow.ports import Trace
 from billow.testing.stand import do, place
 
-pytestmark = [pytest.mark.qemu, pytest.mark.slow, pytest.mark.anyio]
+pytestmark = [pytest.mark.qemu, pytest.mark.thorough, pytest.mark.anyio]
 PROBED = 200
 """More steps than a move has."""
 

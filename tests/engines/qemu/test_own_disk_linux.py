@@ -27,7 +27,7 @@ from billow.model.kinds import State
 from billow.model.shape import Shape
 from billow.testing.stand import do
 
-pytestmark = [pytest.mark.qemu, pytest.mark.slow, pytest.mark.anyio]
+pytestmark = [pytest.mark.qemu, pytest.mark.thorough, pytest.mark.anyio]
 MOVES = 2
 LINES = 30
 """So many records are to be in the log before each move: one every tenth of a second."""
