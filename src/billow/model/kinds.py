@@ -72,7 +72,7 @@ class MigrationPolicy(StrEnum):
     BALANCED = "balanced"
     """Slow down only vCPUs that write too fast, and only once that is seen to be needed."""
     SHORTEST = "shortest"
-    """Slow those vCPUs down from the second round on, before it is seen whether it is needed."""
+    """Slow those vCPUs down as soon as it is known who they are."""
     NO_THROTTLE = "no_throttle"
     """Slow nobody down; what would not end by itself is refused."""
     POST_COPY = "post_copy"

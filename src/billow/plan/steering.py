@@ -79,8 +79,8 @@ class Course:
 
     Attributes:
         own: Whether QEMU sets limits by itself.
-        early: Whether limits are set for the second round; else it shows first whether the third
-            one would be shorter.
+        early: Whether limits are set as soon as it is known how the guest writes; else a whole
+            second round shows first whether the third one would be shorter.
         why: Why it is not what the policy asks for; empty when it is.
     """
 
@@ -296,11 +296,12 @@ class Steering:
             near = seen.left_mib <= NEAR * seen.carried_mib_s * allowed_s(self.promise_s)
             patient = _NEARLY_THERE_ROUNDS if near else _PATIENT_ROUNDS
             return seen.rounds >= patient and self._stands()
-        first = 1 if self.course.early else _SECOND_ROUND
         fits = seen.carried_mib_s * allowed_s(self.promise_s)
-        if seen.rounds < first or self._lefts[seen.rounds][1] <= fits:
+        if self.course.early:
+            return seen.left_mib > fits
+        if seen.rounds < _SECOND_ROUND or self._lefts[seen.rounds][1] <= fits:
             return False
-        return seen.rounds > first or seen.left_mib <= seen.carried_mib_s * LEAD_S
+        return seen.rounds > _SECOND_ROUND or seen.left_mib <= seen.carried_mib_s * LEAD_S
 
     def _limit(self, seen: Seen) -> Turn:
         """Share the bandwidth among those who write."""
