@@ -17,7 +17,6 @@ from typing import Final
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
 from billow.plan.shares import (
-    HOPELESS_FROM,
     SETTLES_ABOVE_MIB_S,
     SURE_BELOW,
     TOLERANCE_MIB_S,
@@ -237,14 +236,17 @@ class Steering:
 
     def _judge(self, seen: Seen) -> Turn:
         """Say when a move that nobody helps will not end."""
-        if seen.rounds < _PATIENT_ROUNDS or not self._stands():
-            return STAY
-        if not self._written >= HOPELESS_FROM * seen.carried_mib_s:
+        if seen.rounds < self._patience(seen) or not self._stands():
             return STAY
         return Turn(
             hopeless=f"it writes {self._written:.0f} MiB/s, the link carries "
             f"{seen.carried_mib_s:.0f} MiB/s, and its policy lets nobody slow it down"
         )
+
+    def _patience(self, seen: Seen) -> int:
+        """Return how many rounds are waited for; the last ones shrink less and less."""
+        near = seen.left_mib <= NEAR * seen.carried_mib_s * allowed_s(self.promise_s)
+        return _NEARLY_THERE_ROUNDS if near else _PATIENT_ROUNDS
 
     def _own(self, seen: Seen) -> Turn:
         """Tell QEMU the limit that it shall set by itself, as soon as the link is known."""
@@ -293,9 +295,7 @@ class Steering:
     def _needed(self, seen: Seen) -> bool:
         """Return whether what is left would not shrink by itself to what the promise carries."""
         if math.fsum(self._wanted) < SURE_BELOW * seen.carried_mib_s:
-            near = seen.left_mib <= NEAR * seen.carried_mib_s * allowed_s(self.promise_s)
-            patient = _NEARLY_THERE_ROUNDS if near else _PATIENT_ROUNDS
-            return seen.rounds >= patient and self._stands()
+            return seen.rounds >= self._patience(seen) and self._stands()
         fits = seen.carried_mib_s * allowed_s(self.promise_s)
         if self.course.early:
             return seen.left_mib > fits
