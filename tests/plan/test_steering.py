@@ -152,6 +152,25 @@ def test_plain_pre_copy_that_ends_is_not_given_up() -> None:
     assert Model([60.0], [128.0], 100.0).go(Steering(Course(way=Way.PLAIN), 0.3)) is None
 
 
+def test_a_round_that_is_not_counted_yet_is_no_empty_one() -> None:
+    steering = Steering(LIMITED, 0.3)
+    looks = [
+        (0.5, 1, 200.0, ()),
+        (1.5, 1, 100.0, (200.0,)),
+        (2.5, 2, 128.0, (200.0,)),
+        (3.5, 2, 30.0, (200.0,)),
+        (3.8, 3, 0.0, (200.0,)),
+    ]
+    turns = [
+        steering.look(
+            Seen(seconds=at, rounds=number, left_mib=left, carried_mib_s=100.0, rates=rates)
+        )
+        for at, number, left, rates in looks
+    ]
+    assert turns[3].limits
+    assert turns[4] == Turn()
+
+
 def test_where_qemu_limits_by_itself_it_is_told_the_limit_once() -> None:
     steering = Steering(Course(way=Way.DIRTY_LIMIT, own=True), 0.3)
     unknown = Seen(seconds=0.1, rounds=1, left_mib=100.0)

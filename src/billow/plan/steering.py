@@ -44,6 +44,8 @@ OWN_SHARE: Final = 0.5
 """Of the bandwidth, for each vCPU, where QEMU limits by itself: the best of a measured range."""
 CLOSED_S: Final = 0.001
 """A window through which nothing fits."""
+COUNTED_S: Final = 1.0
+"""So long a new round may look empty because it is not counted yet."""
 LEAST_ROUND_S: Final = 0.2
 """A shorter round says little of how fast a guest writes."""
 MOST_TIGHT: Final = 1 / 8
@@ -177,6 +179,7 @@ class Steering:
     _lefts: dict[int, tuple[float, float]] = field(default_factory=dict)
     _looked: float = 0.0
     _round: int = 0
+    _between: float = math.nan
     _began: float = 0.0
     _opened: float = math.nan
     _written: float = 0.0
@@ -189,6 +192,8 @@ class Steering:
 
     def look(self, seen: Seen) -> Turn:
         """Return what to do."""
+        if self._is_between(seen):
+            return STAY
         self._note(seen)
         match self.course.way:
             case Way.POST_COPY:
@@ -199,6 +204,18 @@ class Steering:
                 return self._own(seen) if self.course.own else self._hold(seen)
             case _:
                 return STAY
+
+    def _is_between(self, seen: Seen) -> bool:
+        """Return whether a round has begun, and what is left of it is not counted yet.
+
+        QEMU waits for vCPUs that sleep before it counts.
+        """
+        if seen.rounds == self._round or seen.left_mib:
+            self._between = math.nan
+            return False
+        if math.isnan(self._between):
+            self._between = seen.seconds
+        return seen.seconds - self._between < COUNTED_S
 
     def _note(self, seen: Seen) -> None:
         """Keep what was seen: where a round began, and the most that anybody wrote unhindered.

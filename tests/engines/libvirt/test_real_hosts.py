@@ -37,7 +37,12 @@ from billow.model.shape import Shape
 from billow.ports import Trace
 from billow.testing.stand import do, migrate, place
 
-pytestmark = [pytest.mark.libvirt, pytest.mark.anyio, pytest.mark.xdist_group("test_contract")]
+pytestmark = [
+    pytest.mark.libvirt,
+    pytest.mark.thorough,
+    pytest.mark.anyio,
+    pytest.mark.xdist_group("test_contract"),
+]
 WRITER = Orders(role=Role.WRITER, base=0x1000000, pages=4096, period_ns=500_000, fill=True)
 
 

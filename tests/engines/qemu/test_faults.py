@@ -15,7 +15,7 @@ from benchmarks.fault_pool import KEEPER, WRITER, fault_pool
 from billow.engines.qemu.migration import move
 from billow.engines.qemu.monitor import talk
 
-pytestmark = [pytest.mark.qemu, pytest.mark.anyio]
+pytestmark = [pytest.mark.qemu, pytest.mark.thorough, pytest.mark.anyio]
 STRUCK = (
     (KEEPER, "target killed", 0.8),
     (KEEPER, "network cut silently for 1 s", 0.3),
