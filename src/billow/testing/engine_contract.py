@@ -21,7 +21,7 @@ from typing import ClassVar, cast
 import pytest
 
 from billow.act.premise import unmet
-from billow.errors import BillowError, Leased, NotFound, Refused
+from billow.errors import BillowError, Conflict, Leased, NotFound, Refused
 from billow.model.action import Action, Delete, Place, Start
 from billow.model.kinds import State
 from billow.model.migration import CANCELLED
@@ -239,7 +239,12 @@ class EngineContract(EngineRefusals):
         moving = migrate(stand, "x")
         task = asyncio.create_task(do(engine, moving))
         await _begun(stand, engine, moving.id)
-        await taking_back.cancel(moving.id)
+        try:
+            await taking_back.cancel(moving.id)
+        except Conflict:  # a small instance may have arrived first: told, and nothing else
+            await task
+            assert homes(await engine.sense()) == {"x": stand.second}
+            return
         with pytest.raises(Refused) as refusal:
             await task
         assert refusal.value.code == CANCELLED
