@@ -7,12 +7,14 @@ import signal
 import pytest
 from tests.engines.qemu.world import QemuStand, boot_with, processes_of, until
 
+from billow.engines.qemu import settle
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
 from billow.engines.qemu.machine import Accelerator, Boot, Disk, Firmware, Machine, Platform
 from billow.engines.qemu.migration import move
 from billow.engines.qemu.migration.order import sleeps
-from billow.engines.qemu.monitor import talk
+from billow.engines.qemu.migration.seal import unseal
+from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import process_id
 from billow.engines.qemu.terms import Terms
 from billow.errors import Refused
@@ -130,3 +132,22 @@ def test_only_a_guest_that_would_lose_memory_sleeps(
     platform = Platform(accelerator=accelerator, board="pc", cpu="max")
     machine = Machine(instance="x", uuid="u", cpus=1, memory_mib=64, platform=platform, boot=boot)
     assert sleeps(machine, version) is asleep
+
+
+async def test_a_process_that_ends_while_it_is_spoken_to_is_no_fault(
+    stand: QemuStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose power button was pressed by a controller that died may end at any instant."""
+    engine = await stand.open()
+    await boot_with(stand, engine, BUSY)
+    number = process_id(stand.folder.residence(stand.first, "x"))
+    assert number is not None
+
+    async def speak(end: Monitor) -> None:
+        os.kill(number, signal.SIGKILL)
+        await unseal(end)
+
+    monkeypatch.setattr(settle, "unseal", speak)
+    await settle.settle(engine.ground, "x")
+    assert processes_of(stand.folder.root) == []
+    await engine.aclose()

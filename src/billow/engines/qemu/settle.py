@@ -22,7 +22,7 @@ from billow.engines.qemu.migration.order import Order
 from billow.engines.qemu.migration.postcopy import UNDER_WAY, finish, status_of
 from billow.engines.qemu.migration.seal import unseal
 from billow.engines.qemu.monitor import Monitor, talk
-from billow.engines.qemu.process import alive, kill
+from billow.engines.qemu.process import alive, gone, kill
 from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
 from billow.errors import BillowError, Lost, Unavailable
 from billow.model.kinds import State
@@ -31,6 +31,8 @@ CANCEL_S: Final = 20.0
 FETCH_S: Final = 20.0
 SILENT_S: Final = 5.0
 """A target that does not answer for so long is given up: the guest stands still meanwhile."""
+ENDING_S: Final = 1.0
+"""So long may a process take from its last word to its end."""
 _LOOK_EVERY_S: Final = 0.02
 _WAITING = frozenset({"inmigrate"})
 _HANDED_OVER = "postmigrate"
@@ -59,9 +61,30 @@ def unclear(ledger: Ledger) -> set[str]:
 async def settle(ground: Ground, name: str) -> None:
     """Make an instance clear: on one host, or gone. Nobody else may be at work on it.
 
+    A process may end by itself while it is spoken to, as one whose power button was pressed does;
+    then all is looked at once more.
+
     Raises:
         BillowError: a process does not answer or does not end; try again.
     """
+    living = _living(ground, name)
+    try:
+        await _settle(ground, name)
+    except (Lost, Unavailable):
+        for residence in living:
+            await gone(residence, ENDING_S)
+        if _living(ground, name) == living:
+            raise
+        await settle(ground, name)
+
+
+def _living(ground: Ground, name: str) -> list[Residence]:
+    folder = ground.ledger.folder
+    there = (folder.residence(host, name) for host in ground.ledger.hosts_of(name))
+    return [residence for residence in there if alive(residence)]
+
+
+async def _settle(ground: Ground, name: str) -> None:
     record = ground.ledger.instance(name)
     if record is None:
         await _sweep(ground, name)
