@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one controller knows of one incident at one instant, and the times that bind it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from billow.model.ha.evidence import Sight
+from billow.model.ha.incident import Victim
+from billow.model.ha.response import Answer, Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The times and counts of an incident, in seconds where they end on `_s`.
+
+    Attributes:
+        agent_s: How long an agent may take to end its instances and say so.
+        bmc_s: How long a management controller may take to turn a host off and read off twice.
+        again_s: After all ways to a proof were tried, how long until they are tried again.
+        margin_s: What is added to a lease: drift of clocks and the slack of a kernel's timer.
+        starts: Tries on as many hosts before an instance is left to a person.
+        clean_beats: Rounds of clean beats before a host counts again.
+    """
+
+    storage_grace_s: float = 10.0
+    isolation_grace_s: float = 30.0
+    agent_s: float = 5.0
+    bmc_s: float = 30.0
+    again_s: float = 10.0
+    margin_s: float = 2.0
+    starts: int = 3
+    clean_beats: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known.
+
+    Attributes:
+        now: Seconds since the epoch.
+        fence: This controller's; it rises with each change of the writer.
+        response: What the row asks for that holds now.
+        shut: Why nothing may be ended now (storm, maintenance, disarmed, no quorum); empty when
+            it may.
+        answers: How this controller's own deeds for this incident ended.
+        victims: What runs on the host as far as is known, in the order of recovery; those that
+            cannot be started elsewhere are LEFT, with why.
+        rooms: Where an instance can be started now; one without a room waits.
+    """
+
+    now: float
+    fence: int
+    sight: Sight
+    response: Response
+    shut: str = ""
+    answers: tuple[Answer, ...] = ()
+    victims: tuple[Victim, ...] = ()
+    rooms: Mapping[str, str] = field(default_factory=dict)
+
+    def answer(self, deed: object, since: float) -> Answer | None:
+        """Return how a deed ended that was begun at `since`; None while it is under way."""
+        found = (each for each in self.answers if each.deed == deed and each.at >= since)
+        return next(found, None)

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The protocol of an incident: one step at a time, as a pure function.
+
+A controller makes the step durable by compare-and-set, and only then does its deeds; each deed may
+be done twice without harm. So a controller may die between any two instants, and another goes on.
+The model checker (`tests/plan/ha`) and the simulator run this very function.
+
+The laws:
+- nothing is started elsewhere before a proof is in the record;
+- a time-out is never a proof;
+- once something was ordered to end, only a proof ends the search for one, or the certainty that
+  nothing was ended.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from billow.model.ha.evidence import Network
+from billow.model.ha.incident import (
+    Attempt,
+    Fate,
+    Incident,
+    Method,
+    Phase,
+    Proof,
+    Recovery,
+    Victim,
+)
+from billow.model.ha.response import (
+    Answer,
+    AskAgent,
+    Clean,
+    CloseOff,
+    CutPower,
+    Deed,
+    Grace,
+    MoveAway,
+    Severity,
+    StartElsewhere,
+    Tell,
+    Turn,
+)
+from billow.plan.ha.facts import Facts, Terms
+
+_PHASE: Final = {
+    Recovery.NONE: Phase.NOTED,
+    Recovery.DRAIN: Phase.MOVING,
+    Recovery.MOVE: Phase.MOVING,
+    Recovery.RESTART: Phase.WAITING,
+}
+
+
+def opened(name: str, facts: Facts) -> Turn:
+    """Return the first step of a new incident."""
+    response = facts.response
+    incident = Incident(
+        id=name,
+        host=facts.sight.host,
+        opened_at=facts.now,
+        row=response.row,
+        since=min((*facts.sight.lost.values(), facts.now)),
+        phase=_PHASE[response.recovery],
+        recovery=response.recovery,
+    )
+    return _told(Turn(incident, tuple(_on_entry(incident, facts)), response.diagnosis), facts)
+
+
+def advance(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
+    """Return the next step, or None while there is nothing but to wait.
+
+    Pure: the same record and the same facts give the same step.
+    """
+    turn: Turn | None = None
+    match incident.phase:
+        case Phase.NOTED | Phase.MOVING | Phase.WAITING:
+            turn = _before(incident, facts, terms)
+        case Phase.FENCING:
+            turn = _fencing(incident, facts, terms)
+        case Phase.RECOVERING:
+            turn = _recovering(incident, facts, terms)
+        case Phase.QUARANTINE:
+            turn = _quarantine(incident, facts, terms)
+        case Phase.CLOSED:
+            pass
+    if turn is None:
+        return None
+    return replace(turn, incident=replace(turn.incident, version=incident.version + 1))
+
+
+def _before(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
+    """Nothing was ended yet: follow the row that holds now, and begin when it is time."""
+    response = facts.response
+    if response.row != incident.row:
+        return _changed(incident, facts)
+    if response.severity is Severity.NONE and facts.sight.clean_beats >= terms.clean_beats:
+        return _closed(incident, facts, "it is well again")
+    if incident.phase is not Phase.WAITING:
+        return None
+    if facts.now - incident.since < _grace_s(response.grace, terms):
+        return None
+    if facts.shut:
+        return _held(incident, facts, facts.shut)
+    fencing = replace(incident, phase=Phase.FENCING, held="", victims=facts.victims)
+    return Turn(fencing, why=f"{response.diagnosis}; the gates are open")
+
+
+def _changed(incident: Incident, facts: Facts) -> Turn:
+    """Stand under another row from now on; what goes on in the same way keeps its clock."""
+    response = facts.response
+    same = response.recovery is incident.recovery
+    changed = replace(
+        incident,
+        row=response.row,
+        since=incident.since if same else facts.now,
+        recovery=response.recovery,
+        phase=_PHASE[response.recovery],
+        held="",
+    )
+    deeds = () if same else tuple(_on_entry(changed, facts))
+    return _told(Turn(changed, deeds, f"now: {response.diagnosis}"), facts)
+
+
+def _on_entry(incident: Incident, facts: Facts) -> Iterator[Deed]:
+    if facts.response.cordon:
+        yield CloseOff(incident.host, closed=True, why=f"ha: {facts.response.diagnosis}")
+    if incident.phase is Phase.MOVING:
+        yield MoveAway(incident.host, at_once=incident.recovery is Recovery.MOVE)
+
+
+def _fencing(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
+    """Look for a proof; else see to the try under way, or begin the next one."""
+    if proof := _proof(incident, facts, terms):
+        victims = _merged(incident.victims, facts.victims)
+        proved = replace(incident, phase=Phase.RECOVERING, proof=proof, held="", victims=victims)
+        return Turn(proved, why=proof.text)
+    if facts.response.recovery is not Recovery.RESTART and not _may_have_ended(incident):
+        back = replace(incident, attempts=(), cut=False)
+        return _changed(back, facts)
+    last = incident.attempts[-1] if incident.attempts else None
+    if last is None or last.failed:
+        return _next_try(incident, facts, terms)
+    return _under_way(incident, last, facts, terms)
+
+
+def _under_way(incident: Incident, last: Attempt, facts: Facts, terms: Terms) -> Turn | None:
+    if last.fence != facts.fence:
+        return _begin(incident, facts, last.method, last.over, "its controller is gone: again")
+    limit_s = terms.agent_s if last.method is Method.AGENT else terms.bmc_s
+    answer = facts.answer(_deed(incident, last), last.began_at)
+    if answer is not None:
+        return _failed(incident, answer.text or "it was not done")
+    if facts.now - last.began_at >= limit_s:
+        return _failed(incident, f"no answer within {limit_s:g} s")
+    return None
+
+
+def _proof(incident: Incident, facts: Facts, terms: Terms) -> Proof | None:
+    sight, now = facts.sight, facts.now
+    if sight.gasped:
+        return Proof(Method.GASP, now, "its kernel said that nothing runs any more")
+    over_at = sight.heard_at + sight.lease_s + terms.margin_s
+    if Method.LEASE in facts.response.fence and sight.lease_s and now >= over_at:
+        waited_s = now - sight.heard_at
+        text = f"not heard for {waited_s:.1f} s; its watchdog resets it after {sight.lease_s:g} s"
+        return Proof(Method.LEASE, now, text)
+    for attempt in incident.attempts:
+        answer = facts.answer(_deed(incident, attempt), attempt.began_at)
+        if attempt.fence == facts.fence and answer is not None and answer.ok:
+            return Proof(attempt.method, answer.at, answer.text)
+    return None
+
+
+def _may_have_ended(incident: Incident) -> bool:
+    """Whether something that was ordered may have ended instances, or may still do so.
+
+    A management controller that said no, or nothing, while the host is heard again has not done it;
+    an agent that did not answer may have.
+    """
+    return any(each.method is Method.AGENT or not each.failed for each in incident.attempts)
+
+
+def _next_try(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
+    if facts.shut and not incident.cut:
+        return _held(incident, facts, facts.shut)
+    tried = {(each.method, each.over) for each in incident.attempts}
+    ways = list(_ways(incident, facts))
+    for method, over in ways:
+        if (method, over) not in tried:
+            return _begin(incident, facts, method, over, "the next way to a proof")
+    last = incident.attempts[-1] if incident.attempts else None
+    if ways and last is not None and facts.now - last.began_at >= terms.again_s:
+        again = replace(incident, attempts=())
+        return _begin(again, facts, *ways[0], "all ways were tried: once more")
+    return _held(incident, facts, "nothing proves yet that it is dead")
+
+
+def _ways(incident: Incident, facts: Facts) -> Iterator[tuple[Method, Network | None]]:
+    """Yield the ways to a proof that can be tried now, in order."""
+    asked = any(each.method is Method.AGENT for each in incident.attempts)
+    for method in facts.response.fence or ((Method.AGENT,) if asked else ()):
+        if method is Method.AGENT:
+            yield from ((method, network) for network in facts.sight.reachable)
+        elif method is Method.BMC:
+            yield method, None
+
+
+def _begin(
+    incident: Incident, facts: Facts, method: Method, over: Network | None, why: str
+) -> Turn:
+    attempt = Attempt(method, facts.now, facts.fence, over)
+    begun = replace(incident, attempts=(*incident.attempts, attempt), cut=True)
+    return Turn(begun, (_deed(begun, attempt),), why)
+
+
+def _deed(incident: Incident, attempt: Attempt) -> AskAgent | CutPower:
+    if attempt.method is Method.AGENT and attempt.over is not None:
+        return AskAgent(incident.host, attempt.over, attempt.fence)
+    return CutPower(incident.host)
+
+
+def _failed(incident: Incident, why: str) -> Turn:
+    *before, last = incident.attempts
+    failed = replace(last, failed=why)
+    return Turn(replace(incident, attempts=(*before, failed)), why=f"{last.method}: {why}")
+
+
+def _recovering(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
+    """Start what waits and has a room; take in what became of the others."""
+    victims = tuple(_next_of(each, incident, facts, terms) for each in incident.victims)
+    if all(each.fate in {Fate.STARTED, Fate.LEFT} for each in victims):
+        left = [each for each in victims if each.fate is Fate.LEFT]
+        done = replace(incident, phase=Phase.QUARANTINE, victims=victims)
+        text = f"{len(victims) - len(left)} of {len(victims)} instances run elsewhere"
+        grave = Severity.CRITICAL if left else Severity.NOTICE
+        return Turn(done, (Tell(f"{incident.id}/recovered", grave, text),), text)
+    if victims == incident.victims:
+        return None
+    deeds = tuple(
+        StartElsewhere(now.instance, incident.host, now.target, now.epoch)
+        for was, now in zip(incident.victims, victims, strict=True)
+        if now.fate is Fate.STARTING and now != was
+    )
+    return Turn(replace(incident, victims=victims), deeds, f"{len(deeds)} starts begin")
+
+
+def _next_of(victim: Victim, incident: Incident, facts: Facts, terms: Terms) -> Victim:
+    if victim.fate is Fate.WAITING and victim.instance in facts.rooms:
+        return replace(
+            victim,
+            fate=Fate.STARTING,
+            target=facts.rooms[victim.instance],
+            epoch=victim.epoch + 1,
+            fence=facts.fence,
+            began_at=facts.now,
+        )
+    if victim.fate is not Fate.STARTING:
+        return victim
+    if victim.fence != facts.fence:
+        return replace(victim, fence=facts.fence, began_at=facts.now)
+    deed = StartElsewhere(victim.instance, incident.host, victim.target, victim.epoch)
+    answer = facts.answer(deed, victim.began_at)
+    if answer is None:
+        return victim
+    return _after(victim, answer, terms)
+
+
+def _after(victim: Victim, answer: Answer, terms: Terms) -> Victim:
+    if answer.ok:
+        return replace(victim, fate=Fate.STARTED, why="")
+    fate = Fate.LEFT if victim.epoch >= terms.starts else Fate.WAITING
+    return replace(victim, fate=fate, target="", why=answer.text)
+
+
+def _quarantine(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
+    """Let the host count again when it is back, cleaned, and was clean for a while."""
+    sight = facts.sight
+    if sight.lost or sight.clean_beats < terms.clean_beats:
+        return None
+    order, key = Clean(incident.host, sight.reachable[0], facts.fence), f"clean/{facts.fence}"
+    asked = key in incident.noticed
+    answer = facts.answer(order, incident.since) if asked else None
+    if answer is not None and answer.ok:
+        return _closed(incident, facts, "back, and clean")
+    if asked and facts.now - incident.since < terms.again_s:
+        return None
+    noticed = incident.noticed if asked else (*incident.noticed, key)
+    asking = replace(incident, noticed=noticed, since=facts.now)
+    return Turn(asking, (order,), "it is back: clean it")
+
+
+def _closed(incident: Incident, facts: Facts, outcome: str) -> Turn:
+    closed = replace(incident, phase=Phase.CLOSED, held="", closed_at=facts.now, outcome=outcome)
+    text = f"{incident.host}: {outcome}"
+    deeds = (
+        CloseOff(incident.host, closed=False),
+        Tell(f"{incident.id}/closed", Severity.NOTICE, text),
+    )
+    return Turn(closed, deeds, outcome)
+
+
+def _held(incident: Incident, facts: Facts, why: str) -> Turn | None:
+    """Say once why it does not go on."""
+    if incident.held == why:
+        return None
+    text = f"{incident.host}: {facts.response.diagnosis}; held: {why}"
+    tell = Tell(f"{incident.id}/held", Severity.CRITICAL, text)
+    return Turn(replace(incident, held=why), (tell,), f"held: {why}")
+
+
+def _told(turn: Turn, facts: Facts) -> Turn:
+    """Tell people of a row, each row once."""
+    response, incident = facts.response, turn.incident
+    key = f"{incident.id}/{response.row}"
+    if response.severity is Severity.NONE or key in incident.noticed:
+        return turn
+    tell = Tell(key, response.severity, f"{incident.host}: {response.diagnosis}. {response.advice}")
+    noticed = replace(incident, noticed=(*incident.noticed, key))
+    return replace(turn, incident=noticed, deeds=(*turn.deeds, tell))
+
+
+def _merged(known: tuple[Victim, ...], now: tuple[Victim, ...]) -> tuple[Victim, ...]:
+    """Return the victims, with those that were not known when the search for a proof began."""
+    names = {each.instance for each in known}
+    return (*known, *(each for each in now if each.instance not in names))
+
+
+def _grace_s(grace: Grace, terms: Terms) -> float:
+    return {
+        Grace.NONE: 0.0,
+        Grace.STORAGE: terms.storage_grace_s,
+        Grace.ISOLATION: terms.isolation_grace_s,
+    }[grace]
