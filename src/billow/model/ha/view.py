@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one source of evidence heard of every host: what a controller publishes to the others."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from billow.model.ha.evidence import NETWORKS
+from billow.model.resources import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What a controller heard, as of one instant of its own clock.
+
+    Attributes:
+        observer: The controller, or another source (`consul@c1`); each counts as one voice.
+        at: When it was written down, seconds since the epoch. Nobody is acknowledged by this
+            controller later than `at + VIEW_S` on the strength of it.
+        hosts: The rows of the array.
+        heard_at: When it last heard each host on each network, `(hosts, 3) float64`, seconds since
+            the epoch; the start of its watch where it never did.
+        limit_s: A host is missed on a network after so long, `(3,) float64`.
+    """
+
+    observer: str
+    at: float
+    hosts: tuple[str, ...]
+    heard_at: FloatArray
+    limit_s: FloatArray
+
+    def __post_init__(self) -> None:
+        shape = (len(self.hosts), len(NETWORKS))
+        if self.heard_at.shape != shape:
+            raise ValueError(f"heard_at has shape {self.heard_at.shape}, not {shape}")
+
+    def missed(self, now: float) -> BoolArray:
+        """Return whom it misses on which network at an instant, `(hosts, 3) bool`."""
+        return np.asarray(now - self.heard_at > self.limit_s)
+
+
+VIEW_S = 2.0
+"""A view older than this says nothing any more, and its controller acknowledges nobody."""
