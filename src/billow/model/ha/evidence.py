@@ -60,6 +60,33 @@ class Symptom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentReport:
+    """What an agent said last of its host.
+
+    Attributes:
+        at: When it was heard, seconds since the epoch.
+        boot: The id of the host's boot: another one means that nothing of before runs any more.
+        lease_s: After so long without an acknowledged beat its watchdog resets it; 0 for none.
+        acked: Controller -> network -> age in seconds of the last acknowledged send.
+        guests: The instances that run there.
+        quarantined: Whether it came back and was not cleaned since.
+        gasped: Whether its kernel said that nothing runs any more.
+        clean_beats: Rounds of beats on all networks in a row without a symptom.
+    """
+
+    host: str
+    at: float
+    boot: str = ""
+    lease_s: float = 0.0
+    symptoms: tuple[Symptom, ...] = ()
+    acked: Mapping[str, Mapping[Network, float]] = field(default_factory=dict)
+    guests: tuple[str, ...] = ()
+    quarantined: bool = False
+    gasped: bool = False
+    clean_beats: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
     """What all controllers together know of one host at one instant.
 
