@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Do what a turn of an incident asks for, each deed in a task of its own, and keep the answers.
+
+A deed may be begun again by another controller, or by this one; none does harm twice. A deed of
+which it is not certain how it ended has no answer. This module must not decide anything.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, assert_never
+
+import structlog
+
+from billow.act.guard import World
+from billow.errors import BillowError, Leased, Lost, Refused, Unavailable
+from billow.model.action import Action, Cordon, Evacuate, Fence, Uncordon
+from billow.model.ha.evidence import Network
+from billow.model.ha.incident import Incident
+from billow.model.ha.response import (
+    Answer,
+    AskAgent,
+    Clean,
+    CloseOff,
+    CutPower,
+    Deed,
+    MoveAway,
+    StartElsewhere,
+    Tell,
+)
+from billow.plan.ha.facts import Terms
+from billow.ports import Bmc, Trace
+
+CORDON: Final = "ha: "
+"""How the reason begins with which a host is cordoned for an incident."""
+_AGAIN_S: Final = 0.5
+log = structlog.get_logger()
+
+
+class Orders(Protocol):
+    """Where agents are commanded."""
+
+    async def order(self, host: str, network: Network, body: dict[str, object]) -> dict[str, Any]:
+        """Send an order and return the agent's answer. Raises Unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What deeds are done with.
+
+    Attributes:
+        bmc: Turns hosts off, with proof; None where only the pool's engine can.
+        empty: Moves what runs on a host away, live; returns when that has ended.
+    """
+
+    world: World
+    orders: Orders
+    bmc: Bmc | None
+    empty: Callable[[str, bool], Coroutine[Any, Any, None]]
+    terms: Terms
+
+
+class Deeds:
+    """The deeds that this controller has begun."""
+
+    def __init__(self, hands: Hands) -> None:
+        self._hands = hands
+        self._answers: dict[str, list[Answer]] = defaultdict(list)
+        self._tasks: dict[tuple[str, Deed], asyncio.Task[None]] = {}
+
+    def answers(self, incident: str) -> tuple[Answer, ...]:
+        """Return how the deeds of an incident ended, oldest first."""
+        return tuple(self._answers.get(incident, ()))
+
+    def begin(self, incident: Incident, deed: Deed) -> None:
+        """Begin a deed; one that is under way goes on."""
+        key = (incident.id, deed)
+        if isinstance(deed, Tell) or key in self._tasks:
+            return  # telling is part of the step that the store keeps
+        task = asyncio.create_task(self._carry(incident, deed), name=f"{incident.id} {deed}")
+        self._tasks[key] = task
+        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+    def forget(self, incident: str) -> None:
+        """Forget a closed incident."""
+        self._answers.pop(incident, None)
+
+    async def aclose(self) -> None:
+        """Let go of what is under way; another controller, or a restart, begins it again."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _carry(self, incident: Incident, deed: Deed) -> None:
+        ok, gone = True, tuple[str, ...]()
+        try:
+            text, gone = await self._do(incident, deed)
+        except Leased:
+            return  # another controller goes on
+        except BillowError as error:
+            ok, text = False, "; ".join((error.brief, *error.details))
+        except Exception as error:
+            log.exception("unexpected error in a deed", incident=incident.id, deed=str(deed))
+            ok, text = False, repr(error)
+        answer = Answer(deed, ok, self._hands.world.clock.now(), text, gone)
+        self._answers[incident.id].append(answer)
+
+    async def _do(self, incident: Incident, deed: Deed) -> tuple[str, tuple[str, ...]]:
+        match deed:
+            case AskAgent():
+                return await self._order(deed, "fence", incident)
+            case Clean():
+                return await self._order(deed, "clean", incident)
+            case CutPower():
+                return await self._cut(incident, deed), ()
+            case StartElsewhere():
+                return await self._start(incident, deed), ()
+            case MoveAway():
+                await self._hands.empty(deed.host, deed.at_once)
+                return f"{deed.host} is empty", ()
+            case CloseOff():
+                return await self._close_off(incident, deed), ()
+            case Tell():
+                return "", ()
+            case _:
+                assert_never(deed)
+
+    async def _order(
+        self, deed: AskAgent | Clean, do: str, incident: Incident
+    ) -> tuple[str, tuple[str, ...]]:
+        """Let an agent do something; what it did not prove is Refused."""
+        gone_from_here = [each.instance for each in incident.victims if each.target]
+        body: dict[str, object] = {"do": do, "fence": deed.fence}
+        if do == "clean":
+            body["instances"] = gone_from_here
+        async with asyncio.timeout(self._hands.terms.agent_s):
+            said = await self._hands.orders.order(deed.host, deed.over, body)
+        text = str(said.get("text", ""))
+        if not said.get("ok"):
+            raise Refused(text or f"the agent of {deed.host} did not do it")
+        gone = said.get("gone")
+        return text, tuple(map(str, gone)) if isinstance(gone, list) else ()
+
+    async def _cut(self, incident: Incident, deed: CutPower) -> str:
+        """Turn a host off; returns only when that is proved."""
+        if self._hands.bmc is not None:
+            async with asyncio.timeout(self._hands.terms.bmc_s):
+                await self._hands.bmc.off(deed.host)
+            return "its management controller turned it off, and read off twice"
+        fence = Fence(id=f"{incident.id}.fence.{incident.version}", host=deed.host)
+        await self._perform(fence)
+        return "the engine ended everything on it"
+
+    async def _start(self, incident: Incident, deed: StartElsewhere) -> str:
+        """Start an instance elsewhere; while it is not certain how that ended, ask again."""
+        action = Evacuate(
+            id=f"{incident.id}.{deed.instance}.{deed.epoch}",
+            incident=incident.id,
+            instance=deed.instance,
+            source=deed.source,
+            target=deed.target,
+            epoch=deed.epoch,
+            reason=f"{deed.source} is dead",
+        )
+        await self._perform(action)
+        return f"it runs on {deed.target}"
+
+    async def _close_off(self, incident: Incident, deed: CloseOff) -> str:
+        pool = await self._hands.world.collector.last()
+        cordon = pool.host(deed.host).cordon
+        name = f"{incident.id}.cordon.{incident.version}"
+        if deed.closed and not cordon:
+            why = deed.why if deed.why.startswith(CORDON) else f"{CORDON}{deed.why}"
+            await self._perform(Cordon(id=name, host=deed.host, why=why))
+        if not deed.closed and cordon.startswith(CORDON):
+            await self._perform(Uncordon(id=name, host=deed.host, was=cordon))
+        return ""
+
+    async def _perform(self, action: Action) -> None:
+        """Perform an action, and after a lost answer or a silent engine, ask and try again.
+
+        Raises:
+            Leased: another controller is the writer.
+            Refused: it is certain that it was not done.
+        """
+        world = self._hands.world
+        while True:
+            try:
+                trace = await world.engine.find(action.id)
+                if trace is Trace.FAILED:
+                    raise Refused(f"{action.name} of {action.subject} had no effect")
+                if trace is not Trace.DONE:
+                    async for _ in world.engine.perform(action, fence=world.writer.fence):
+                        pass
+            except (Lost, Unavailable) as error:
+                log.warning("asked again", action=action.id, why=error.brief)
+                await world.clock.sleep(_AGAIN_S)
+            else:
+                return
