@@ -101,6 +101,8 @@ class Deeds:
             return  # another controller goes on
         except BillowError as error:
             ok, text = False, "; ".join((error.brief, *error.details))
+        except TimeoutError:
+            ok, text = False, "no answer in time"
         except Exception as error:
             log.exception("unexpected error in a deed", incident=incident.id, deed=str(deed))
             ok, text = False, repr(error)
@@ -109,32 +111,31 @@ class Deeds:
 
     async def _do(self, incident: Incident, deed: Deed) -> tuple[str, tuple[str, ...]]:
         match deed:
-            case AskAgent():
-                return await self._order(deed, "fence", incident)
-            case Clean():
-                return await self._order(deed, "clean", incident)
+            case AskAgent() | Clean():
+                return await self._order(incident, deed)
             case CutPower():
-                return await self._cut(incident, deed), ()
+                text = await self._cut(incident, deed)
             case StartElsewhere():
-                return await self._start(incident, deed), ()
+                text = await self._start(incident, deed)
             case MoveAway():
                 await self._hands.empty(deed.host, deed.at_once)
-                return f"{deed.host} is empty", ()
+                text = f"{deed.host} is empty"
             case CloseOff():
-                return await self._close_off(incident, deed), ()
+                text = await self._close_off(incident, deed)
             case Tell():
-                return "", ()
+                text = ""
             case _:
                 assert_never(deed)
+        return text, ()
 
     async def _order(
-        self, deed: AskAgent | Clean, do: str, incident: Incident
+        self, incident: Incident, deed: AskAgent | Clean
     ) -> tuple[str, tuple[str, ...]]:
         """Let an agent do something; what it did not prove is Refused."""
-        gone_from_here = [each.instance for each in incident.victims if each.target]
-        body: dict[str, object] = {"do": do, "fence": deed.fence}
-        if do == "clean":
-            body["instances"] = gone_from_here
+        body: dict[str, object] = {"do": "fence", "fence": deed.fence}
+        if isinstance(deed, Clean):
+            elsewhere = [each.instance for each in incident.victims if each.target]
+            body |= {"do": "clean", "instances": elsewhere}
         async with asyncio.timeout(self._hands.terms.agent_s):
             said = await self._hands.orders.order(deed.host, deed.over, body)
         text = str(said.get("text", ""))
