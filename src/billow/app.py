@@ -119,7 +119,7 @@ class Billow:
         self._tasks = [
             asyncio.create_task(keep(turn, every_s, self._clock))
             for turn, every_s in (
-                (self._lead, self.settings.lease_s / 3),
+                (self._lead, self.settings.lease_s / 5),
                 (self.loop.turn, self.settings.sense_every_s),
                 (self._tidy, ANSWERS_KEPT_S / 24),
                 (self._remember, SAVED_EVERY_S),

@@ -90,7 +90,10 @@ class Settings(BaseSettings):
     )
     sense_every_s: float = Field(5.0, gt=0, le=3600, description="Time between looks at the pool.")
     lease_s: float = Field(
-        15.0, ge=1, le=600, description="How long a silent writer keeps its right."
+        4.0,
+        ge=1,
+        le=600,
+        description="How long a silent writer keeps its right: so long nobody acts when it dies.",
     )
     steps_at_once: int = Field(32, ge=1, le=10_000, description="Steps under way at one time.")
     migrations_at_once_per_host: int = Field(
@@ -120,6 +123,17 @@ class Settings(BaseSettings):
     )
     failures_allowed: int = Field(
         0, ge=0, description="Failed steps of a run before no further step starts."
+    )
+    ha_management: str = Field(
+        "",
+        description="`ADDRESS:PORT` on which agents are heard on the management network; without "
+        "any of the three no agent is heard.",
+    )
+    ha_tenant: str = Field("", description="Likewise on the tenant network.")
+    ha_storage: str = Field("", description="Likewise on the storage network.")
+    ha_beat_s: float = Field(0.2, ge=0.05, le=60, description="How often an agent says it lives.")
+    ha_beats_missed: int = Field(
+        5, ge=2, le=100, description="Beats in a row before a host is missed on a network."
     )
     standing: dict[str, Annotated[float, Field(ge=0, le=31_536_000)]] = Field(
         {"placement": 0.0},
