@@ -57,11 +57,23 @@ class Message:
 
 def encode(message: Message) -> bytes:
     """Return the bytes of a frame. Raises Invalid when its body is too long."""
-    body = json.dumps(message.body, separators=(",", ":")).encode() if message.body else b""
+    body = packed(message.body) if message.body else b""
+    return framed(message.kind, message.network, (message.number, message.at), body)
+
+
+def packed(body: dict[str, object]) -> bytes:
+    """Return the bytes of a body, to be sent in one frame or in several."""
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def framed(kind: Frame, network: Network, stamp: tuple[int, float], body: bytes = b"") -> bytes:
+    """Return the bytes of a frame with a packed body; `stamp` is its number and when.
+
+    Raises Invalid when the body is too long.
+    """
     if len(body) > MOST_BYTES:
         raise Invalid(f"a frame's body has {len(body)} bytes, more than {MOST_BYTES}")
-    network = NETWORKS.index(message.network)
-    return _HEADER.pack(message.kind, network, len(body), message.number, message.at) + body
+    return _HEADER.pack(kind, NETWORKS.index(network), len(body), *stamp) + body
 
 
 def decode(data: bytearray) -> Iterator[Message]:

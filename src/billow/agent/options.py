@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent is told when it starts: which host it is, whom it speaks to, what it looks at."""
+
+import argparse
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from billow.errors import Invalid
+from billow.model.ha.evidence import NETWORKS, Network
+from billow.state_folder import default_state_dir
+
+DEFAULT_PORT: Final = 8521
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A storage pool or another folder that a canary writes to.
+
+    Attributes:
+        shared: Whether it is reached over the storage network.
+    """
+
+    name: str
+    path: Path
+    shared: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """All of it.
+
+    Attributes:
+        state: Folder with the certificate, the key and the highest obeyed fence.
+        boot: The id of this boot.
+        local: Address of this host on each network; a network without one is not spoken on.
+        controllers: By name, its address on each network.
+        beat_s: Seconds between two beats.
+        lease_s: What it can promise when a controller arms it; 0 for no lease.
+        watchdog: The device; `stand-in` for a process that ends the guests instead; empty for none.
+        listen: Port on which other agents may ask whether this one is served; 0 for none.
+        window_s: What stands still for so long ails.
+        gateways: Addresses on the tenant network that must answer.
+        qmp: Pattern of the sockets on which guests are asked for their state; empty for none.
+    """
+
+    host: str
+    state: Path
+    boot: str
+    local: dict[Network, str] = field(default_factory=dict)
+    controllers: dict[str, dict[Network, Address]] = field(default_factory=dict)
+    beat_s: float = 0.2
+    lease_s: float = 0.0
+    watchdog: str = ""
+    listen: int = 0
+    window_s: float = 3.0
+    places: tuple[Place, ...] = ()
+    gateways: tuple[str, ...] = ()
+    qmp: str = ""
+
+
+def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
+    """Return the options in a command line and the rest of what it says. Raises Invalid."""
+    given = _parser().parse_args(arguments)
+    local = {each: text for each in NETWORKS if (text := getattr(given, each.value))}
+    options = Options(
+        host=given.host or socket.gethostname(),
+        state=Path(given.state or default_state_dir() / "agent"),
+        boot=given.boot or boot_id(),
+        local=local,
+        controllers=controllers_of(given.controller),
+        beat_s=given.beat,
+        lease_s=given.lease,
+        watchdog=given.watchdog,
+        listen=given.listen,
+        window_s=given.window,
+        places=tuple(_places(given)),
+        gateways=tuple(given.gateway),
+        qmp=given.qmp,
+    )
+    return options, given
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def controllers_of(texts: Sequence[str]) -> dict[str, dict[Network, Address]]:
+    """Return the addresses in `NAME=ADDR[:PORT][,ADDR:PORT,ADDR:PORT]`, one for all or by network.
+
+    Raises Invalid for anything else. Without `NAME=` the first address is the name.
+    """
+    found: dict[str, dict[Network, Address]] = {}
+    for text in texts:
+        name, equals, rest = text.rpartition("=")
+        parts = rest.split(",")
+        if len(parts) not in {1, len(NETWORKS)}:
+            raise Invalid(
+                f"controller {text!r} has {len(parts)} addresses",
+                fix=f"give one, or one for each of {', '.join(NETWORKS)}",
+            )
+        each = parts * (len(NETWORKS) // len(parts))
+        found[name if equals else parts[0]] = {
+            network: address_of(part) for network, part in zip(NETWORKS, each, strict=True) if part
+        }
+    return found
+
+
+def address_of(text: str) -> Address:
+    """Return host and port of `ADDR`, `ADDR:PORT` or `[ADDR6]:PORT`. Raises Invalid."""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, ""
+    if not host or (port and not port.isdecimal()):
+        raise Invalid(f"{text!r} is no address", fix="write ADDRESS:PORT")
+    return host, int(port or DEFAULT_PORT)
+
+
+def _places(given: argparse.Namespace) -> Iterator[Place]:
+    for texts, shared in ((given.pool, True), (given.disk, False)):
+        for text in texts:
+            name, equals, path = text.partition("=")
+            if not (name and equals and os.path.isabs(path)):
+                raise Invalid(f"{text!r} names no place", fix="write NAME=/FOLDER")
+            yield Place(name, Path(path), shared=shared)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="billow agent",
+        description="Say that this host lives, what ails it, and obey when told to end it.",
+    )
+    add = parser.add_argument
+    add("--host", default="", help="name of this host; the kernel's by default")
+    add("--state", default="", help="folder with agent.crt, agent.key and ca.crt")
+    for network in NETWORKS:
+        add(f"--{network}", default="", metavar="ADDR", help=f"own address, {network} network")
+    add("--controller", action="append", default=[], metavar="[NAME=]ADDR[:PORT]",
+        help="a controller; three addresses with commas for one on each network; repeat it")  # fmt: skip
+    add("--beat", type=float, default=0.2, metavar="S", help="seconds between beats (0.2)")
+    add("--lease", type=float, default=0.0, metavar="S",
+        help="promise that nothing runs here so long after the last answered beat; 0 for none")  # fmt: skip
+    add("--watchdog", default="", metavar="DEVICE|stand-in",
+        help="what keeps the promise: /dev/watchdog, or a process that ends the guests")  # fmt: skip
+    add("--listen", type=int, default=0, metavar="PORT",
+        help="where other agents may ask whether this one is served")  # fmt: skip
+    add("--window", type=float, default=3.0, metavar="S", help="what stands still so long ails (3)")
+    add("--pool", action="append", default=[], metavar="NAME=/FOLDER",
+        help="a storage pool reached over the storage network; repeat it")  # fmt: skip
+    add("--disk", action="append", default=[], metavar="NAME=/FOLDER",
+        help="a folder on a disk of the host; repeat it")  # fmt: skip
+    add("--gateway", action="append", default=[], metavar="ADDR",
+        help="must answer on the tenant network; repeat it")  # fmt: skip
+    add("--qmp", default="", metavar="PATTERN", help="QMP sockets of guests, like /run/*/qmp")
+    add("--boot", default="", help=argparse.SUPPRESS)
+    add("--check", action="store_true", help="say what it can look at here, and end")
+    add("--json", action="store_true", help="with --check: as JSON")
+    add("--role", default="parent", choices=("parent", "speaker", "prober", "stand-in"),
+        help=argparse.SUPPRESS)  # fmt: skip
+    return parser
