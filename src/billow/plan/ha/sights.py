@@ -53,17 +53,20 @@ def heard_at(host: str, views: Sequence[View], now: float) -> float:
     counted, so that clocks which differ do no harm. 0 when nobody ever watched it.
     """
     ages = [
-        _age_s(view, float(view.heard_at[row].max()))
-        for view in views
-        if (row := rows_of(view.hosts).get(host)) is not None
+        _age_s(view, row) for view in views if (row := rows_of(view.hosts).get(host)) is not None
     ]
     return now - min(ages) if ages else 0.0
 
 
-def _age_s(view: View, heard: float) -> float:
-    if view.age_s > VIEW_S:
-        return view.age_s - VIEW_S
-    return max(0.0, view.at - heard) + view.age_s
+def _age_s(view: View, row: int) -> float:
+    """Return how long ago at least a controller acknowledged a host last.
+
+    Whom its view misses everywhere it does not acknowledge before another view says otherwise;
+    anybody else it may have acknowledged as long as the view gave it the right to.
+    """
+    if view.missed(view.at)[row].all():
+        return max(0.0, view.at - float(view.heard_at[row].max())) + view.age_s
+    return max(0.0, view.age_s - VIEW_S)
 
 
 def worst(symptoms: Sequence[Symptom]) -> Hardware:
