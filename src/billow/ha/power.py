@@ -7,6 +7,7 @@ normal; an answer that does not come says nothing.
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from billow.errors import BillowError
@@ -17,6 +18,15 @@ EVERY_S: Final = 1.0
 PATIENCE_S: Final = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The last reading, when it was asked for, and the first of those in a row that say so."""
+
+    power: Power
+    at: float
+    since: float
+
+
 class PowerWatch:
     """What the management controllers of doubted hosts say."""
 
@@ -24,7 +34,7 @@ class PowerWatch:
         self._bmc = bmc
         self._clock = clock
         self._asking: dict[str, asyncio.Task[None]] = {}
-        self._read: dict[str, tuple[float, Power]] = {}
+        self._read: dict[str, _Read] = {}
 
     def watch(self, hosts: Iterable[str]) -> None:
         """Ask these from now on, and no others."""
@@ -35,10 +45,12 @@ class PowerWatch:
         for host in wanted - self._asking.keys():
             self._asking[host] = asyncio.create_task(self._ask(host), name=f"power of {host}")
 
-    def reading(self, host: str, since: float) -> Power:
-        """Return what was read after an instant; UNKNOWN when nothing was."""
-        at, power = self._read.get(host, (0.0, Power.UNKNOWN))
-        return power if at > since else Power.UNKNOWN
+    def reading(self, host: str, since: float) -> tuple[Power, float]:
+        """Return what was read after an instant and since when it reads so; or UNKNOWN, 0."""
+        read = self._read.get(host)
+        if read is None or read.at <= since:
+            return Power.UNKNOWN, 0.0
+        return read.power, read.since
 
     async def aclose(self) -> None:
         """Ask nobody any more."""
@@ -54,5 +66,7 @@ class PowerWatch:
                     power = await self._bmc.power(host)
             except (BillowError, TimeoutError):
                 power = Power.UNKNOWN
-            self._read[host] = (began, power)
+            before = self._read.get(host)
+            same = before is not None and before.power is power
+            self._read[host] = _Read(power, began, before.since if before and same else began)
             await self._clock.sleep(EVERY_S)

@@ -11,8 +11,9 @@ from billow.model.ha.evidence import AgentReport, Hardware, Network, Sight, Symp
 from billow.model.ha.view import VIEW_S, View
 from billow.model.kinds import Power
 
-Reading = Callable[[str, float], Power]
-"""What a host's management controller said after an instant (seconds since the epoch)."""
+Reading = Callable[[str, float], tuple[Power, float]]
+"""What a host's management controller said after an instant, and since when it says so (both in
+seconds since the epoch)."""
 
 
 def sight_of(
@@ -33,11 +34,13 @@ def sight_of(
     """
     report = _newest(host, views)
     symptoms = report.symptoms if report is not None else ()
+    now_reads, power_since = power(host, max(lost.values(), default=0.0))
     return Sight(
         host=host,
         lost=lost,
         heard_at=heard_at(host, views, now),
-        power=power(host, max(lost.values(), default=0.0)),
+        power=now_reads,
+        power_since=power_since,
         hardware=worst(symptoms),
         lease_s=report.lease_s if report is not None else 0.0,
         gasped=report is not None and report.gasped,
