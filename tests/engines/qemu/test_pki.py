@@ -10,11 +10,12 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from billow.engines.qemu.pki import AUTHORITY_LASTS, HOST_LASTS, Papers
+from billow.act.authority import AUTHORITY_LASTS, PAPER_LASTS
+from billow.engines.qemu.pki import Papers
 
 NOW = 1_800_000_000.0
 DAY_S = 86_400.0
-HOST_DAYS, AUTHORITY_DAYS = HOST_LASTS.days, AUTHORITY_LASTS.days
+HOST_DAYS, AUTHORITY_DAYS = PAPER_LASTS.days, AUTHORITY_LASTS.days
 FILES = {
     *("ca-cert.pem", "dh-params.pem"),
     *("server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem"),

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pool's own certificate authority, and what its hosts show each other.
+"""What the hosts of a pool show each other when an instance moves, in the form that QEMU wants.
 
-An authority signs for the hosts of one pool only, so whoever shows a certificate of it is one of
-them. Nothing here is ever renewed by hand: `Papers.of` is asked before each move, and issues anew
-what is near its end, no longer fits, or cannot be read. An authority near its end gets a successor;
-what hosts trust is both, until the old one has ended. To change it at once (its key is known to
-somebody), remove the folder: the next move makes a new one.
+Their authority (`billow.act.authority`) signs for the hosts of one pool only, so whoever shows a
+certificate of it is one of them. Nothing here is ever renewed by hand: `Papers.of` is asked before
+each move, and issues anew what is near its end, no longer fits, or cannot be read. To change the
+authority at once, remove the folder: the next move makes a new one.
 
     authority.pem       the key and the certificate that sign now, then what is trusted besides
     hosts/HOST.SERIAL/  the six files that QEMU wants, for both of its ends
@@ -17,32 +16,19 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from billow.act.authority import RENEWED, Authority, authority_in, pem, secret
 from billow.act.durable import locked, make_folder, write
 
-HOST_LASTS: Final = timedelta(days=90)
-AUTHORITY_LASTS: Final = timedelta(days=3650)
-EARLY: Final = timedelta(hours=1)
-"""A certificate counts from so long before it was made: clocks of hosts differ."""
-_HOST_RENEWED: Final = HOST_LASTS / 3
-"""A host gets a new certificate when the old one lasts no longer than this."""
-_AUTHORITY_RENEWED: Final = 2 * HOST_LASTS
 _TRUSTED, _CERTIFICATES, _KEYS = (
     "ca-cert.pem",
     ("server-cert.pem", "client-cert.pem"),
@@ -61,20 +47,6 @@ ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
 """
 """A group of RFC 7919. Without one, QEMU looks for a prime of its own, for seconds, each time."""
 _DRAFT: Final = ".draft-"
-
-
-@dataclass(frozen=True, slots=True)
-class _Authority:
-    """Who signs: its key, its certificate, and the certificates of its predecessors."""
-
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-    before: tuple[x509.Certificate, ...] = ()
-
-    def trusted(self, moment: datetime) -> bytes:
-        """Return what a host trusts; one that has ended would keep QEMU from reading any."""
-        old = (each for each in self.before if each.not_valid_after_utc > moment)
-        return b"".join(map(_pem, (self.certificate, *old)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +76,7 @@ class Papers:
         make_folder(self.folder)
         make_folder(self._hosts)
         with locked(self.folder / "lock"):
-            authority = self._authority(moment)
+            authority = authority_in(self.folder / "authority.pem", self.pool, moment)
             for folder in sorted(self._hosts.glob(f"{host}.*")):
                 if _serve(folder, authority, host, address, moment):
                     return folder
@@ -115,23 +87,14 @@ class Papers:
     def _hosts(self) -> Path:
         return self.folder / "hosts"
 
-    def _authority(self, moment: datetime) -> _Authority:
-        """Return who signs now; make the first one, or a successor, where it is time."""
-        known = _read_authority(self.folder / "authority.pem")
-        if known and known.certificate.not_valid_after_utc - moment > _AUTHORITY_RENEWED:
-            return known
-        fresh = _found(self.pool, moment, known)
-        key = fresh.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write(self.folder / "authority.pem", key + fresh.trusted(moment))
-        return fresh
-
-    def _issue(self, authority: _Authority, host: str, address: str, moment: datetime) -> Path:
+    def _issue(self, authority: Authority, host: str, address: str, moment: datetime) -> Path:
         """Make a host's papers; they are there whole, or not at all."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certify(authority, key, (host, address), moment)
-        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        known_as = (x509.DNSName(host), x509.IPAddress(ip_address(address)))
+        certificate = authority.certify(host, key.public_key(), known_as, moment)
         files = {_TRUSTED: authority.trusted(moment), _GROUP: _FFDHE2048}
-        files |= dict.fromkeys(_CERTIFICATES, _pem(certificate)) | dict.fromkeys(_KEYS, secret)
+        files |= dict.fromkeys(_CERTIFICATES, pem(certificate))
+        files |= dict.fromkeys(_KEYS, secret(key))
         draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=self._hosts))
         for name, content in files.items():
             write(draft / name, content, durable=False)
@@ -145,90 +108,7 @@ class Papers:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _found(pool: str, moment: datetime, known: _Authority | None) -> _Authority:
-    """Make an authority; it has a name of its own, so that none is taken for its predecessor."""
-    key, serial = ec.generate_private_key(ec.SECP256R1()), x509.random_serial_number()
-    name = _named(f"Billow pool {pool} {serial % 2**32:08x}")
-    usage = _usage(signs=True)
-    certificate = (
-        _begun(name, name, serial, key, (moment, AUTHORITY_LASTS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    before = (known.certificate, *known.before) if known else ()
-    return _Authority(key, certificate, before)
-
-
-def _certify(
-    authority: _Authority,
-    key: ec.EllipticCurvePrivateKey,
-    names: tuple[str, str],
-    moment: datetime,
-) -> x509.Certificate:
-    """Sign that a key is a host's, known by its name and its address."""
-    host, address = names
-    both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    known_as = [x509.DNSName(host), x509.IPAddress(ip_address(address))]
-    issuer, public = authority.certificate.subject, authority.key.public_key()
-    return (
-        _begun(_named(host), issuer, x509.random_serial_number(), key, (moment, HOST_LASTS))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(both), critical=False)
-        .add_extension(x509.SubjectAlternativeName(known_as), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
-        .sign(authority.key, hashes.SHA256())
-    )
-
-
-def _begun(
-    subject: x509.Name,
-    issuer: x509.Name,
-    serial: int,
-    key: ec.EllipticCurvePrivateKey,
-    span: tuple[datetime, timedelta],
-) -> x509.CertificateBuilder:
-    begin, lasts = span
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .serial_number(serial)
-        .public_key(key.public_key())
-        .not_valid_before(begin - EARLY)
-        .not_valid_after(begin + lasts)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    """Return what a key is for; QEMU wants key encipherment of a host's, whatever its kind."""
-    return x509.KeyUsage(
-        digital_signature=not signs,
-        key_encipherment=not signs,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        content_commitment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _read_authority(path: Path) -> _Authority | None:
-    """Return the authority in a file; None when there is none, or none that can be read."""
-    with contextlib.suppress(OSError, ValueError):
-        content = path.read_bytes()
-        key = load_pem_private_key(content, password=None)
-        first, *before = x509.load_pem_x509_certificates(content)
-        if isinstance(key, ec.EllipticCurvePrivateKey) and first.public_key() == key.public_key():
-            return _Authority(key, first, tuple(before))
-    return None
-
-
-def _serve(folder: Path, authority: _Authority, host: str, address: str, moment: datetime) -> bool:
+def _serve(folder: Path, authority: Authority, host: str, address: str, moment: datetime) -> bool:
     """Return whether papers are whole, say what they must, and last long enough."""
     with contextlib.suppress(OSError, ValueError, InvalidSignature, x509.ExtensionNotFound):
         certificate, key = _read(folder, _CERTIFICATES), _read(folder, _KEYS)
@@ -236,7 +116,7 @@ def _serve(folder: Path, authority: _Authority, host: str, address: str, moment:
         shown.verify_directly_issued_by(authority.certificate)
         names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return (
-            shown.not_valid_after_utc - moment > _HOST_RENEWED
+            shown.not_valid_after_utc - moment > RENEWED
             and shown.not_valid_before_utc <= moment
             and names.get_values_for_type(x509.DNSName) == [host]
             and names.get_values_for_type(x509.IPAddress) == [ip_address(address)]
@@ -260,11 +140,3 @@ def _ends(folder: Path) -> datetime | None:
         shown = x509.load_pem_x509_certificate((folder / _CERTIFICATES[0]).read_bytes())
         return shown.not_valid_after_utc
     return None
-
-
-def _named(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.PEM)
