@@ -94,6 +94,8 @@ class Sight:
         lost: Networks on which it is agreed to be down, and since when, seconds since the epoch.
         heard_at: When any controller last heard it on any network; 0 for never.
         power: What its management controller says, read after the last change of `lost`.
+        power_since: When the first of the readings in a row that say so was taken; 0 for not known.
+            Beats that were heard long after "off" was first read prove that reading wrong.
         hardware: The worst of its symptoms.
         lease_s: After so long without an acknowledged beat its watchdog resets it; 0 for none.
         gasped: Its kernel itself said that nothing runs any more (a panic's last message).
@@ -104,6 +106,7 @@ class Sight:
     lost: Mapping[Network, float] = field(default_factory=dict)
     heard_at: float = 0.0
     power: Power = Power.UNKNOWN
+    power_since: float = 0.0
     hardware: Hardware = Hardware.SOUND
     lease_s: float = 0.0
     gasped: bool = False

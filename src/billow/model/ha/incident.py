@@ -128,6 +128,11 @@ class Incident:
         held: Why it goes on only with a person's word or with new evidence; empty otherwise.
         cut: Whether power was, or may have been, ordered off: then a return is no reason to stop.
         attempts: Tries to get a proof, oldest first.
+        suspected_at: When a network of it was first agreed to be lost, or its instances had to go;
+            0 for never. Storms and flapping are counted from it.
+        distrust: Whether its management controller said "off" while it was heard: nothing that it
+            says is believed for the rest of this incident.
+        cordoned: Whether it was closed to new instances for this incident.
         noticed: Problems that were told to people already (`alarm keys`), each once.
     """
 
@@ -144,6 +149,9 @@ class Incident:
     attempts: tuple[Attempt, ...] = ()
     proof: Proof | None = None
     victims: tuple[Victim, ...] = ()
+    suspected_at: float = 0.0
+    distrust: bool = False
+    cordoned: bool = False
     noticed: tuple[str, ...] = ()
     closed_at: float = 0.0
     outcome: str = ""

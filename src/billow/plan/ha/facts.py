@@ -14,6 +14,8 @@ class Terms:
     """The times and counts of an incident, in seconds where they end on `_s`.
 
     Attributes:
+        settle_s: The least time that a row must hold before anything is ended or moved for it: a
+            switch that fails takes all of its hosts in that time, and the storm gate sees them.
         agent_s: How long an agent may take to end its instances and say so.
         bmc_s: How long a management controller may take to turn a host off and read off twice.
         again_s: After all ways to a proof were tried, how long until they are tried again.
@@ -22,6 +24,7 @@ class Terms:
         clean_beats: Rounds of clean beats before a host counts again.
     """
 
+    settle_s: float = 0.5
     storage_grace_s: float = 10.0
     isolation_grace_s: float = 30.0
     agent_s: float = 5.0
@@ -40,8 +43,10 @@ class Facts:
         now: Seconds since the epoch.
         fence: This controller's; it rises with each change of the writer.
         response: What the row asks for that holds now.
-        shut: Why nothing may be ended now (storm, maintenance, disarmed, no quorum); empty when
-            it may.
+        shut: Why nothing may be ended or moved now (storm, maintenance, disarmed, no quorum); the
+            same sentence while the reason is the same; empty when it may.
+        storm: Which storm its host stands in, a key; empty for none. People are then told of the
+            storm once, and nothing is closed off host by host.
         answers: How this controller's own deeds for this incident ended.
         victims: What runs on the host as far as is known, in the order of recovery; those that
             cannot be started elsewhere are LEFT, with why.
@@ -53,6 +58,7 @@ class Facts:
     sight: Sight
     response: Response
     shut: str = ""
+    storm: str = ""
     answers: tuple[Answer, ...] = ()
     victims: tuple[Victim, ...] = ()
     rooms: Mapping[str, str] = field(default_factory=dict)

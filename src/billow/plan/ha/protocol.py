@@ -14,7 +14,6 @@ The laws:
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
 
 from billow.model.ha.evidence import Network
 from billow.model.ha.incident import (
@@ -33,7 +32,6 @@ from billow.model.ha.response import (
     Clean,
     CloseOff,
     CutPower,
-    Deed,
     Grace,
     MoveAway,
     Severity,
@@ -42,13 +40,6 @@ from billow.model.ha.response import (
     Turn,
 )
 from billow.plan.ha.facts import Facts, Terms
-
-_PHASE: Final = {
-    Recovery.NONE: Phase.NOTED,
-    Recovery.DRAIN: Phase.MOVING,
-    Recovery.MOVE: Phase.MOVING,
-    Recovery.RESTART: Phase.WAITING,
-}
 
 
 def opened(name: str, facts: Facts) -> Turn:
@@ -60,10 +51,10 @@ def opened(name: str, facts: Facts) -> Turn:
         opened_at=facts.now,
         row=response.row,
         since=min((*facts.sight.lost.values(), facts.now)),
-        phase=_PHASE[response.recovery],
+        phase=_phase(response.recovery),
         recovery=response.recovery,
     )
-    return _told(Turn(incident, tuple(_on_entry(incident, facts)), response.diagnosis), facts)
+    return _under_row(incident, facts, response.diagnosis)
 
 
 def advance(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
@@ -91,18 +82,30 @@ def advance(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
 def _before(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     """Nothing was ended yet: follow the row that holds now, and begin when it is time."""
     response = facts.response
-    if response.row != incident.row:
+    if response.row != incident.row or (response.distrust and not incident.distrust):
         return _changed(incident, facts)
+    if response.cordon and not incident.cordoned and not facts.storm:
+        return _under_row(incident, facts, "the storm is over: nothing new may come to it")
     if response.severity is Severity.NONE and facts.sight.clean_beats >= terms.clean_beats:
         return _closed(incident, facts, "it is well again")
-    if incident.phase is not Phase.WAITING:
+    grace_s = _grace_s(response.grace, terms)
+    if incident.phase is not Phase.WAITING or facts.now - incident.since < grace_s:
         return None
-    if facts.now - incident.since < _grace_s(response.grace, terms):
-        return None
-    if facts.shut:
-        return _held(incident, facts, facts.shut)
-    fencing = replace(incident, phase=Phase.FENCING, held="", victims=facts.victims)
-    return Turn(fencing, why=f"{response.diagnosis}; the gates are open")
+    return _held(incident, facts, facts.shut) if facts.shut else _begun(incident, facts)
+
+
+def _begun(incident: Incident, facts: Facts) -> Turn:
+    """Begin what the row asks for: a search for proof, or live moves."""
+    why = f"{facts.response.diagnosis}; the gates are open"
+    if facts.response.recovery is Recovery.RESTART:
+        fencing = replace(incident, phase=Phase.FENCING, held="", victims=facts.victims)
+        return Turn(fencing, why=why)
+    away = MoveAway(incident.host, at_once=incident.recovery is Recovery.MOVE)
+    return Turn(replace(incident, phase=Phase.MOVING, held=""), (away,), why)
+
+
+def _phase(recovery: Recovery) -> Phase:
+    return Phase.NOTED if recovery is Recovery.NONE else Phase.WAITING
 
 
 def _changed(incident: Incident, facts: Facts) -> Turn:
@@ -114,18 +117,25 @@ def _changed(incident: Incident, facts: Facts) -> Turn:
         row=response.row,
         since=incident.since if same else facts.now,
         recovery=response.recovery,
-        phase=_PHASE[response.recovery],
+        phase=incident.phase if same else _phase(response.recovery),
         held="",
     )
-    deeds = () if same else tuple(_on_entry(changed, facts))
-    return _told(Turn(changed, deeds, f"now: {response.diagnosis}"), facts)
+    return _under_row(changed, facts, f"now: {response.diagnosis}")
 
 
-def _on_entry(incident: Incident, facts: Facts) -> Iterator[Deed]:
-    if facts.response.cordon:
-        yield CloseOff(incident.host, closed=True, why=f"ha: {facts.response.diagnosis}")
-    if incident.phase is Phase.MOVING:
-        yield MoveAway(incident.host, at_once=incident.recovery is Recovery.MOVE)
+def _under_row(incident: Incident, facts: Facts, why: str) -> Turn:
+    """Keep what the row makes known, close the host off where it asks for that, tell people."""
+    response, sight = facts.response, facts.sight
+    closing = response.cordon and not incident.cordoned and not facts.storm
+    suspect = sight.lost or response.recovery is not Recovery.NONE
+    known = replace(
+        incident,
+        suspected_at=incident.suspected_at or (facts.now if suspect else 0.0),
+        distrust=incident.distrust or response.distrust,
+        cordoned=incident.cordoned or closing,
+    )
+    deeds = (CloseOff(incident.host, closed=True, why=f"ha: {response.diagnosis}"),)
+    return _told(Turn(known, deeds if closing else (), why), facts)
 
 
 def _fencing(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
@@ -273,9 +283,9 @@ def _after(victim: Victim, answer: Answer, terms: Terms) -> Victim:
 
 
 def _quarantine(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
-    """Let the host count again when it is back, cleaned, and was clean for a while."""
+    """Let the host count again when it is back, sound, cleaned, and was clean for a while."""
     sight = facts.sight
-    if sight.lost or sight.clean_beats < terms.clean_beats:
+    if sight.lost or sight.hardware or sight.clean_beats < terms.clean_beats:
         return None
     order, key = Clean(incident.host, sight.reachable[0], facts.fence), f"clean/{facts.fence}"
     asked = key in incident.noticed
@@ -292,11 +302,9 @@ def _quarantine(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
 def _closed(incident: Incident, facts: Facts, outcome: str) -> Turn:
     closed = replace(incident, phase=Phase.CLOSED, held="", closed_at=facts.now, outcome=outcome)
     text = f"{incident.host}: {outcome}"
-    deeds = (
-        CloseOff(incident.host, closed=False),
-        Tell(f"{incident.id}/closed", Severity.NOTICE, text),
-    )
-    return Turn(closed, deeds, outcome)
+    opening = (CloseOff(incident.host, closed=False),) if incident.cordoned else ()
+    tell = Tell(f"{incident.id}/closed", Severity.NOTICE, text)
+    return Turn(closed, (*opening, tell), outcome)
 
 
 def _held(incident: Incident, facts: Facts, why: str) -> Turn | None:
@@ -304,17 +312,20 @@ def _held(incident: Incident, facts: Facts, why: str) -> Turn | None:
     if incident.held == why:
         return None
     text = f"{incident.host}: {facts.response.diagnosis}; held: {why}"
-    tell = Tell(f"{incident.id}/held", Severity.CRITICAL, text)
-    return Turn(replace(incident, held=why), (tell,), f"held: {why}")
+    tells = () if facts.storm else (Tell(f"{incident.id}/held", Severity.CRITICAL, text),)
+    return Turn(replace(incident, held=why), tells, f"held: {why}")
 
 
 def _told(turn: Turn, facts: Facts) -> Turn:
-    """Tell people of a row, each row once."""
+    """Tell people of a row, each row once; of a storm once for all of its hosts."""
     response, incident = facts.response, turn.incident
-    key = f"{incident.id}/{response.row}"
+    key = f"storm/{facts.storm}" if facts.storm else f"{incident.id}/{response.row}"
     if response.severity is Severity.NONE or key in incident.noticed:
         return turn
-    tell = Tell(key, response.severity, f"{incident.host}: {response.diagnosis}. {response.advice}")
+    text = f"{incident.host}: {response.diagnosis}. {response.advice}"
+    tell = Tell(key, response.severity, text)
+    if facts.storm:
+        tell = Tell(key, Severity.CRITICAL, facts.shut)
     noticed = replace(incident, noticed=(*incident.noticed, key))
     return replace(turn, incident=noticed, deeds=(*turn.deeds, tell))
 
@@ -326,8 +337,9 @@ def _merged(known: tuple[Victim, ...], now: tuple[Victim, ...]) -> tuple[Victim,
 
 
 def _grace_s(grace: Grace, terms: Terms) -> float:
-    return {
+    asked_s = {
         Grace.NONE: 0.0,
         Grace.STORAGE: terms.storage_grace_s,
         Grace.ISOLATION: terms.isolation_grace_s,
     }[grace]
+    return max(asked_s, terms.settle_s)
