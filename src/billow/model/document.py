@@ -13,7 +13,7 @@ import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from billow.errors import Invalid
@@ -41,14 +41,14 @@ def written(value: object) -> object:
     """Return a value of the model as a document. Raises TypeError for anything else."""
     if type(value) in _WORDS:
         return value
-    if isinstance(value, float | StrEnum):
+    if isinstance(value, float | StrEnum | IntEnum):
         return _written_word(value)
     if isinstance(value, tuple | list):
         return [written(each) for each in value]
     if isinstance(value, frozenset):
         return sorted(value)
-    if isinstance(value, dict):
-        return {key: written(each) for key, each in value.items()}
+    if isinstance(value, Mapping):
+        return {str(key): written(each) for key, each in value.items()}
     return _written_fields(value)
 
 
@@ -86,7 +86,7 @@ _READERS: dict[object, Reader] = {}
 def _made_reader(kind: Any) -> Reader:  # noqa: ANN401 (see above)
     if kind in _SIMPLE:
         return _SIMPLE[kind]
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
+    if isinstance(kind, type) and issubclass(kind, StrEnum | IntEnum):
         return _word_reader(kind)
     if is_dataclass(kind):
         return fields_reader(cast(type, kind), {})
@@ -96,8 +96,8 @@ def _made_reader(kind: Any) -> Reader:  # noqa: ANN401 (see above)
 def _generic_reader(origin: object, arguments: tuple[object, ...]) -> Reader:
     if origin in (Union, types.UnionType):
         return _union_reader(arguments)
-    if origin is dict:
-        return _mapping_reader(reader_of(arguments[1]))
+    if origin in (dict, Mapping):
+        return _mapping_reader(reader_of(arguments[0]), reader_of(arguments[1]))
     if origin in (tuple, frozenset):
         return list_reader(reader_of(arguments[0]), cast(type, origin))
     raise TypeError(f"no document for {origin!r}")
@@ -112,9 +112,11 @@ def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 (any dataclass)
     return _NAMES[kind]
 
 
-def _written_word(value: float | StrEnum) -> object:
+def _written_word(value: float | StrEnum | IntEnum) -> object:
     if isinstance(value, StrEnum):
         return value.value
+    if isinstance(value, IntEnum):
+        return value.name.lower()
     return value if math.isfinite(value) else None
 
 
@@ -179,8 +181,8 @@ _SIMPLE: dict[object, Reader] = {
 }
 
 
-def _word_reader(vocabulary: type[StrEnum]) -> Reader:
-    words = {each.value: each for each in vocabulary}
+def _word_reader(vocabulary: type[StrEnum | IntEnum]) -> Reader:
+    words = {str(_written_word(each)): each for each in vocabulary}
 
     def read_word(document: object) -> object:
         value = words.get(document) if isinstance(document, str) else None
@@ -210,12 +212,12 @@ def list_reader(reader: Reader, kind: Callable[[list[object]], object] = tuple) 
     return read_list
 
 
-def _mapping_reader(reader: Reader) -> Reader:
+def _mapping_reader(key_reader: Reader, reader: Reader) -> Reader:
     def read_mapping(document: object) -> object:
         values = {}
         for key, each in checked_mapping(document).items():
             try:
-                values[key] = reader(each)
+                values[key_reader(key)] = reader(each)
             except Misfit as error:
                 error.path.append(f".{key}")
                 raise

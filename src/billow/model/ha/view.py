@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one source of evidence heard of every host: what a controller publishes to the others."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from billow.model.ha.evidence import NETWORKS
+from billow.model.ha.evidence import NETWORKS, AgentReport
 from billow.model.resources import BoolArray, FloatArray
 
 
@@ -21,6 +22,10 @@ class View:
         heard_at: When it last heard each host on each network, `(hosts, 3) float64`, seconds since
             the epoch; the start of its watch where it never did.
         limit_s: A host is missed on a network after so long, `(3,) float64`.
+        reports: What agents said last, of hosts that said something out of the ordinary: others
+            may not hear them.
+        sound: Per network, whether it reaches its witnesses there.
+        age_s: How long ago it was kept, by the store's clock, when it was read there.
     """
 
     observer: str
@@ -28,6 +33,9 @@ class View:
     hosts: tuple[str, ...]
     heard_at: FloatArray
     limit_s: FloatArray
+    reports: Mapping[str, AgentReport] = field(default_factory=dict)
+    sound: tuple[bool, ...] = (True,) * len(NETWORKS)
+    age_s: float = 0.0
 
     def __post_init__(self) -> None:
         shape = (len(self.hosts), len(NETWORKS))
