@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from billow.model.action import Action
 from billow.model.assessment import Assessment, Guest
 from billow.model.event import Event
+from billow.model.kinds import Power
 from billow.model.plan import Plan, Proposal
 from billow.model.policy import Policy
 from billow.model.pool import Pool
@@ -141,6 +142,48 @@ class Canceller(Protocol):
         Raises:
             NotFound: it is not under way here.
             Conflict: it can no longer be taken back: it ends by itself, or cannot be cancelled.
+        """
+
+
+@runtime_checkable
+class Bmc(Protocol):
+    """Who reaches the management controllers of hosts: proof by power.
+
+    Laws, checked by `billow.testing.bmc_contract`:
+
+    - whatever is read counts only with the identity that the host had while it was healthy;
+    - an answer that does not come says nothing; that a host is off already is no failure;
+    - `off` only ever turns off: any controller may repeat it, at any time, with any fence.
+    """
+
+    async def power(self, host: str) -> Power:
+        """Return what a host's management controller reads now.
+
+        Raises:
+            NotFound: none is known of this host.
+            Unavailable: no answer came, on no path.
+            Refused: it answered no, or it is another host's (code `wrong-host`).
+        """
+
+    async def off(self, host: str) -> str:
+        """Turn a host off, inhibit its return, and read `off` twice, 1 s apart; return how.
+
+        The returned sentence is the proof. The host's return is inhibited where that can be done,
+        and the sentence says where not.
+
+        Raises:
+            NotFound: no management controller of this host is known.
+            Unavailable: no answer came, or it did not read off in time: nothing is proved.
+            Refused: it answered no, or it is another host's (code `wrong-host`).
+        """
+
+    async def on(self, host: str) -> None:
+        """Let a host return, turn it on, and read that. Raises as `off`."""
+
+    async def identity(self, host: str) -> str:
+        """Return the system UUID, or the serial number, that a controller reads. Raises as `power`.
+
+        It is not compared with anything: that is how it is recorded while the host is healthy.
         """
 
 
