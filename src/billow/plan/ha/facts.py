@@ -2,10 +2,12 @@
 """What one controller knows of one incident at one instant, and the times that bind it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Self
 
 from billow.model.ha.evidence import Sight
 from billow.model.ha.incident import Victim
+from billow.model.ha.policy import HaPolicy
 from billow.model.ha.response import Answer, Response
 
 
@@ -33,6 +35,11 @@ class Terms:
     margin_s: float = 2.0
     starts: int = 3
     clean_beats: int = 10
+
+    @classmethod
+    def of(cls, policy: HaPolicy) -> Self:
+        """Return the times that a policy sets."""
+        return cls(**{each.name: getattr(policy, each.name) for each in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
