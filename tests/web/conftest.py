@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from playwright.sync_api import Browser
 
 from billow.model.group import Gap, Group
 from billow.model.host import Host, Node
@@ -15,6 +16,7 @@ from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.sense.files import write_pool
 from tests.control_planes import ControlPlane, control_plane
+from tests.web.browsing import chromium
 from tests.web.visitor import Visitor
 
 SCRIPT = "<script>alert(1)</script>"
@@ -22,6 +24,13 @@ ATTRIBUTE = "x`onmouseover>{{7*7}}"
 TURNED = "\u05d0\u05d1<b>\u0639\u0631"  # written from right to left
 LONG = "a" * 200
 HARMFUL = (SCRIPT, ATTRIBUTE, TURNED, LONG, "../../etc", "%2e%2e", "a/ask/delete", "?q", "&amp;")
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Return a browser for all tests of the console that need one."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="package")

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.control_planes import ControlPlane, control_plane
+from tests.web.browsing import PATIENCE_MS, entered
 from tests.web.visitor import Outline, Visitor
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-PATIENCE_MS = 60_000  # a busy machine is no failure
 POOL = """billow-pool 1 taken=2026-11-22T08:00:00Z
 shape big cpu=4 memory=128GiB
 shape small cpu=2 memory=1GiB
@@ -39,45 +38,17 @@ def visitor(slow: ControlPlane) -> Iterator[Visitor]:
         yield visitor
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Return Debian's Chromium; no other is downloaded."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser: Browser, slow: ControlPlane) -> Iterator[Page]:
-    """Return a page of somebody who has logged in; any complaint of the browser is a failure."""
-    yield from entered(browser, slow)
+    with entered(browser, slow) as page:
+        yield page
 
 
 @pytest.fixture
 def page_of_many(browser: Browser, plane: ControlPlane) -> Iterator[Page]:
     """Return a page on a pool with many instances."""
-    yield from entered(browser, plane)
-
-
-def entered(browser: Browser, plane: ControlPlane) -> Iterator[Page]:
-    context = browser.new_context(base_url=plane.url, viewport={"width": 1360, "height": 900})
-    context.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None,
-    )
-    page.goto("/")
-    page.get_by_label("Token").fill(plane.token)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_selector("[data-live]")
-    yield page
-    context.close()
-    assert complaints == []
+    with entered(browser, plane) as page:
+        yield page
 
 
 def begun(visitor: Visitor, name: str, **fields: str) -> tuple[str, str]:
