@@ -28,8 +28,8 @@ def _of_host(pool: Pool, name: str, expect: Expect) -> str:
         return "no" if expect.field == "present" else "missing"
     row = pool.hosts.row[name]
     match expect.field:
-        case "power":
-            return str(pool.host(name).power)
+        case "power" | "health":
+            return str(getattr(pool.host(name), expect.field))
         case "cordon":
             return pool.hosts.cordon[row]
         case "ratio":

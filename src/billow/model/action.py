@@ -9,6 +9,7 @@ decision record, not a plug-in: `match` with `assert_never` finds every place th
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, get_args
 
+from billow.model.evacuate import Evacuate as Evacuate  # noqa: PLC0414  # one of them
 from billow.model.group import Group
 from billow.model.instance import Instance
 from billow.model.kinds import MigrationPolicy
@@ -369,6 +370,7 @@ Action: TypeAlias = (
     | PowerOn
     | PowerOff
     | Fence
+    | Evacuate
     | Patch
     | Upgrade
     | Snapshot

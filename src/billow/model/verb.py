@@ -12,7 +12,7 @@ class Expect:
     Attributes:
         subject: `instance/NAME` or `host/NAME`.
         field: What of it: `present`, `host`, `nodes`, `state`, `shape`, `cpu_limit`, `power`,
-            `cordon`, `ratio`, `empty`.
+            `health`, `cordon`, `ratio`, `empty`.
         value: How it must read; several choices are separated by `|`.
     """
 

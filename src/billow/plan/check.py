@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from billow.errors import NotFound
-from billow.model.action import Action, Allot, Delete, Migrate, Place, Resize
+from billow.model.action import Action, Allot, Delete, Evacuate, Migrate, Place, Resize
 from billow.model.instance import Instance
 from billow.model.plan import Plan, Step
 from billow.model.pool import Pool
@@ -123,7 +123,7 @@ class _Ledger:
                 self._shape[action.instance.id] = action.instance.shape
                 self._nodes[action.instance.id] = action.nodes
                 yield self._book(action.instance.shape, action.host, action.nodes, 1)
-            case Migrate():
+            case Migrate() | Evacuate():
                 shape = self._shape_of(action.instance)
                 yield self._book(shape, action.target, action.target_nodes, 1)
             case Resize():
@@ -141,6 +141,10 @@ class _Ledger:
             case Migrate():
                 shape = self._shape_of(action.instance)
                 self._book(shape, action.source, action.source_nodes, -1)
+                self._nodes[action.instance] = action.target_nodes
+            case Evacuate():
+                shape, nodes = self._shape_of(action.instance), self._nodes_of(action.instance)
+                self._book(shape, action.source, nodes, -1)
                 self._nodes[action.instance] = action.target_nodes
             case Delete():
                 shape, nodes = self._shape_of(action.instance), self._nodes_of(action.instance)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from billow.model.action import Action, Migrate, Place, PowerOff, PowerOn, Resize, Stop
+from billow.model.action import Action, Evacuate, Migrate, Place, PowerOff, PowerOn, Resize, Stop
 from billow.model.assessment import Guest, Link, Way, Writer
 from billow.model.kinds import MigrationPolicy, State, Storage, code_of, value_of
 from billow.model.plan import Cost, Step
@@ -37,7 +37,7 @@ def estimate(pool: Pool, action: Action) -> Cost:
     match action:
         case Migrate():
             return _migration(pool, action)
-        case Place() | Resize():
+        case Place() | Resize() | Evacuate():
             return Cost(seconds=PLACE_S)
         case Stop():
             return Cost(seconds=min(action.grace_s, PLACE_S))

@@ -16,6 +16,7 @@ from billow.model.action import (
     Cordon,
     Cutover,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Patch,
@@ -80,6 +81,9 @@ def change(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one arm per
         case Migrate():
             source = _at(action.source, action.source_nodes)
             return f"{source} -> {_at(action.target, action.target_nodes)}{_on_the_way(action)}"
+        case Evacuate():
+            target = _at(action.target, action.target_nodes)
+            return f"{action.source}, which is dead -> {target}, with a restart"
         case Resize():
             sizes = f"{shape_text(action.old)} -> {shape_text(action.new)}"
             return f"{sizes} on {action.host}, with a restart"

@@ -10,6 +10,7 @@ from billow.model.action import (
     Action,
     Cordon,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Place,
@@ -36,6 +37,7 @@ class Gates:
         self._pool = pool
         self.powered: BoolArray = pool.hosts.power != code_of(Power.OFF)
         self.taking: BoolArray = pool.hosts.cordon.where("").copy()
+        self._dead: BoolArray = pool.hosts.power == code_of(Power.OFF)
         self._change: Counter[int] = Counter()
 
     def population(self, host: int) -> int:
@@ -60,6 +62,8 @@ class Gates:
                 return bool(self.open_hosts[self._row(action.host)])
             case Migrate():
                 return self._open_for_move(action)
+            case Evacuate():
+                return self.is_dead(action) and bool(self.open_hosts[self._row(action.target)])
             case Start():
                 return bool(self.powered[self._row(action.host)])
             case PowerOff():
@@ -72,7 +76,7 @@ class Gates:
         match action:
             case Place():
                 self._change[self._row(action.host)] += 1
-            case Migrate():
+            case Migrate() | Evacuate():
                 self._change[self._row(action.target)] += 1
             case PowerOff() | Fence():
                 self.powered[self._row(action.host)] = False
@@ -84,16 +88,23 @@ class Gates:
     def settle(self, action: Action) -> None:
         """Note that an action has succeeded."""
         match action:
-            case Migrate():
+            case Migrate() | Evacuate():
                 self._change[self._row(action.source)] -= 1
             case Delete():
                 self._change[self._row(action.host)] -= 1
             case PowerOn():
                 self.powered[self._row(action.host)] = True
+                self._dead[self._row(action.host)] = False
+            case PowerOff() | Fence():
+                self._dead[self._row(action.host)] = True
             case Uncordon():
                 self.taking[self._row(action.host)] = True
             case _:
                 pass
+
+    def is_dead(self, action: Evacuate) -> bool:
+        """Return whether it is proved that nothing runs on the source any more."""
+        return bool(action.incident) or bool(self._dead[self._row(action.source)])
 
     def _open_for_move(self, action: Migrate) -> bool:
         target = self._row(action.target)

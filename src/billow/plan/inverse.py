@@ -10,6 +10,7 @@ from billow.model.action import (
     Cordon,
     Cutover,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Patch,
@@ -62,7 +63,16 @@ def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - 
             return PowerOff(host=action.host, reason=why)
         case PowerOff() | Fence():
             return PowerOn(host=action.host, reason=why)
-        case Delete() | Patch() | Upgrade() | Snapshot() | Restore() | Copy() | Cutover():
+        case (
+            Delete()
+            | Evacuate()
+            | Patch()
+            | Upgrade()
+            | Snapshot()
+            | Restore()
+            | Copy()
+            | Cutover()
+        ):
             return None
         case _:
             assert_never(action)

@@ -17,6 +17,8 @@ from billow.model.action import (
     Action,
     Allot,
     Delete,
+    Evacuate,
+    Fence,
     Migrate,
     Place,
     PowerOff,
@@ -84,6 +86,7 @@ class _Ordering:
         self._detoured: set[str] = set()
         self._last: dict[str, str] = {}
         self._left: defaultdict[str, list[str]] = defaultdict(list)
+        self._ended: defaultdict[str, list[str]] = defaultdict(list)
         self._opened: defaultdict[str, list[str]] = defaultdict(list)
 
     def run(self) -> Ordered:
@@ -104,7 +107,7 @@ class _Ordering:
             fits = not waits and self._admit(action)
             (wave if fits else rest).append(action)
             busy.add(action.subject)
-            if self._in_turn and not fits and isinstance(action, Place | Migrate):
+            if self._in_turn and not fits and isinstance(action, Place | Migrate | Evacuate):
                 claimed.add(_target(action))
         self._pending = rest
         return wave
@@ -125,7 +128,7 @@ class _Ordering:
             case Place():
                 row, host = pool.instance_row(action.instance.id), pool.host_row(action.host)
                 return draft.assign(row, host, mask_of(action.nodes))
-            case Migrate():
+            case Migrate() | Evacuate():
                 row, host = pool.instance_row(action.instance), pool.host_row(action.target)
                 return draft.begin(row, host, mask_of(action.target_nodes))
             case Resize():
@@ -155,7 +158,9 @@ class _Ordering:
         self._last[action.subject] = action.id
         self._gates.settle(action)
         match action:
-            case Migrate():
+            case Fence() | PowerOff():
+                self._ended[action.host].append(action.id)
+            case Migrate() | Evacuate():
                 self._draft.settle(self._pool.instance_row(action.instance))
                 self._leave(action.source, action)
             case Delete():
@@ -172,7 +177,7 @@ class _Ordering:
             case _:
                 pass
 
-    def _leave(self, host: str, action: Migrate | Delete | Resize) -> None:
+    def _leave(self, host: str, action: Migrate | Evacuate | Delete | Resize) -> None:
         self._left[host].append(action.id)
         group = self._pool.instances.group[self._pool.instance_row(action.instance)]
         if group:
@@ -184,8 +189,10 @@ class _Ordering:
         if action.subject in self._last:
             needed[self._last[action.subject]] = None
         target = _target(action)
-        if isinstance(action, Place | Migrate | Start):
+        if isinstance(action, Place | Migrate | Evacuate | Start):
             needed |= dict.fromkeys(self._opened[target])
+        if isinstance(action, Evacuate):
+            needed |= dict.fromkeys(self._ended[action.source])
         if action.subject in self._waited or isinstance(action, PowerOff):
             needed |= dict.fromkeys(self._left[target])
             needed |= dict.fromkeys(self._left[f"group/{self._group(action)}"])
@@ -247,4 +254,4 @@ def _least(pool: Pool, action: Allot) -> tuple[float, float]:
 
 def _target(action: Action) -> str:
     """Return the host that an action needs room or power on."""
-    return action.target if isinstance(action, Migrate) else action.hosts[-1]
+    return action.hosts[-1]

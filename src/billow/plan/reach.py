@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from billow.model.action import Action, Migrate, Place
+from billow.model.action import Action, Evacuate, Migrate, Place
 from billow.model.column import frozen
 from billow.model.cpu.models import features_of, model_of, vendor_of
 from billow.model.host import Host
@@ -153,14 +153,17 @@ def barred(
 
     Args:
         pool: As it is; what it does not know, is somebody else's business.
-        action: Anything but a move and a placement bars nothing.
+        action: Anything but a move, an evacuation and a placement bars nothing.
         placed: Instances that an earlier step of the same plan has placed, by id.
     """
     hosts = pool.hosts
     match action:
         case Place(instance=wanted, host=target):
             bound, source = _Bound(wanted.id, wanted.shape, wanted.cpu_model), ""
-        case Migrate(instance=name, source=source, target=target):
+        case (
+            Migrate(instance=name, source=source, target=target)
+            | Evacuate(instance=name, source=source, target=target)
+        ):
             found = _bound(pool, name, placed or {})
             if found is None:
                 return ()

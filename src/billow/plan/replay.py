@@ -14,6 +14,7 @@ from billow.model.action import (
     Cordon,
     Cutover,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Patch,
@@ -33,7 +34,7 @@ from billow.model.action import (
 )
 from billow.model.column import Categorical, frozen
 from billow.model.instance import Instance, mask_of
-from billow.model.kinds import Power, State, code_of
+from billow.model.kinds import Power, State, code_of, value_of
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 
@@ -99,6 +100,9 @@ class Scratch:
                 self._set_state(action.instance.id, State.RUNNING)
             case Migrate():
                 self._put(action.instance, action.target, action.target_nodes)
+            case Evacuate():
+                self._put(action.instance, action.target, action.target_nodes)
+                self._set_state(action.instance, self._after_evacuation(action.instance))
             case Start() | Resume() | Suspend() | Stop():
                 self._set_state(action.instance, _STATE_AFTER[type(action)])
             case Throttle():
@@ -168,6 +172,11 @@ class Scratch:
         row = self._pool.instance_row(instance)
         self._host[row] = self._pool.host_row(host)
         self._nodes[row] = mask_of(nodes)
+
+    def _after_evacuation(self, instance: str) -> State:
+        """Return how an instance is at its new home: at work again, if it ever was."""
+        state = value_of(State, self._state[self._pool.instance_row(instance)])
+        return State.STOPPED if state in (State.STOPPED, State.PAUSED) else State.RUNNING
 
     def _set_state(self, instance: str, state: State) -> None:
         self._state[self._pool.instance_row(instance)] = code_of(state)

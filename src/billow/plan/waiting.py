@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from billow.model.action import Action, Migrate, Place, PowerOff, Resize, Start
+from billow.model.action import Action, Evacuate, Migrate, Place, PowerOff, Resize, Start
 from billow.model.plan import Rejection
 from billow.model.resources import RESOURCES
 from billow.plan.draft import Draft
@@ -25,15 +25,13 @@ def why_waiting(draft: Draft, gates: Gates, action: Action) -> Rejection:
 
 
 def _reason(draft: Draft, gates: Gates, action: Action) -> tuple[str, tuple[str, ...]]:
-    host = action.target if isinstance(action, Migrate) else action.hosts[-1]
+    host = action.hosts[-1]
     row = draft.pool.host_row(host)
     if isinstance(action, PowerOff):
         return f"{gates.population(row)} instances are still on {host}", ()
-    if not gates.powered[row]:
-        return f"{host} has no power", ()
-    if isinstance(action, Place | Migrate) and not gates.taking[row]:
-        return f"{host} is cordoned", ()
-    if isinstance(action, Place | Migrate | Resize):
+    if shut := _shut(gates, action, row):
+        return shut, ()
+    if isinstance(action, Place | Migrate | Evacuate | Resize):
         lacking = _lacking(draft, action, row)
         if lacking:
             return f"{host} has no room at any moment of the plan", lacking
@@ -41,7 +39,21 @@ def _reason(draft: Draft, gates: Gates, action: Action) -> tuple[str, tuple[str,
     return "an earlier step on the same subject could not be ordered", ()
 
 
-def _lacking(draft: Draft, action: Place | Migrate | Resize, host: int) -> tuple[str, ...]:
+def _shut(gates: Gates, action: Action, row: int) -> str:
+    """Return why the hosts of an action do not let it begin; empty when they do."""
+    host = action.hosts[-1]
+    if isinstance(action, Evacuate) and not gates.is_dead(action):
+        return f"{action.source} is not seen without power"
+    if not gates.powered[row]:
+        return f"{host} has no power"
+    if isinstance(action, Place | Migrate | Evacuate) and not gates.taking[row]:
+        return f"{host} is cordoned"
+    return ""
+
+
+def _lacking(
+    draft: Draft, action: Place | Migrate | Evacuate | Resize, host: int
+) -> tuple[str, ...]:
     pool = draft.pool
     if isinstance(action, Resize):
         demand = np.array(action.new.demand) - np.array(action.old.demand)
@@ -60,7 +72,9 @@ def _fix(action: Action) -> str:
     match action:
         case PowerOff():
             return "move or stop them first (billow instance migrate)"
-        case Place() | Migrate():
+        case Evacuate() if not action.incident:
+            return f"prove it first: billow host fence {action.source}, then choose another host"
+        case Place() | Migrate() | Evacuate():
             return "choose another host, or let placement choose"
         case Resize():
             return "migrate it to a host with more room first"

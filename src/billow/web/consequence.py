@@ -6,6 +6,7 @@ from collections import Counter
 from billow.model.action import (
     Allot,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Place,
@@ -24,6 +25,7 @@ from billow.web.words import count
 _VERBS = (
     (Place, "is created and started", "are created and started"),
     (Migrate, "moves while it runs", "move while they run"),
+    (Evacuate, "is started on another host", "are started on other hosts"),
     (Throttle, "gets another CPU limit", "get another CPU limit"),
     (Suspend, "stands still until it is resumed", "stand still until they are resumed"),
     (Resume, "goes on", "go on"),

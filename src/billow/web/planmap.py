@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from billow.model.action import Action, Delete, Migrate, Place
+from billow.model.action import Action, Delete, Evacuate, Migrate, Place
 from billow.model.listing import figures
 from billow.model.plan import Plan
 from billow.model.pool import Pool
@@ -62,9 +62,9 @@ def _move(action: Action, place: dict[str, int]) -> list[object] | None:
     match action:
         case Place():
             return ["place", action.instance.id, -1, place.get(action.host, -1)]
-        case Migrate():
+        case Migrate() | Evacuate():
             ends = place.get(action.source, -1), place.get(action.target, -1)
-            return ["migrate", action.instance, *ends]
+            return [action.name, action.instance, *ends]
         case Delete():
             return ["delete", action.instance, place.get(action.host, -1), -1]
         case _:
