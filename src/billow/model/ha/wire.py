@@ -20,6 +20,7 @@ from billow.errors import Invalid
 from billow.model.ha.evidence import NETWORKS, Network
 
 _HEADER: Final = struct.Struct("!BBHQd")
+HEADER_BYTES: Final = _HEADER.size
 MOST_BYTES: Final = 65_535
 
 
@@ -42,6 +43,9 @@ class Frame(IntEnum):
     """Agent or its kernel: nothing will run here any more. Body: `text`."""
     BYE = 7
     """Agent: I end in order (an upgrade, a restart); my instances run on."""
+
+
+_BEAT: Final = int(Frame.BEAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,20 @@ def decode(data: bytearray) -> Iterator[Message]:
         yield Message(_kind(kind), _network(network), number, at, _body(raw))
 
 
+def plain_beat(data: bytearray, network: int) -> int:
+    """Return the number of a beat without a body that is at the front of `data`; else 0.
+
+    For who reads fifteen thousand of them in a second: nothing else is made of it.
+
+    Args:
+        data: At least the 20 bytes of one frame.
+        network: The line's, as a position in NETWORKS.
+    """
+    kind, over, length, number, _ = _HEADER.unpack_from(data)
+    plain = kind == _BEAT and over == network and not length
+    return number if plain else 0
+
+
 def _kind(code: int) -> Frame:
     try:
         return Frame(code)
@@ -109,7 +127,7 @@ def _body(raw: bytes) -> dict[str, object]:
         return {}
     try:
         body = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid("a frame's body is no JSON") from None
     if not isinstance(body, dict):
         raise Invalid("a frame's body is no JSON object")
