@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from billow.act.clock import SystemClock
+from billow.act.terms import Terms
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import Orders, Role, encode
 from billow.engines.qemu.firmware.image import unpack
@@ -25,7 +26,6 @@ from billow.engines.qemu.probe import Findings, probe
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan, Resident, Stage
 from billow.engines.qemu.record import Role as Part
-from billow.engines.qemu.terms import Terms
 from billow.engines.qemu.translate import record_of
 from billow.errors import Unavailable
 from billow.model.action import Place

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from billow.errors import Refused
 from billow.model.run import Flow, Progress
-from billow.plan.steering import Seen, Steering
+from billow.plan.steering import Seen, Steering, Turn
 
 _COUNTED_S: Final = 0.4
 """The bandwidth is what flowed in so long at least: a link lets bursts through."""
@@ -76,7 +77,8 @@ class Copied:
         sent = float(ram["transferred"]) / _MIB
         if sent != self.last.copied_mib:
             self.moved_at = seconds
-        self._carried.look(seconds, sent)
+        pages = float(ram.get("normal-bytes", 0)) / _MIB  # compressed, they are fewer bytes
+        self._carried.look(seconds, max(sent, pages))
         seen = Seen(
             seconds=seconds,
             rounds=max(1, int(ram.get("dirty-sync-count", 1))),
@@ -108,8 +110,37 @@ class Copied:
                 pages_round=seen.rounds,
                 dirty_mib_s=seen.rates or _written(answer),
                 limits_mib_s=self.steering.limits,
+                why=self.steering.course.why,
                 throttle=throttle / 100 if isinstance(throttle, int) else 0.0,
             ),
+        )
+
+
+def check_hope(turn: Turn) -> None:
+    """Give a move up that its steering has given up. Raises Refused."""
+    if turn.hopeless:
+        raise Refused(
+            f"the move will not end: {turn.hopeless}",
+            fix="move it by the policy balanced, or at a quieter time",
+            code="move-endless",
+        )
+
+
+def check_patience(whole_s: float, still_s: float, *, timeout_s: float, stall_s: float) -> None:
+    """Give a move up that stands still or takes too long. Raises Refused."""
+    if still_s > stall_s:
+        raise Refused(
+            "the migration stands still",
+            details=(f"no memory was copied for {still_s:.0f} s",),
+            fix="look at the network between the two hosts",
+            code="move-stalled",
+        )
+    if whole_s > timeout_s:
+        raise Refused(
+            "the instance writes its memory faster than the link carries it",
+            details=(f"not there after {whole_s:.0f} s",),
+            fix="move it at a quieter time, or stop it first",
+            code="move-endless",
         )
 
 

@@ -7,6 +7,7 @@ import signal
 import pytest
 from tests.engines.qemu.world import QemuStand, boot_with, processes_of, until
 
+from billow.act.terms import Terms
 from billow.engines.qemu import settle
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
@@ -16,7 +17,6 @@ from billow.engines.qemu.migration.order import sleeps
 from billow.engines.qemu.migration.seal import unseal
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import process_id
-from billow.engines.qemu.terms import Terms
 from billow.errors import Refused
 from billow.model.action import Place
 from billow.model.kinds import State

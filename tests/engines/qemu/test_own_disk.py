@@ -17,6 +17,7 @@ from tests.engines.qemu.test_images import make_image
 from tests.engines.qemu.world import processes_of, until
 
 from billow.act.durable import save
+from billow.act.terms import Terms
 from billow.engines.qemu import disk
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.migration import mirror
@@ -26,7 +27,6 @@ from billow.engines.qemu.monitor import COMMAND_TIMEOUT_S, Arguments, Monitor, t
 from billow.engines.qemu.network import HOST_LINK
 from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import process_id
-from billow.engines.qemu.terms import Terms
 from billow.errors import Refused
 from billow.model.action import Delete, Start, Stop
 from billow.model.kinds import MigrationPolicy, Power, State, Storage

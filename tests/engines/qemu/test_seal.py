@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.engines.qemu.world import QemuStand, boot_with
 
+from billow.act.terms import Terms
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
 from billow.engines.qemu.ground import Ground
@@ -22,7 +23,6 @@ from billow.engines.qemu.migration.order import FETCHING, WAITING
 from billow.engines.qemu.monitor import Arguments, Monitor, talk
 from billow.engines.qemu.pki import Papers
 from billow.engines.qemu.process import alive
-from billow.engines.qemu.terms import Terms
 from billow.errors import Refused
 from billow.model.kinds import MigrationPolicy, State
 from billow.testing.stand import do, migrate

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from billow.act.clock import SystemClock
+from billow.act.terms import Terms
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.firmware.control import Orders, encode
 from billow.engines.qemu.firmware.image import unpack
@@ -21,7 +22,6 @@ from billow.engines.qemu.open import PoolPlan, Rules, open_pool, tag_of
 from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan, Resident, Role, Stage
-from billow.engines.qemu.terms import Terms
 from billow.engines.qemu.translate import record_of
 from billow.model.action import Place
 from billow.model.host import Node

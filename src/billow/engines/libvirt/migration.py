@@ -12,21 +12,21 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from billow.act.copied import Copied
+from billow.act.copied import Copied, check_hope, check_patience
+from billow.act.terms import Terms
 from billow.engines.libvirt.fleet import Fleet
 from billow.engines.libvirt.limits import Limits
 from billow.engines.libvirt.line import Fault
 from billow.engines.libvirt.machine import Machine
 from billow.engines.libvirt.records import LimitRecord, Records
 from billow.engines.libvirt.sight import Sighting
-from billow.engines.libvirt.terms import Terms
 from billow.engines.libvirt.wire import Api
 from billow.engines.libvirt.words import Domain, Migrating
 from billow.errors import Refused
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
 from billow.model.run import Flow, Progress
-from billow.plan.steering import Abilities, Course, Seen, Steering, Turn, allowed_s, choose
+from billow.plan.steering import Abilities, Course, Steering, Turn, allowed_s, choose
 
 SWITCHING: Final = "switching"
 PAST_RECALL: Final = frozenset({SWITCHING})
@@ -168,7 +168,7 @@ class _Passage:
             self._check_patience(_now() - asked, seconds - copied.moved_at)
             late = answer.get("status") in _LATE
             if seen is not None and not late:
-                await self._turn(copied.steering.look(seen), seen)
+                await self._turn(copied.steering.look(seen))
             yield replace(copied.last, phase=SWITCHING) if late else copied.last
 
     async def _look(self) -> dict[str, object] | None:
@@ -185,15 +185,9 @@ class _Passage:
                 self._rates = await self._limits.rates(_now())
         return self._rates
 
-    async def _turn(self, turn: Turn, seen: Seen) -> None:
+    async def _turn(self, turn: Turn) -> None:
         """Do what the steering says; at the very end there may be nobody left to do it to."""
-        if turn.hopeless:
-            raise Refused(
-                f"the move will not end: {turn.hopeless}",
-                details=(f"{seen.left_mib:.0f} MiB are left in round {seen.rounds}",),
-                fix="move it by the policy balanced, or at a quieter time",
-                code="move-endless",
-            )
+        check_hope(turn)
         with contextlib.suppress(Fault):
             if turn.window_s == turn.window_s:  # a number: NaN is none
                 milliseconds = max(1, round(turn.window_s * 1000))
@@ -206,20 +200,7 @@ class _Passage:
     def _check_patience(self, whole_s: float, still_s: float) -> None:
         """Give a move up that stands still or takes too long. Raises Refused."""
         terms = self._order.terms
-        if still_s > terms.stall_s:
-            raise Refused(
-                "the migration stands still",
-                details=(f"nothing was sent for {still_s:.0f} s",),
-                fix="look at the network between the two hosts",
-                code="move-stalled",
-            )
-        if whole_s > terms.timeout_s:
-            raise Refused(
-                "the instance writes its memory faster than the link carries it",
-                details=(f"not there after {whole_s:.0f} s",),
-                fix="move it at a quieter time, or stop it first",
-                code="move-endless",
-            )
+        check_patience(whole_s, still_s, timeout_s=terms.timeout_s, stall_s=terms.stall_s)
 
 
 _HINTS: Final = (

@@ -7,13 +7,13 @@ from importlib import resources
 
 from billow.act.deed import Deeds
 from billow.act.performer import Performer
+from billow.act.terms import terms_of
 from billow.engines.libvirt.address import addresses
 from billow.engines.libvirt.engine import LibvirtEngine
 from billow.engines.libvirt.fleet import Fleet
 from billow.engines.libvirt.records import Records
 from billow.engines.libvirt.sight import Sight
 from billow.engines.libvirt.storage import Shelf
-from billow.engines.libvirt.terms import terms_of
 from billow.engines.libvirt.verbs import LibvirtCraft
 from billow.ports import Clock
 from billow.settings import Settings

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from billow.act.premise import unmet
+from billow.act.terms import Terms
 from billow.engines.libvirt.disks import hindrances, leave, travels
 from billow.engines.libvirt.fleet import Fleet
 from billow.engines.libvirt.line import Fault
@@ -22,7 +23,6 @@ from billow.engines.libvirt.rules import blockers
 from billow.engines.libvirt.sight import Sight, Sighting
 from billow.engines.libvirt.storage import Shelf
 from billow.engines.libvirt.takeback import settle
-from billow.engines.libvirt.terms import Terms
 from billow.engines.libvirt.translate import (
     FIRMWARE,
     cpus_of,

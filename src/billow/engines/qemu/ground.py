@@ -5,11 +5,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from billow.act.terms import Terms
 from billow.engines.qemu.groups import Groups
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.network import Network
 from billow.engines.qemu.probe import Findings
-from billow.engines.qemu.terms import Terms
 
 STARTS_AT_ONCE: Final = 4
 MOVES_AT_ONCE: Final = 8

@@ -11,6 +11,7 @@ from typing import Final
 
 from billow.act.deed import Deeds
 from billow.act.durable import load, make_folder, save, turn
+from billow.act.terms import Terms, terms_of
 from billow.engines.qemu.cpu import check_wanted
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.folder import StateFolder
@@ -23,7 +24,6 @@ from billow.engines.qemu.probe import Findings, has_tools, probe
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan
 from billow.engines.qemu.sight import Sight
-from billow.engines.qemu.terms import Terms, terms_of
 from billow.engines.qemu.verbs import Craft
 from billow.errors import Invalid
 from billow.model.group import Gap

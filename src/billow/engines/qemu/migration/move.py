@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from qemu.qmp import EventListener
 
+from billow.act.copied import Copied
 from billow.engines.qemu import disk
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.lifecycle import hasten, leave, regulate, spawn
@@ -138,7 +139,7 @@ class _Passage:
         await self._set_up(ends)
         copying = Copying(
             source=self.source,
-            steering=Steering(self.course, self._promise_s),
+            copied=Copied(Steering(self.course, self._promise_s)),
             terms=self.ground.terms,
             limits=await self._limits(),
             reckons=brakes.BANDWIDTH in ends.parameters,
@@ -160,7 +161,7 @@ class _Passage:
             raise
         later = copying.status == "postcopy-active"
         await landing.land(later=later)
-        last = landing.told(copying.last)
+        last = landing.told(copying.copied.last)
         if later:
             rest = fetch(self.ground, self.order, self.source, self.target, last)
             async for progress in rest:
