@@ -5,6 +5,7 @@ It stands beside the other verbs (`action`), by which it is imported. It must no
 before the death is proved; whoever performs it refuses what may still run, as a second opinion.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -56,3 +57,19 @@ class Evacuate(Verb):
             Expect(self.subject, "nodes", spelled(self.target_nodes)),
             Expect(self.subject, "state", "running|stopped"),
         )
+
+
+def overtaken(action: Evacuate, earlier: Sequence[tuple[str, int]]) -> str:
+    """Return why a try comes too late, in words; empty when it is the newest.
+
+    Args:
+        action: What an engine is asked for.
+        earlier: Incident and epoch of every try that was ever begun for the instance, oldest first.
+    """
+    if not action.incident or action.incident not in (incident for incident, _ in earlier):
+        return ""
+    latest = earlier[-1][0]
+    if latest != action.incident:
+        return f"incident {latest} has given {action.instance} a home since"
+    newer = max(epoch for incident, epoch in earlier if incident == action.incident)
+    return f"epoch {action.epoch} is older than {newer}" if action.epoch < newer else ""

@@ -8,7 +8,7 @@
         def stand(self) -> EngineStand: ...
 
 Tests run in asyncio by anyio's pytest plugin. What is checked of refusals, names and blockers is in
-`engine_refusals`, which this contract includes.
+`engine_refusals`, of evacuation in `engine_evacuation`; this contract includes both.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from billow.model.kinds import State
 from billow.model.migration import CANCELLED
 from billow.model.run import Progress
 from billow.ports import Canceller, Engine, Trace
+from billow.testing.engine_evacuation import EngineEvacuation
 from billow.testing.engine_refusals import EngineRefusals
 from billow.testing.stand import (
     SCENARIOS,
@@ -43,7 +44,7 @@ from billow.testing.stand import (
 _MANY = 6
 
 
-class EngineContract(EngineRefusals):
+class EngineContract(EngineRefusals, EngineEvacuation):
     """Tests of one engine; a subclass names its verbs and brings a stand.
 
     Attributes:

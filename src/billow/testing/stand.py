@@ -15,6 +15,7 @@ from billow.model.action import (
     Allot,
     Cordon,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Place,
@@ -94,6 +95,18 @@ def migrate(stand: EngineStand, name: str) -> Migrate:
     return Migrate(id=f"migrate-{name}", instance=name, source=stand.first, target=stand.second)
 
 
+def evacuate(stand: EngineStand, name: str, incident: str = "i-1", epoch: int = 1) -> Evacuate:
+    """Return the action that gives an instance of the first host, which is dead, the second."""
+    return Evacuate(
+        id=f"{incident}.{name}.{epoch}",
+        instance=name,
+        source=stand.first,
+        target=stand.second,
+        epoch=epoch,
+        incident=incident,
+    )
+
+
 async def do(engine: Engine, *actions: Action, fence: int = 1) -> list[Progress]:
     """Perform actions one after the other; return all that was reported."""
     return [each for action in actions async for each in engine.perform(action, fence=fence)]
@@ -168,6 +181,10 @@ _SCENARIOS: dict[type[Action], Callable[[EngineStand], _Made]] = {
     PowerOn: lambda stand: (
         [PowerOff(id="off", host=stand.second)],
         PowerOn(id="on", host=stand.second),
+    ),
+    Evacuate: lambda stand: (
+        [place(stand, "x"), Fence(id="fence", host=stand.first)],
+        evacuate(stand, "x"),
     ),
     Fence: _on_instance(lambda stand: Fence(id="fence", host=stand.first)),
 }  # fmt: skip

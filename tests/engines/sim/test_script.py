@@ -9,7 +9,7 @@ from tests.engines.sim.lab import Lab, move, place
 from billow.engines.sim.script import Mishap, Moment, Rule, Script
 from billow.engines.sim.timing import Timing
 from billow.errors import Invalid, Lost, Refused, Unavailable
-from billow.model.action import Fence, PowerOn, Start
+from billow.model.action import Evacuate, Fence, PowerOn, Start
 from billow.model.kinds import Health, Power, State
 from billow.ports import Trace
 from billow.testing.pools import pool
@@ -96,16 +96,17 @@ def test_a_target_that_dies_leaves_the_instance_where_it_ran() -> None:
     lab.run(story())
 
 
-def test_the_way_out_of_a_death_fence_move_start() -> None:
+def test_the_way_out_of_a_death_fence_evacuate() -> None:
     lab = Lab(POOL, "at 5 host h1 dies")
 
     async def story() -> None:
         await lab.clock.sleep(6.0)
         assert await lab.engine.blockers(move("a1", "h1", "h2"))
         await lab.do(Fence(id="fence", host="h1"))
-        assert (await lab.engine.sense()).instance("a1").state is State.STOPPED
-        await lab.do(move("a1", "h1", "h2"))
-        await lab.do(Start(id="start", instance="a1", host="h2"))
+        assert (await lab.engine.sense()).instance("a1").state is State.FAILED
+        away = Evacuate(id="away", instance="a1", source="h1", target="h2")
+        assert await lab.engine.blockers(away) == []
+        await lab.do(away)
         await lab.do(PowerOn(id="on", host="h1"))
         seen = await lab.engine.sense()
         assert (seen.instance("a1").host, seen.instance("a1").state) == ("h2", State.RUNNING)

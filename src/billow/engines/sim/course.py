@@ -18,7 +18,7 @@ from billow.engines.sim.precopy import Precopy, Turn
 from billow.engines.sim.rules import blockers
 from billow.engines.sim.timing import Timing
 from billow.errors import Conflict, Lost, Refused
-from billow.model.action import Action, Fence, Migrate, Place, Resize
+from billow.model.action import Action, Evacuate, Fence, Migrate, Place, Resize
 from billow.model.kinds import State
 from billow.model.migration import CANCELLED
 from billow.ports import Trace
@@ -75,7 +75,7 @@ class Course:
         match action:
             case Place():
                 claim = Claim(action.instance.shape, action.host, action.nodes)
-            case Migrate():
+            case Migrate() | Evacuate():
                 there = self._ground.instance(action.instance)
                 if there is None:
                     return None

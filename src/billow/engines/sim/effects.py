@@ -11,6 +11,7 @@ from billow.model.action import (
     Allot,
     Cordon,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Place,
@@ -29,7 +30,13 @@ from billow.model.instance import Instance
 from billow.model.kinds import Health, Power, State
 
 Found = TypeVar("Found")
-_ALIVE = (State.RUNNING, State.PAUSED)
+_AFTER: dict[type[Action], State] = {
+    Suspend: State.PAUSED,
+    Start: State.RUNNING,
+    Resume: State.RUNNING,
+    Stop: State.STOPPED,
+}
+_ENDED = {State.RUNNING: State.FAILED, State.PAUSED: State.STOPPED}
 
 
 def achieve(ground: Ground, action: Action) -> None:
@@ -45,15 +52,17 @@ def achieve(ground: Ground, action: Action) -> None:
         case Migrate():
             there = _instance(ground, action.instance)
             ground.put(replace(there, host=action.target, nodes=action.target_nodes))
+        case Evacuate():
+            there = _instance(ground, action.instance)
+            moved = replace(there, host=action.target, nodes=action.target_nodes)
+            ran = there.state is State.FAILED
+            ground.put(replace(moved, state=State.RUNNING) if ran else moved)
         case Throttle():
             there = _instance(ground, action.instance)
             ground.put(replace(there, cpu_limit_milli=action.cpu_limit_milli))
-        case Suspend():
-            ground.put(replace(_instance(ground, action.instance), state=State.PAUSED))
-        case Start() | Resume():
-            ground.put(replace(_instance(ground, action.instance), state=State.RUNNING))
-        case Stop():
-            ground.put(replace(_instance(ground, action.instance), state=State.STOPPED))
+        case Suspend() | Start() | Resume() | Stop():
+            state = _AFTER[type(action)]
+            ground.put(replace(_instance(ground, action.instance), state=state))
         case Delete():
             ground.remove(action.instance)
         case Resize():
@@ -80,7 +89,7 @@ def _achieve_on_host(ground: Ground, action: Action) -> None:
             ground.put_host(replace(host, cpu_ratio=cpu, memory_ratio=memory))
         case Fence():
             ground.put_host(replace(_host(ground, action.host), power=Power.OFF))
-            _end_residents(ground, action.host, State.STOPPED, (*_ALIVE, State.FAILED))
+            end_all(ground, action.host)
         case _:
             raise Bug(f"the simulator accepted {action.name}, which it cannot do")
 
@@ -88,7 +97,7 @@ def _achieve_on_host(ground: Ground, action: Action) -> None:
 def die(ground: Ground, name: str) -> None:
     """Let a host die: nobody can tell its power, and what ran on it has failed."""
     ground.put_host(replace(_host(ground, name), power=Power.UNKNOWN, health=Health.FAILED))
-    _end_residents(ground, name, State.FAILED, _ALIVE)
+    end_all(ground, name)
 
 
 def come_back(ground: Ground, name: str) -> None:
@@ -96,11 +105,12 @@ def come_back(ground: Ground, name: str) -> None:
     ground.put_host(replace(_host(ground, name), power=Power.ON, health=Health.OK))
 
 
-def _end_residents(ground: Ground, name: str, state: State, alive: tuple[State, ...]) -> None:
+def end_all(ground: Ground, name: str) -> None:
+    """End all that is on a host: what ran has failed; what stood still has lost its memory."""
     for resident in ground.residents(name):
         there = _instance(ground, resident)
-        if there.state in alive:
-            ground.put(replace(there, state=state))
+        if there.state in _ENDED:
+            ground.put(replace(there, state=_ENDED[there.state]))
 
 
 def _instance(ground: Ground, name: str) -> Instance:

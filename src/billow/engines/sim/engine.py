@@ -23,6 +23,7 @@ from billow.model.action import (
     Allot,
     Cordon,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Place,
@@ -58,6 +59,7 @@ VERBS: frozenset[type[Action]] = frozenset(
         PowerOn,
         PowerOff,
         Fence,
+        Evacuate,
     }
 )
 _LEAST_S = 1e-6

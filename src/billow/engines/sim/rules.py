@@ -16,6 +16,7 @@ from billow.model.action import (
     Allot,
     Cordon,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Place,
@@ -32,7 +33,7 @@ from billow.model.action import (
 from billow.model.group import Group
 from billow.model.host import Host
 from billow.model.instance import MOST_LIMIT, Instance
-from billow.model.kinds import Health, Power, State
+from billow.model.kinds import Health, Power, State, Storage
 from billow.model.names import check_name
 from billow.model.shape import Shape
 from billow.plan.reach import FIX, barriers
@@ -53,6 +54,8 @@ def _blockers(ground: Ground, action: Action) -> Iterator[Blocker]:
             yield from _place(ground, action)
         case Migrate():
             yield from _migrate(ground, action)
+        case Evacuate():
+            yield from _evacuate(ground, action)
         case Start():
             yield from _present(ground, action.instance, action.host)
             yield from _powered(ground, action.host)
@@ -134,6 +137,25 @@ def _migrate(ground: Ground, action: Migrate) -> Iterator[Blocker]:
     if (action.source, action.source_nodes) == (action.target, action.target_nodes):
         yield Blocker(f"instance {there.id} is there already", "choose another host")
         return
+    yield from _home(ground, there, action.target, action.target_nodes)
+
+
+def _evacuate(ground: Ground, action: Evacuate) -> Iterator[Blocker]:
+    there = ground.instance(action.instance)
+    if there is None or there.host != action.source:
+        yield from _present(ground, action.instance, action.source)
+        return
+    if action.source == action.target:
+        yield Blocker(f"instance {there.id} is there already", "choose another host")
+        return
+    if there.state in (State.RUNNING, State.PAUSED):
+        why = f"instance {there.id} is {there.state} on {action.source}: it would run twice"
+        yield Blocker(why, f"billow host fence {action.source}")
+    if there.disk is Storage.OWN:
+        yield Blocker(
+            f"the disk of {there.id} is on {action.source} itself",
+            f"bring {action.source} back, or restore {there.id} from a copy",
+        )
     yield from _home(ground, there, action.target, action.target_nodes)
 
 

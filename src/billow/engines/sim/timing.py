@@ -12,6 +12,7 @@ from billow.model.action import (
     Allot,
     Cordon,
     Delete,
+    Evacuate,
     Fence,
     Place,
     PowerOff,
@@ -92,4 +93,5 @@ _FIELD: dict[type[Action], str] = {
     PowerOn: "power_on_s",
     PowerOff: "power_off_s",
     Fence: "fence_s",
+    Evacuate: "start_s",
 }

@@ -22,7 +22,8 @@ from billow.engines.sim.rules import blockers
 from billow.engines.sim.script import Mishap, Moment
 from billow.engines.sim.setting import Setting
 from billow.errors import Invalid, Leased, NotFound, Refused
-from billow.model.action import Action, PowerOff
+from billow.model.action import Action, Evacuate, PowerOff
+from billow.model.evacuate import overtaken
 from billow.model.instance import Instance
 from billow.model.pool import Pool
 from billow.ports import Blocker, Trace
@@ -117,6 +118,8 @@ class World:
         found = blockers(self.ground, action)
         if busy is not None and busy != action.id:
             found.append(Blocker(f"{action.subject} is busy with action {busy}", "wait for it"))
+        if isinstance(action, Evacuate) and (late := overtaken(action, self._tries(action))):
+            found.append(Blocker(late, "ask what became of the newer one"))
         return [*found, *self._collisions(action)]
 
     def submit(self, action: Action, fence: int) -> Operation:
@@ -153,6 +156,14 @@ class World:
                 fix="another controller has taken over; stop this one",
             )
         self.fence = fence
+
+    def _tries(self, action: Evacuate) -> list[tuple[str, int]]:
+        """Return every try to evacuate an instance, oldest first. Linear in operations."""
+        known = (each.action for each in self.operations.values())
+        evacuations = (each for each in known if isinstance(each, Evacuate))
+        return [
+            (each.incident, each.epoch) for each in evacuations if each.instance == action.instance
+        ]
 
     def _collisions(self, action: Action) -> list[Blocker]:
         """Return what else under way on its hosts an action collides with."""
