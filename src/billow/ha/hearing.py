@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this controller hears, and what the others heard: one look at all hosts.
+
+Its own view is published before it is used, and the others' are read after the time was taken: so
+nothing is older than it seems. This module must not decide anything.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from billow.ha.power import PowerWatch
+from billow.model.ha.evidence import Sight
+from billow.model.ha.view import VIEW_S, View
+from billow.model.resources import BoolArray
+from billow.plan.ha.agree import agree
+from billow.plan.ha.fleet import Layout
+from billow.plan.ha.sights import sight_of
+from billow.ports import Board, Observer
+
+PUBLISHED_EVERY_S: Final = 0.5
+"""How often a view is published in which nobody is missed anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One look.
+
+    Attributes:
+        sights: Of every host that is doubted, or cared for.
+        present: How many controllers speak.
+        views: What they said.
+    """
+
+    sights: Mapping[str, Sight]
+    present: int
+    views: tuple[View, ...]
+
+
+class Hearing:
+    """All that this controller can know of hosts."""
+
+    def __init__(
+        self,
+        ears: Sequence[Observer],
+        board: Board,
+        power: PowerWatch,
+        published: Callable[[View], None],
+        controllers: int,
+    ) -> None:
+        self._ears = ears
+        self._board = board
+        self._power = power
+        self._published = published
+        self._controllers = controllers
+        self._told: dict[str, tuple[float, BoolArray]] = {}
+
+    async def look(self, layout: Layout, cared: Collection[str], now: float) -> Heard:
+        """Publish what is heard, read what others heard, and put it together.
+
+        Args:
+            layout: Where the hosts stand.
+            cared: Hosts that are looked at although nobody doubts them: those of open incidents.
+            now: Seconds since the epoch, taken before this call.
+        """
+        own = [ear.view(now) for ear in self._ears]
+        for view in own:
+            await self._publish(view, now)
+        names = {view.observer for view in own}
+        others = [view for view in await self._board.views() if view.observer not in names]
+        views = (*own, *others)
+        agreed = agree(views, layout, self._controllers)
+        doubted = {*agreed.lost, *_complaining(views), *cared}
+        self._power.watch(doubted & {*agreed.lost, *cared})
+        sights = {
+            host: sight_of(host, agreed.lost.get(host, {}), views, self._power.reading, now)
+            for host in sorted(doubted)
+        }
+        present = sum(view.age_s <= VIEW_S for view in others) + 1
+        return Heard(sights, present, views)
+
+    async def aclose(self) -> None:
+        """Listen to nobody any more."""
+        await self._power.aclose()
+
+    async def _publish(self, view: View, now: float) -> None:
+        """Publish a view when it says something new of who is missed, or it is time to."""
+        missed = view.missed(view.at)
+        at, before = self._told.get(view.observer, (0.0, missed[:0]))
+        same = before.shape == missed.shape and bool((before == missed).all())
+        if same and now - at < PUBLISHED_EVERY_S:
+            return
+        await self._board.publish(view)
+        self._told[view.observer] = (now, missed)
+        self._published(view)
+
+
+def _complaining(views: Sequence[View]) -> Iterator[str]:
+    """Yield the hosts whose agents said that something is wrong."""
+    for view in views:
+        for host, report in view.reports.items():
+            if report.symptoms or report.gasped or report.quarantined:
+                yield host
