@@ -10,7 +10,7 @@ import random
 import select
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -210,7 +210,7 @@ class Line:
         self._outgoing.clear()
 
 
-def named(certificate: dict[str, object], role: str) -> str:
+def named(certificate: Mapping[str, object], role: str) -> str:
     """Return the name in the certificate's `billow://ROLE/NAME`. Raises ValueError without one."""
     entries = certificate.get("subjectAltName", ())
     for entry in entries if isinstance(entries, tuple) else ():

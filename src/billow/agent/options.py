@@ -2,9 +2,9 @@
 """What an agent is told when it starts: which host it is, whom it speaks to, what it looks at."""
 
 import argparse
-import os
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,8 @@ from billow.model.ha.evidence import NETWORKS, Network
 from billow.state_folder import default_state_dir
 
 DEFAULT_PORT: Final = 8521
+CONTROLLERS: Final = "controllers"
+"""File with the controllers that the enrolment named, one a line, as `--controller` takes them."""
 
 Address = tuple[str, int]
 
@@ -67,13 +69,14 @@ class Options:
 def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
     """Return the options in a command line and the rest of what it says. Raises Invalid."""
     given = _parser().parse_args(arguments)
+    state = Path(given.state or default_state_dir() / "agent")
     local = {each: text for each in NETWORKS if (text := getattr(given, each.value))}
     options = Options(
         host=given.host or socket.gethostname(),
-        state=Path(given.state or default_state_dir() / "agent"),
+        state=state,
         boot=given.boot or boot_id(),
         local=local,
-        controllers=controllers_of(given.controller),
+        controllers=controllers_of(given.controller or enrolled_with(state)),
         beat_s=given.beat,
         lease_s=given.lease,
         watchdog=given.watchdog,
@@ -89,6 +92,13 @@ def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
 def boot_id() -> str:
     """Return the kernel's id of this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def enrolled_with(state: Path) -> list[str]:
+    """Return the controllers that the enrolment named; none when it named none."""
+    with suppress(OSError):
+        return (state / CONTROLLERS).read_text(encoding="utf-8").split()
+    return []
 
 
 def controllers_of(texts: Sequence[str]) -> dict[str, dict[Network, Address]]:
@@ -130,41 +140,50 @@ def _places(given: argparse.Namespace) -> Iterator[Place]:
     for texts, shared in ((given.pool, True), (given.disk, False)):
         for text in texts:
             name, equals, path = text.partition("=")
-            if not (name and equals and os.path.isabs(path)):
+            if not (name and equals and Path(path).is_absolute()):
                 raise Invalid(f"{text!r} names no place", fix="write NAME=/FOLDER")
             yield Place(name, Path(path), shared=shared)
+
+
+_TEXTS: Final = {
+    "--host": ("", "name of this host; the kernel's by default"),
+    "--state": ("DIR", "folder with agent.crt, agent.key and ca.crt"),
+    "--watchdog": ("DEVICE|stand-in", "what keeps the promise: /dev/watchdog, or a process"),
+    "--qmp": ("PATTERN", "QMP sockets of guests, like /run/*/qmp"),
+}
+_NUMBERS: Final = {
+    "--beat": (0.2, "S", "seconds between beats (0.2)"),
+    "--lease": (0.0, "S", "nothing runs here so long after the last answered beat; 0: no promise"),
+    "--listen": (0, "PORT", "where other agents may ask whether this one is served"),
+    "--window": (3.0, "S", "what stands still for so long ails (3)"),
+}
+_REPEATED: Final = {
+    "--controller": ("[NAME=]ADDR[:PORT]", "a controller; three with commas: one on each network"),
+    "--pool": ("NAME=/FOLDER", "a storage pool reached over the storage network"),
+    "--disk": ("NAME=/FOLDER", "a folder on a disk of the host"),
+    "--gateway": ("ADDR", "must answer on the tenant network"),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="billow agent",
         description="Say that this host lives, what ails it, and obey when told to end it.",
+        epilog="`billow agent enrol URL TOKEN` gets the host its certificate first.",
     )
     add = parser.add_argument
-    add("--host", default="", help="name of this host; the kernel's by default")
-    add("--state", default="", help="folder with agent.crt, agent.key and ca.crt")
     for network in NETWORKS:
         add(f"--{network}", default="", metavar="ADDR", help=f"own address, {network} network")
-    add("--controller", action="append", default=[], metavar="[NAME=]ADDR[:PORT]",
-        help="a controller; three addresses with commas for one on each network; repeat it")  # fmt: skip
-    add("--beat", type=float, default=0.2, metavar="S", help="seconds between beats (0.2)")
-    add("--lease", type=float, default=0.0, metavar="S",
-        help="promise that nothing runs here so long after the last answered beat; 0 for none")  # fmt: skip
-    add("--watchdog", default="", metavar="DEVICE|stand-in",
-        help="what keeps the promise: /dev/watchdog, or a process that ends the guests")  # fmt: skip
-    add("--listen", type=int, default=0, metavar="PORT",
-        help="where other agents may ask whether this one is served")  # fmt: skip
-    add("--window", type=float, default=3.0, metavar="S", help="what stands still so long ails (3)")
-    add("--pool", action="append", default=[], metavar="NAME=/FOLDER",
-        help="a storage pool reached over the storage network; repeat it")  # fmt: skip
-    add("--disk", action="append", default=[], metavar="NAME=/FOLDER",
-        help="a folder on a disk of the host; repeat it")  # fmt: skip
-    add("--gateway", action="append", default=[], metavar="ADDR",
-        help="must answer on the tenant network; repeat it")  # fmt: skip
-    add("--qmp", default="", metavar="PATTERN", help="QMP sockets of guests, like /run/*/qmp")
+    for name, (shown, text) in _TEXTS.items():
+        add(name, default="", metavar=shown or None, help=text)
+    for name, (default, shown, text) in _NUMBERS.items():
+        add(name, type=type(default), default=default, metavar=shown, help=text)
+    for name, (shown, text) in _REPEATED.items():
+        add(name, action="append", default=[], metavar=shown, help=f"{text}; repeat it")
     add("--boot", default="", help=argparse.SUPPRESS)
     add("--check", action="store_true", help="say what it can look at here, and end")
     add("--json", action="store_true", help="with --check: as JSON")
-    add("--role", default="parent", choices=("parent", "speaker", "prober", "stand-in"),
-        help=argparse.SUPPRESS)  # fmt: skip
+    roles = ("parent", "speaker", "prober", "stand-in")
+    add("--handle", type=int, default=-1, help=argparse.SUPPRESS)
+    add("--role", default="parent", choices=roles, help=argparse.SUPPRESS)
     return parser

@@ -12,6 +12,7 @@ import typer
 
 from billow import __version__
 from billow.cli import (
+    agent,
     assess,
     cpu_baseline,
     demo,
@@ -40,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="See a whole pool, plan a change to it, read the plan, apply it safely.",
 )
-for part in (up, down, demo, doctor, report, policy, run, watch):
+for part in (up, down, agent, demo, doctor, report, policy, run, watch):
     part.add_to(app)
 assess.add_to(instance.app)
 cpu_baseline.add_to(pool.app)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent must not forget: the highest obeyed fence, and whether this boot was cleaned.
+
+Kept twice: in a file on a disk, and in a few shared bytes in memory that outlive the process. The
+disk may hang just when a fence is obeyed, so it is written by a thread and nobody waits for it.
+"""
+
+import json
+import os
+import threading
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+AGAIN_S: Final = 1.0
+_NAME: Final = "obeyed.json"
+_RUN: Final = Path("/run/billow-agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Obeyed:
+    """What was obeyed.
+
+    Attributes:
+        fence: The highest fence of any order; an older one is refused.
+        boot: The boot in which it was.
+        clean: Whether a `clean` was obeyed in that boot.
+        fenced: Whether nothing may run here, until the next `clean`.
+        lease_s: What was promised when a controller armed it; 0 for nothing.
+        peers: Whom to ask before the promise is kept: host -> network -> address.
+    """
+
+    fence: int = 0
+    boot: str = ""
+    clean: bool = False
+    fenced: bool = False
+    lease_s: float = 0.0
+    peers: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def in_boot(self, boot: str) -> "Obeyed":
+        """Return what of it counts in a boot: after another one, its fence only."""
+        return self if boot == self.boot else Obeyed(fence=self.fence, boot=boot)
+
+
+class Memory:
+    """Both places, read once and written at each change."""
+
+    def __init__(self, state: Path, boot: str) -> None:
+        self._files = (runtime_folder(state) / _NAME, state / _NAME)
+        read = [each for file in self._files if (each := _read(file))] or [Obeyed()]
+        highest = max(each.fence for each in read)
+        self.obeyed = replace(read[0], fence=highest).in_boot(boot)
+        self._asked = threading.Event()
+        threading.Thread(target=self._write_for_ever, name="memory", daemon=True).start()
+
+    def change(self, **changed: object) -> None:
+        """Remember in memory now, and on the disk soon."""
+        self.obeyed = replace(self.obeyed, **changed)  # type: ignore[arg-type]
+        _write(self._files[0], self.obeyed, synced=False)
+        self._asked.set()
+
+    def _write_for_ever(self) -> None:
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            try:
+                _write(self._files[1], self.obeyed, synced=True)
+            except OSError:  # full, or read-only: a probe says so
+                self._asked.set()
+                threading.Event().wait(AGAIN_S)
+
+
+def runtime_folder(state: Path) -> Path:
+    """Return the folder in memory that belongs to a state folder; it is made when missing."""
+    base = _RUN if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR", "/dev/shm"))  # noqa: S108
+    folder = base / str(state.resolve()).strip("/").replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def _read(file: Path) -> Obeyed | None:
+    with suppress(OSError, ValueError, TypeError):
+        return Obeyed(**json.loads(file.read_text(encoding="utf-8")))
+    return None
+
+
+def _write(file: Path, obeyed: Obeyed, *, synced: bool) -> None:
+    new = file.with_suffix(".new")
+    with new.open("w", encoding="utf-8") as stream:
+        json.dump(asdict(obeyed), stream)
+        stream.flush()
+        if synced:
+            os.fsync(stream.fileno())
+    new.replace(file)
+    if synced:
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

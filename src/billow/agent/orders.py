@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Obey a controller: end guests and prove it, clean up, promise a lease; refuse an older fence.
+
+The guests are held by pidfds that the speaker watches, so an order never waits here: it begins,
+and is answered when the last of its guests has ended, or when that took too long.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from billow.agent.guests import Guest, namespace, running
+from billow.agent.memory import Memory
+
+DEADLINE_S: Final = 4.0
+"""After so long the answer is that some did not end: the controller has other ways."""
+SETTLE_S: Final = 0.1
+"""After the last guest ended it is looked once more for one that had just begun."""
+REMEMBERED: Final = 64
+
+Order = dict[str, object]
+
+
+@dataclass(slots=True)
+class Pending:
+    """An order under way.
+
+    Attributes:
+        waiting: The guests that must end first, by process number.
+        settled_at: When the last of them had ended; 0 while one runs.
+    """
+
+    order: Order
+    began_at: float
+    waiting: dict[int, Guest]
+    gone: list[str] = field(default_factory=list)
+    settled_at: float = 0.0
+
+
+class Obedience:
+    """Takes orders and answers them.
+
+    Args:
+        guests: The guests that run now, by process number; the speaker's own.
+        arm: Begins or ends the promise of a lease; returns why it cannot, or nothing.
+    """
+
+    def __init__(
+        self, memory: Memory, guests: dict[int, Guest], arm: Callable[[Order, float], str | None]
+    ) -> None:
+        self.memory = memory
+        self.changed = False
+        """Whether what a HELLO says has changed since it was last looked at."""
+        self._guests = guests
+        self._arm = arm
+        self._pending: dict[str, Pending] = {}
+        self._arming: dict[str, tuple[Order, float]] = {}
+        self._answers: dict[str, Order] = {}
+
+    def take(self, order: Order, now: float) -> Order | None:
+        """Begin an order; return its answer when there is one already. Never raises."""
+        name = str(order.get("id", ""))
+        if name in self._answers:
+            return self._answers[name]
+        if name in self._pending or name in self._arming:
+            return None
+        fence = order.get("fence", 0)
+        if not isinstance(fence, int) or fence < self.memory.obeyed.fence:
+            highest = self.memory.obeyed.fence
+            return self._answered(order, f"older fence {fence}: {highest} was obeyed", ok=False)
+        if fence > self.memory.obeyed.fence:
+            self.memory.change(fence=fence)
+            self.changed = True
+        return self._begin(name, order, now)
+
+    def _begin(self, name: str, order: Order, now: float) -> Order | None:
+        match order.get("do"):
+            case "fence" | "clean":
+                self._end(name, order, now)
+                return self.advance(now).get(name)
+            case "arm" | "disarm":
+                self._arming[name] = (order, now)
+                return self.advance(now).get(name)
+            case "look":
+                running_now = sorted(each.instance for each in self._guests.values())
+                return self._answered(order, f"{len(running_now)} guests run", ok=True)
+            case other:
+                return self._answered(order, f"there is no order {other!r}", ok=False)
+
+    def _end(self, name: str, order: Order, now: float) -> None:
+        """Strike the guests that the order means; without names a fence means every one."""
+        if order.get("do") == "fence" and not _named(order):
+            self.memory.change(fenced=True)
+            self.changed = True
+        struck = {pid: guest for pid, guest in self._guests.items() if _means(order, guest)}
+        for guest in struck.values():
+            guest.kill()
+        self._pending[name] = Pending(order, now, struck)
+
+    def ended(self, guest: Guest) -> None:
+        """Note that a guest has ended."""
+        for pending in self._pending.values():
+            if pending.waiting.pop(guest.pid, None) and guest.instance:
+                pending.gone.append(guest.instance)
+
+    def came(self, guest: Guest) -> None:
+        """Strike a guest that has just come, where it may not run here."""
+        if self.memory.obeyed.fenced:
+            guest.kill()
+        for pending in self._pending.values():
+            if _means(pending.order, guest):
+                guest.kill()
+                pending.waiting[guest.pid] = guest
+                pending.settled_at = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether an order is under way."""
+        return bool(self._pending or self._arming)
+
+    def advance(self, now: float) -> dict[str, Order]:
+        """Return the answers of orders that are done by now, by their id."""
+        done: dict[str, Order] = {}
+        for name, pending in list(self._pending.items()):
+            if answer := self._settled(pending, now):
+                del self._pending[name]
+                done[name] = answer
+        for name, (order, began_at) in list(self._arming.items()):
+            if (why := self._arm(order, now - began_at)) is not None:
+                del self._arming[name]
+                self.changed = True
+                done[name] = self._answered(order, why, ok=not why)
+        return done
+
+    def _settled(self, pending: Pending, now: float) -> Order | None:
+        if now - pending.began_at > DEADLINE_S:
+            stuck = ", ".join(str(pid) for pid in pending.waiting) or "new ones keep coming"
+            text = f"not ended within {DEADLINE_S:g} s: {stuck}"
+            return self._answered(pending.order, text, ok=False, gone=pending.gone)
+        if pending.waiting:
+            return None
+        pending.settled_at = pending.settled_at or now
+        if now - pending.settled_at < SETTLE_S:
+            return None
+        return self._proved(pending)
+
+    def _proved(self, pending: Pending) -> Order | None:
+        """Look once more at all processes, and answer when none is left that should not be."""
+        order, named = pending.order, _named(pending.order)
+        unknown = any(pid not in self._guests for pid in running(namespace()))
+        if unknown or any(_means(order, guest) for guest in self._guests.values()):
+            pending.settled_at = 0.0
+            return None
+        if order.get("do") == "clean":
+            self.memory.change(clean=True, fenced=False)
+            self.changed = True
+        gone = sorted({*pending.gone, *named})
+        return self._answered(order, f"{len(gone)} gone", ok=True, gone=gone)
+
+    def _answered(self, order: Order, text: str, *, ok: bool, gone: Iterable[str] = ()) -> Order:
+        answer: Order = {"id": order.get("id", ""), "ok": ok, "text": text, "gone": list(gone)}
+        if ok:  # what failed may be tried again under the same id
+            self._answers[str(order.get("id", ""))] = answer
+        while len(self._answers) > REMEMBERED:
+            del self._answers[next(iter(self._answers))]
+        return answer
+
+
+def _named(order: Order) -> set[str]:
+    named: Any = order.get("instances")
+    return {str(each) for each in named} if isinstance(named, list | tuple) else set()
+
+
+def _means(order: Order, guest: Guest) -> bool:
+    """Tell whether an order ends a guest: by name, or, as a fence without names, every one."""
+    named = _named(order)
+    return guest.instance in named if named else order.get("do") == "fence"

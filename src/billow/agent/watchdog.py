@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What resets a host that is not fed: the kernel's watchdog device, or a stand-in for a lab.
+
+The stand-in is a process of its own that ends every guest with SIGKILL when it gets no food. It
+proves nothing about a host whose kernel hangs; it lets a machine without a device show the rest.
+"""
+
+import array
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from billow.agent.clock import now
+from billow.agent.guests import namespace, running
+from billow.agent.memory import runtime_folder
+from billow.errors import Unavailable
+
+STAND_IN: Final = "stand-in"
+STAND_IN_S: Final = 2.0
+_SET_TIMEOUT: Final = 0xC0045706  # WDIOC_SETTIMEOUT, linux/watchdog.h
+_KEEPALIVE: Final = 0x80045705  # WDIOC_KEEPALIVE
+_EVERY_S: Final = 0.1
+
+
+class Watchdog(Protocol):
+    """Acts when it gets no food."""
+
+    timeout_s: float
+    """How long it waits for food."""
+
+    def feed(self) -> None:
+        """Give it food. Raises OSError when it takes none."""
+
+
+class Device:
+    """The kernel's watchdog.
+
+    Raises Unavailable when it cannot be had: no such device, or somebody else holds it.
+    """
+
+    def __init__(self, path: Path, wanted_s: float) -> None:
+        try:
+            self._handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Unavailable(
+                f"there is no watchdog: {path}: {error.strerror}",
+                fix="load its module; where systemd holds it, set RuntimeWatchdogSec=0",
+            ) from error
+        seconds = array.array("i", [max(1, int(wanted_s))])
+        with suppress(OSError):  # some have one time-out only: it is read back
+            fcntl.ioctl(self._handle, _SET_TIMEOUT, seconds)
+        self.timeout_s = float(seconds[0])
+
+    def feed(self) -> None:
+        """Give it food."""
+        fcntl.ioctl(self._handle, _KEEPALIVE, array.array("i", [0]))
+
+
+class StandIn:
+    """The process that ends the guests, begun when it is not there yet."""
+
+    def __init__(self, state: Path) -> None:
+        self.timeout_s = STAND_IN_S
+        self._pipe = runtime_folder(state) / "food"
+        with suppress(FileExistsError):
+            os.mkfifo(self._pipe, 0o600)
+        # Held for reading, too: so it opens at once, whether the process is there yet or not.
+        self._handle = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        command = [sys.executable, "-m", "billow.agent", "--role", STAND_IN, "--state", str(state)]
+        subprocess.Popen(command, start_new_session=True)  # noqa: S603 (itself)
+
+    def feed(self) -> None:
+        """Give it food."""
+        with suppress(BlockingIOError):
+            os.write(self._handle, b".")
+
+
+def opened(name: str, state: Path, lease_s: float) -> Watchdog:
+    """Return the watchdog that an operator named. Raises Unavailable."""
+    return StandIn(state) if name == STAND_IN else Device(Path(name), lease_s / 2)
+
+
+def no_way_out(path: Path) -> bool | None:
+    """Tell whether a device, once opened, cannot be stopped; None when it does not say."""
+    file = Path("/sys/class/watchdog") / path.name / "nowayout"
+    with suppress(OSError):
+        return file.read_text(encoding="ascii").strip() == "1"
+    return None
+
+
+def stand_in(state: Path) -> int:
+    """Be the stand-in: wait for food, and end every guest when none comes. Returns an exit code.
+
+    A second one ends at once. It never stops by itself: a watchdog that can be talked out of it
+    is none.
+    """
+    folder = runtime_folder(state)
+    with (folder / "stand-in.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        return _watch(os.open(folder / "food", os.O_RDWR | os.O_NONBLOCK), folder)
+
+
+def _watch(food: int, folder: Path) -> int:
+    fed_at, net, acted = now(), namespace(), False
+    while True:
+        with suppress(BlockingIOError):
+            if os.read(food, 65_536):
+                fed_at, acted = now(), False
+        if now() - fed_at >= STAND_IN_S - _EVERY_S:
+            _end_all(net)
+            if not acted:
+                (folder / "acted").write_text(f"{now()}\n", encoding="ascii")
+            acted = True
+        signal.sigtimedwait([], _EVERY_S)
+
+
+def _end_all(net: int) -> None:
+    for pid in running(net):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A controller on loopback that speaks the real frames over real TLS: it hears, acks, orders."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from billow.model.ha.evidence import Network
+from billow.model.ha.wire import Frame, Message, decode, encode
+
+Found = TypeVar("Found")
+
+
+class Controller:
+    """Hears one agent on any number of lines; `acks` may be turned off."""
+
+    def __init__(self, papers: Path, address: str = "127.0.0.1", port: int = 0) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(papers / "agent.crt", papers / "agent.key")
+        self.context.load_verify_locations(papers / "ca.crt")
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        self.listener = socket.create_server((address, port), reuse_port=False)
+        self.acks = True
+        self.heard: list[tuple[float, Message]] = []
+        self.lines: dict[Network, ssl.SSLSocket] = {}
+        self.said: dict[Network, dict[str, Any]] = {}
+        self._number = 0
+        self._ended = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        host, port = self.listener.getsockname()[:2]
+        return f"{host}:{port}"
+
+    def _accept(self) -> None:
+        while not self._ended:
+            try:
+                plain, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        with suppress(OSError), self.context.wrap_socket(plain, server_side=True) as line:
+            data, own = bytearray(), {}
+            while not self._ended and (read := line.recv(65_536)):
+                data += read
+                for message in decode(data):
+                    self.heard.append((time.monotonic(), message))
+                    self.lines[message.network] = line
+                    own.update(message.body)
+                    self.said[message.network] = own
+                    if message.kind is Frame.BEAT and self.acks:
+                        answer = Message(Frame.ACK, message.network, message.number, message.at, {})
+                        line.sendall(encode(answer))
+
+    def order(self, body: dict[str, object], network: Network = Network.MANAGEMENT) -> None:
+        """Give an order over a line."""
+        self._number += 1
+        order = Message(Frame.ORDER, network, self._number, time.monotonic(), body)
+        self.lines[network].sendall(encode(order))
+
+    def asked(self, name: str, timeout_s: float = 8.0, **body: object) -> dict[str, Any]:
+        """Give an order and return its answer."""
+        self.order({"id": name, **body})
+        return self.until(lambda: self.answers(name), timeout_s)[0]
+
+    def answers(self, name: str) -> list[dict[str, Any]]:
+        """Return every answer to an order so far."""
+        kind = Frame.ANSWER
+        return [
+            each.body
+            for _, each in list(self.heard)
+            if each.kind is kind and each.body["id"] == name
+        ]
+
+    def of(self, kind: Frame) -> list[tuple[float, Message]]:
+        """Return what was heard of a kind, and when."""
+        return [each for each in list(self.heard) if each[1].kind is kind]
+
+    def until(self, ready: Callable[[], Found], timeout_s: float = 8.0) -> Found:
+        """Wait until something is so, and return it."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            with suppress(KeyError):
+                if found := ready():
+                    return found
+            time.sleep(0.005)
+        raise AssertionError(f"not so within {timeout_s} s; heard {self.heard[-5:]}")
+
+    def close(self) -> None:
+        """Go, and take every line along."""
+        self._ended = True
+        self.listener.close()
+        for line in self.lines.values():
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+                line.close()
