@@ -6,7 +6,7 @@ known before anything is done; the clock is the only time there is. Engines and 
 contract suites in `billow.testing`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar, runtime_checkable
@@ -14,6 +14,12 @@ from typing import Protocol, TypeVar, runtime_checkable
 from billow.model.action import Action
 from billow.model.assessment import Assessment, Guest
 from billow.model.event import Event
+from billow.model.ha.alarm import Alarm, Delivery
+from billow.model.ha.care import Drill, Maintenance, Reach
+from billow.model.ha.evidence import Network
+from billow.model.ha.incident import Incident
+from billow.model.ha.step import IncidentStep
+from billow.model.ha.view import View
 from billow.model.kinds import Power
 from billow.model.plan import Plan, Proposal
 from billow.model.policy import Policy
@@ -290,3 +296,91 @@ class Witness(Protocol):
 
     async def tell(self, event: Event) -> None:
         """Record and publish an event."""
+
+
+class Incidents(Protocol):
+    """Where failures of hosts are kept: each step is one compare-and-set under the lease."""
+
+    async def open_incident(self, step: IncidentStep) -> None:
+        """Record the first step of a new incident, and what it tells people.
+
+        Raises:
+            Conflict: the host has an open incident.
+            Leased: the step's fence is not the lease's.
+        """
+
+    async def advance_incident(self, step: IncidentStep) -> None:
+        """Record a step, and what it tells people.
+
+        Raises:
+            Conflict: the record is not the one any more that the step was decided for.
+            Leased: the step's fence is not the lease's.
+        """
+
+    async def open_incidents(self) -> Sequence[Incident]:
+        """Return the incidents that are open, oldest first."""
+
+    async def closed_incidents(self, since: float) -> Sequence[Incident]:
+        """Return the incidents that were closed at or after a time, oldest first."""
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """A source of evidence about hosts: agents' beats, a gossip ring, a simulated world."""
+
+    def view(self, now: float) -> View:
+        """Return when it heard whom last, and what agents said."""
+
+
+@runtime_checkable
+class Commander(Protocol):
+    """Where agents take orders."""
+
+    async def order(
+        self, host: str, network: Network, body: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        """Send an agent an order over a network and return its answer. Raises Unavailable."""
+
+
+class Board(Protocol):
+    """Where controllers tell each other what they see."""
+
+    async def publish(self, view: View) -> None:
+        """Tell what this controller sees; return when all others can read it."""
+
+    async def views(self) -> Sequence[View]:
+        """Return what every controller told last, with how long ago that was."""
+
+
+class Care(Protocol):
+    """What people said of hosts beforehand."""
+
+    async def maintenances(self, now: float) -> Sequence[Maintenance]:
+        """Return those in force, oldest first."""
+
+    async def begin_maintenance(self, maintenance: Maintenance) -> None:
+        """Leave hosts alone from now on."""
+
+    async def end_maintenance(self, reach: Reach, name: str, *, by: str, at: float) -> Maintenance:
+        """End the one of this name that is in force. Raises NotFound."""
+
+    async def record_drill(self, drill: Drill) -> None:
+        """Keep how a rehearsal went, in the place of the last one of its host and method."""
+
+    async def drills(self) -> Sequence[Drill]:
+        """Return how each way to a proof was rehearsed last."""
+
+
+class Outbox(Protocol):
+    """Where alarms wait until each channel has taken them."""
+
+    async def add_alarm(self, alarm: Alarm) -> None:
+        """Keep an alarm until it is delivered; a key that is known changes nothing."""
+
+    async def due(
+        self, channel: str, *, now: float, since: float = 0.0, limit: int = 100
+    ) -> Sequence[Delivery]:
+        """Return what a channel shall send now, oldest first; nothing told before `since`."""
+
+    async def record_delivery(self, delivery: Delivery) -> None:
+        """Keep how far an alarm is on its way."""

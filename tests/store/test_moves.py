@@ -19,7 +19,7 @@ from billow.model.run import Entry, Flow, Phase, Progress, Run
 from billow.plan.replay import replay
 from billow.ports import Lease
 from billow.store import Store
-from billow.store.migrate import MIGRATIONS
+from billow.store.migrate import HEAD, MIGRATIONS
 from billow.testing.pools import pool
 
 pytestmark = pytest.mark.anyio
@@ -121,7 +121,8 @@ async def test_what_was_moved_before_there_was_this_table_is_in_it(sqlite_url: s
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, "0002")
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{HEAD}'"))
     engine.dispose()
     store = await Store.open(sqlite_url)
     assert await store.migrations() == before

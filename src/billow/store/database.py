@@ -21,6 +21,7 @@ class Database:
         parts = parsed(url)
         self._readers = make_engine(parts, Use.READ)
         self._writer = Writer(make_engine(parts, Use.WRITE))
+        self._own = Writer(make_engine(parts, Use.OWN))
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -41,6 +42,10 @@ class Database:
         """Do work in a transaction, alone; return when it is on disk (see `Writer`)."""
         return await self._writer.write(work)
 
+    async def write_own(self, work: Work[Result]) -> Result:
+        """Do work on rows that only this process writes, beside all other writers."""
+        return await self._own.write(work)
+
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Lend a connection that only reads; each statement sees the newest commit.
@@ -57,4 +62,5 @@ class Database:
     async def aclose(self) -> None:
         """Write what is queued and let go of all connections."""
         await self._writer.aclose()
+        await self._own.aclose()
         await self._readers.dispose()

@@ -19,7 +19,7 @@ from billow.errors import Blocked
 from billow.store.failure import explained
 from billow.store.open import WAIT_S, Use, is_postgres, prepare
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest migration, so that most starts need no Alembic. A test compares it with the folder."""
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")

@@ -22,8 +22,9 @@ from billow.errors import Invalid
 
 WAIT_S: Final = 10
 """How long a write waits for another one."""
-STUCK_S: Final = 15
-"""How long a writer may stand still inside a transaction before PostgreSQL ends it."""
+STUCK_S: Final = 3
+"""How long a writer may stand still inside a transaction before PostgreSQL ends it: so long others
+wait when a controller freezes there."""
 READERS: Final = 4
 LOCK: Final = 0x62696C6C6F77  # "billow"
 
@@ -35,6 +36,8 @@ class Use(Enum):
 
     READ = "read"
     WRITE = "write"
+    OWN = "own"
+    """Writes rows that nobody else writes, so it need not wait for its turn."""
 
 
 def parsed(url: str) -> URL:
@@ -81,7 +84,7 @@ def create_file(url: URL) -> None:
 
 def make_engine(url: URL, use: Use) -> AsyncEngine:
     """Return an engine: one connection that writes, or several that read and commit nothing."""
-    options: dict[str, Any] = {"pool_size": 1 if use is Use.WRITE else READERS, "max_overflow": 0}
+    options: dict[str, Any] = {"pool_size": READERS if use is Use.READ else 1, "max_overflow": 0}
     if use is Use.READ:
         options["isolation_level"] = "AUTOCOMMIT"
     if is_postgres(url):
@@ -96,12 +99,13 @@ def prepare(engine: Engine, use: Use) -> None:
     postgres = engine.dialect.name == "postgresql"
     settings = _POSTGRES if postgres else _SQLITE[use]
     begin = f"SELECT pg_advisory_xact_lock({LOCK})" if postgres else "BEGIN IMMEDIATE"
+    waits = use is Use.WRITE or (use is Use.OWN and not postgres)  # SQLite has one writer anyway
 
     @event.listens_for(engine, "connect")
     def _connected(connection: DBAPIConnection, _: object) -> None:
         _run_alone(connection, settings, postgres=postgres)
 
-    if use is Use.WRITE:
+    if waits:
 
         @event.listens_for(engine, "begin")
         def _begun(connection: Any) -> None:  # noqa: ANN401 (SQLAlchemy's hook)
@@ -141,5 +145,6 @@ _EVERY_SQLITE: Final = (
 
 _SQLITE: Final = {
     Use.WRITE: (*_EVERY_SQLITE, "PRAGMA journal_mode = WAL"),
+    Use.OWN: (*_EVERY_SQLITE, "PRAGMA journal_mode = WAL"),
     Use.READ: (*_EVERY_SQLITE, "PRAGMA query_only = ON"),
 }

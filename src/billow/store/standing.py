@@ -17,15 +17,16 @@ from billow.store.rows import AnyRow
 from billow.store.tables import CONTROLLER, entries, leases, runs
 from billow.store.text import storable
 
-_HELD: Final = exists().where(
+HELD: Final = exists().where(
     leases.c.name == CONTROLLER, leases.c.holder != "", leases.c.fence == bindparam("under")
 )
+"""Somebody holds the lease, and `under` is its fence."""
 
 RUN: Final = (
     (runs.c.id == bindparam("of_run"))
     & (runs.c.fence == bindparam("under"))
     & (runs.c.state == RunState.RUNNING.value)
-    & _HELD
+    & HELD
 )
 """The run `of_run`, where `under` is its fence and the lease's, and it has not ended."""
 

@@ -3,14 +3,18 @@
 
 from typing import Self
 
+from billow.store.board import Board
+from billow.store.care import Care
 from billow.store.database import Database
 from billow.store.events import Events
 from billow.store.generation import Generation
 from billow.store.idempotency import Idempotency
+from billow.store.incidents import Incidents
 from billow.store.journal import Journal
 from billow.store.latest import Latest
 from billow.store.lease import Leases
 from billow.store.moves import Moves
+from billow.store.outbox import Outbox
 from billow.store.plans import Plans
 from billow.store.runs import Runs
 from billow.store.shelf import Shelf
@@ -18,7 +22,13 @@ from billow.store.tail import Tail
 from billow.store.tokens import Tokens
 
 
-class Store(Journal, Runs, Moves, Plans, Events, Leases, Idempotency, Generation, Tokens):
+class _Failures(Incidents, Board, Care, Outbox):
+    """What high availability keeps."""
+
+
+class Store(
+    Journal, Runs, Moves, Plans, Events, Leases, Idempotency, Generation, Tokens, _Failures
+):
     """One database, for one event loop. It is `billow.ports.Journal` and `billow.ports.Witness`.
 
     All methods do I/O and raise Unavailable when the database does not answer. A method that
@@ -30,6 +40,7 @@ class Store(Journal, Runs, Moves, Plans, Events, Leases, Idempotency, Generation
         self._latest = Latest(database)
         self._shelf = Shelf()
         self._fences = {}
+        self._names = {}
         self._tail = Tail(lambda last: self.events(after=last), self._newest_event)
 
     @classmethod

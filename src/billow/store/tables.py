@@ -11,14 +11,17 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
+    text,
 )
 
 CONTROLLER: Final = "controller"
@@ -188,4 +191,97 @@ session_keys = Table(
     Column("secret", LargeBinary, nullable=False),
     _time("created_at"),
     sqlite_autoincrement=True,
+)
+
+# Failures of hosts; the document is the record that controllers change by compare-and-set.
+incidents = Table(
+    "incidents",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("host", Text, nullable=False, index=True),
+    _whole("version"),
+    _text("phase"),
+    _whole("row"),
+    _time("opened_at"),
+    _time("closed_at"),
+    Column("document", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+_OPEN = text("phase <> 'closed'")
+Index(
+    "uq_incidents_open",  # one open incident per host
+    incidents.c.host,
+    unique=True,
+    sqlite_where=_OPEN,
+    postgresql_where=_OPEN,
+)
+
+incident_steps = Table(
+    "incident_steps",
+    metadata,
+    Column("incident", _Number, ForeignKey(incidents.c.number), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _time("at"),
+    _text("actor"),
+    _whole("fence"),
+    Column("packed", LargeBinary, nullable=False),
+)
+
+# What each controller sees of all hosts, as told last; `at` is the database's own clock.
+views = Table(
+    "views",
+    metadata,
+    Column("observer", Text, primary_key=True),
+    _time("at"),
+    _text("digest"),
+    Column("hosts", LargeBinary, nullable=False),
+    Column("packed", LargeBinary, nullable=False),
+)
+
+# While one is in force nothing is ended or started for the hosts that it names.
+maintenances = Table(
+    "maintenances",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    *map(_text, ("reach", "name", "owner", "why")),
+    *map(_time, ("since", "until", "ended_at")),
+    _text("ended_by"),
+    sqlite_autoincrement=True,
+)
+
+# The last rehearsal of each way to prove that a host is dead.
+drills = Table(
+    "drills",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("ok", Boolean, nullable=False),
+    _time("at"),
+    _time("took_s"),
+    _text("text"),
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    _number(),
+    Column("key", Text, nullable=False, unique=True),
+    *map(_text, ("severity", "text", "host", "incident")),
+    _whole("epoch"),
+    Column("at", Double, nullable=False, default=0.0, index=True),
+    sqlite_autoincrement=True,
+)
+
+# How far an alarm is on its way through a channel; none before the first try.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("alarm", _Number, ForeignKey(alarms.c.number), primary_key=True),
+    Column("channel", Text, primary_key=True),
+    _whole("tries"),
+    _time("next_at"),
+    _time("delivered_at"),
+    _text("error"),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people say of hosts beforehand: leave them alone for a while; their proofs were rehearsed."""
+"""What people say of hosts beforehand: leave them alone for a while; how rehearsals went."""
 
 from dataclasses import dataclass
 from enum import StrEnum
