@@ -128,7 +128,7 @@ class Incident:
         held: Why it goes on only with a person's word or with new evidence; empty otherwise.
         cut: Whether power was, or may have been, ordered off: then a return is no reason to stop.
         attempts: Tries to get a proof, oldest first.
-        suspected_at: When a network of it was first agreed to be lost, or its instances had to go;
+        suspected_at: When a network of it was agreed to be lost, or its instances had to go, last;
             0 for never. Storms and flapping are counted from it.
         distrust: Whether its management controller said "off" while it was heard: nothing that it
             says is believed for the rest of this incident.

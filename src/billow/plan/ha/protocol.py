@@ -14,6 +14,7 @@ The laws:
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 from billow.model.ha.evidence import Network
 from billow.model.ha.incident import (
@@ -41,6 +42,9 @@ from billow.model.ha.response import (
 )
 from billow.plan.ha.facts import Facts, Terms
 
+EARLY: Final = frozenset({Phase.NOTED, Phase.MOVING, Phase.WAITING})
+"""Nothing was ended yet: the row that holds now is followed."""
+
 
 def opened(name: str, facts: Facts) -> Turn:
     """Return the first step of a new incident."""
@@ -54,7 +58,7 @@ def opened(name: str, facts: Facts) -> Turn:
         phase=_phase(response.recovery),
         recovery=response.recovery,
     )
-    return _under_row(incident, facts, response.diagnosis)
+    return _under_row(incident, facts, response.diagnosis, fresh=True)
 
 
 def advance(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
@@ -64,7 +68,7 @@ def advance(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     """
     turn: Turn | None = None
     match incident.phase:
-        case Phase.NOTED | Phase.MOVING | Phase.WAITING:
+        case phase if phase in EARLY:
             turn = _before(incident, facts, terms)
         case Phase.FENCING:
             turn = _fencing(incident, facts, terms)
@@ -85,7 +89,8 @@ def _before(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     if response.row != incident.row or (response.distrust and not incident.distrust):
         return _changed(incident, facts)
     if response.cordon and not incident.cordoned and not facts.storm:
-        return _under_row(incident, facts, "the storm is over: nothing new may come to it")
+        why = "the storm is over: nothing new may come to it"
+        return _under_row(incident, facts, why, fresh=False)
     if response.severity is Severity.NONE and facts.sight.clean_beats >= terms.clean_beats:
         return _closed(incident, facts, "it is well again")
     grace_s = _grace_s(response.grace, terms)
@@ -120,17 +125,17 @@ def _changed(incident: Incident, facts: Facts) -> Turn:
         phase=incident.phase if same else _phase(response.recovery),
         held="",
     )
-    return _under_row(changed, facts, f"now: {response.diagnosis}")
+    return _under_row(changed, facts, f"now: {response.diagnosis}", fresh=not same)
 
 
-def _under_row(incident: Incident, facts: Facts, why: str) -> Turn:
+def _under_row(incident: Incident, facts: Facts, why: str, *, fresh: bool) -> Turn:
     """Keep what the row makes known, close the host off where it asks for that, tell people."""
-    response, sight = facts.response, facts.sight
+    response, sight, was = facts.response, facts.sight, incident.suspected_at
     closing = response.cordon and not incident.cordoned and not facts.storm
     suspect = sight.lost or response.recovery is not Recovery.NONE
     known = replace(
         incident,
-        suspected_at=incident.suspected_at or (facts.now if suspect else 0.0),
+        suspected_at=facts.now if suspect and (fresh or not was) else was,
         distrust=incident.distrust or response.distrust,
         cordoned=incident.cordoned or closing,
     )

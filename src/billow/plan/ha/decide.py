@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be done for all hosts of the fleet, at one instant, by what is known of them.
+
+Row of the table, gates, protocol: this module only joins them. It must not do I/O, read a clock or
+throw dice: the same evidence at the same instant gives the same turns.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from billow.model.ha.evidence import NETWORKS, Hardware, Sight
+from billow.model.ha.incident import Fate, Incident, Phase, Recovery
+from billow.model.ha.policy import HaPolicy
+from billow.model.ha.response import Response, Severity, Turn
+from billow.model.kinds import Power
+from billow.plan.ha.facts import Facts, Terms
+from billow.plan.ha.fleet import Evidence
+from billow.plan.ha.gates import Gates
+from billow.plan.ha.protocol import EARLY, advance, opened
+from billow.plan.ha.table import respond
+
+_LAST_BAND: Final = 1_000_000
+
+
+def decide(evidence: Evidence, clock: float) -> tuple[Turn, ...]:
+    """Return the next step of each incident that has one, and the first of each new one.
+
+    New incidents come first, so that a storm is seen before anything is ended; then the others by
+    what is most urgent on their hosts. Each turn is decided as if those before it were done.
+
+    Args:
+        evidence: What is known.
+        clock: Seconds since the epoch, taken before the evidence was read.
+    """
+    gates = Gates(evidence, clock)
+    return (*_new(evidence, gates), *_next(evidence, gates))
+
+
+def judged(sight: Sight, incident: Incident | None, policy: HaPolicy, now: float) -> Response:
+    """Return the row that a host falls under, by as much of its power reading as is believed.
+
+    "Off" is no proof against beats that are heard long afterwards, and is one where nothing was
+    heard since. Whoever was caught lying is not asked any more.
+    """
+    blind = replace(sight, power=Power.UNKNOWN)
+    lies = sight.power is Power.OFF and not sight.lost
+    if incident is not None and incident.distrust:
+        return respond(sight) if lies else respond(blind)
+    if sight.power is not Power.OFF or sight.silent:
+        return respond(sight)
+    since = sight.power_since
+    if since and sight.heard_at - since >= policy.doubt_s:
+        return respond(sight) if lies else replace(respond(blind), distrust=True)
+    if lies:
+        return respond(blind)
+    if since and sight.heard_at < since <= now - policy.doubt_s:
+        return respond(replace(sight, lost={**dict.fromkeys(NETWORKS, now), **sight.lost}))
+    return replace(respond(sight), distrust=False)
+
+
+def facts_for(evidence: Evidence, gates: Gates, host: str, incident: Incident | None) -> Facts:
+    """Return what the protocol is told of one host."""
+    facts, storm = _ungated(evidence, gates, host, incident), gates.storm(host)
+    return replace(
+        facts,
+        shut=gates.shut(host, facts.response.recovery),
+        storm="" if storm is None else storm.key,
+    )
+
+
+def _ungated(evidence: Evidence, gates: Gates, host: str, incident: Incident | None) -> Facts:
+    sight = evidence.sights.get(host) or Sight(host=host)
+    if gates.flaps(host) and sight.hardware is Hardware.SOUND and not sight.silent:
+        sight = replace(sight, hardware=Hardware.PREDICTED)
+    return Facts(
+        now=gates.now,
+        fence=evidence.fence,
+        sight=sight,
+        response=judged(sight, incident, evidence.policy, gates.now),
+        answers=tuple(evidence.answers.get(incident.id, ())) if incident is not None else (),
+        victims=evidence.victims.get(host, ()),
+        rooms=evidence.rooms,
+    )
+
+
+def name_of(host: str, now: float) -> str:
+    """Return the id of an incident of a host that begins now."""
+    return f"ha-{host}-{round(now * 1000)}"
+
+
+def _new(evidence: Evidence, gates: Gates) -> Iterator[Turn]:
+    """Open an incident for each host that is not well; all are counted before one is judged."""
+    suspects = dict(_suspects(evidence, gates))
+    for incident in suspects.values():
+        gates.note(incident)
+    for host in sorted(suspects.keys() - evidence.incidents.keys()):
+        turn = opened(name_of(host, gates.now), facts_for(evidence, gates, host, None))
+        gates.note(turn.incident)
+        yield turn
+
+
+def _suspects(evidence: Evidence, gates: Gates) -> Iterator[tuple[str, Incident]]:
+    """Yield how the incidents of the hosts stand that are suspected from now on."""
+    for host in evidence.sights:
+        incident = evidence.incidents.get(host)
+        facts = _ungated(evidence, gates, host, incident)
+        response = facts.response
+        if incident is None and response.severity is not Severity.NONE:
+            yield host, opened(name_of(host, gates.now), facts).incident
+        elif incident is not None and incident.phase in EARLY and _turns_suspect(incident, facts):
+            yield host, replace(incident, suspected_at=gates.now)
+
+
+def _turns_suspect(incident: Incident, facts: Facts) -> bool:
+    recovery = facts.response.recovery
+    fresh = not incident.suspected_at or recovery is not incident.recovery
+    return fresh and bool(facts.sight.lost or recovery is not Recovery.NONE)
+
+
+def _next(evidence: Evidence, gates: Gates) -> Iterator[Turn]:
+    terms = Terms.of(evidence.policy)
+    for incident in sorted(evidence.incidents.values(), key=lambda it: _urgency(it, evidence)):
+        if incident.host not in evidence.sights and incident.phase is not Phase.RECOVERING:
+            continue
+        facts = facts_for(evidence, gates, incident.host, incident)
+        turn = advance(incident, facts, terms)
+        if turn is not None:
+            gates.note(turn.incident)
+            yield turn
+
+
+def _urgency(incident: Incident, evidence: Evidence) -> tuple[bool, int, int, float, str]:
+    """Order by what is begun, then by the lowest band and how many are in it, then by age."""
+    victims = incident.victims or evidence.victims.get(incident.host, ())
+    waiting = [each.band for each in victims if each.fate is not Fate.LEFT]
+    band = min(waiting, default=_LAST_BAND)
+    begun = incident.phase in {Phase.FENCING, Phase.RECOVERING}
+    return not begun, band, -waiting.count(band), incident.since, incident.host
