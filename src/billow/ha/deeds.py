@@ -9,14 +9,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, assert_never
+from typing import Any, Final, assert_never
 
 import structlog
 
 from billow.act.guard import World
 from billow.errors import BillowError, Leased, Lost, Refused, Unavailable
-from billow.model.action import Action, Cordon, Evacuate, Fence, Uncordon
-from billow.model.ha.evidence import Network
+from billow.model.action import Action, Cordon, Evacuate, Uncordon
 from billow.model.ha.incident import Incident
 from billow.model.ha.response import (
     Answer,
@@ -30,7 +29,7 @@ from billow.model.ha.response import (
     Tell,
 )
 from billow.plan.ha.facts import Terms
-from billow.ports import Bmc, Trace
+from billow.ports import Bmc, Commander, Trace
 
 CORDON: Final = "ha: "
 """How the reason begins with which a host is cordoned for an incident."""
@@ -38,25 +37,18 @@ _AGAIN_S: Final = 0.5
 log = structlog.get_logger()
 
 
-class Orders(Protocol):
-    """Where agents are commanded."""
-
-    async def order(self, host: str, network: Network, body: dict[str, object]) -> dict[str, Any]:
-        """Send an order and return the agent's answer. Raises Unavailable."""
-
-
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What deeds are done with.
 
     Attributes:
-        bmc: Turns hosts off, with proof; None where only the pool's engine can.
+        bmc: Turns hosts off, with proof.
         empty: Moves what runs on a host away, live; returns when that has ended.
     """
 
     world: World
-    orders: Orders
-    bmc: Bmc | None
+    orders: Commander
+    bmc: Bmc
     empty: Callable[[str, bool], Coroutine[Any, Any, None]]
     terms: Terms
 
@@ -114,7 +106,7 @@ class Deeds:
             case AskAgent() | Clean():
                 return await self._order(incident, deed)
             case CutPower():
-                text = await self._cut(incident, deed)
+                text = await self._cut(deed)
             case StartElsewhere():
                 text = await self._start(incident, deed)
             case MoveAway():
@@ -144,15 +136,11 @@ class Deeds:
         gone = said.get("gone")
         return text, tuple(map(str, gone)) if isinstance(gone, list) else ()
 
-    async def _cut(self, incident: Incident, deed: CutPower) -> str:
+    async def _cut(self, deed: CutPower) -> str:
         """Turn a host off; returns only when that is proved."""
-        if self._hands.bmc is not None:
-            async with asyncio.timeout(self._hands.terms.bmc_s):
-                await self._hands.bmc.off(deed.host)
-            return "its management controller turned it off, and read off twice"
-        fence = Fence(id=f"{incident.id}.fence.{incident.version}", host=deed.host)
-        await self._perform(fence)
-        return "the engine ended everything on it"
+        async with asyncio.timeout(self._hands.terms.bmc_s):
+            await self._hands.bmc.off(deed.host)
+        return "its management controller turned it off, and read off twice"
 
     async def _start(self, incident: Incident, deed: StartElsewhere) -> str:
         """Start an instance elsewhere; while it is not certain how that ended, ask again."""

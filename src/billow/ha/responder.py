@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn what is heard of hosts into incidents, and incidents into deeds.
+
+Each turn: look, publish what was seen, read what the others saw, agree, and let the pure `decide`
+say the next steps. Only the writer takes them: each is kept by compare-and-set before its deeds are
+begun. A controller that begins to write goes on with what it finds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from billow.act.guard import World
+from billow.errors import Conflict
+from billow.ha.deeds import Deeds
+from billow.ha.hearing import Heard, Hearing
+from billow.ha.rooms import Rooms
+from billow.model.ha.care import Maintenance
+from billow.model.ha.incident import Incident, Phase, Recovery, Victim
+from billow.model.ha.policy import HaPolicy
+from billow.model.ha.response import CloseOff, MoveAway, Turn
+from billow.model.ha.step import IncidentStep
+from billow.model.pool import Pool
+from billow.plan.ha.decide import decide, facts_for
+from billow.plan.ha.explain import explain
+from billow.plan.ha.facts import Terms
+from billow.plan.ha.fleet import Evidence, Layout, Place
+from billow.plan.ha.gates import Gates
+from billow.plan.ha.record import facts_document
+from billow.plan.ha.recovery import Pace, rooms_now, victims_of
+from billow.ports import Care, Incidents
+
+EVERY_S: Final = 0.05
+"""How often it looks: a verdict is late by so much at most."""
+_READ_EVERY_S: Final = 1.0
+"""How often what people say, and what was closed, is read again."""
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where incidents are kept, and what people said of hosts."""
+
+    incidents: Incidents
+    care: Care
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Who does what for a responder."""
+
+    hearing: Hearing
+    deeds: Deeds
+    rooms: Rooms
+
+
+class Responder:
+    """This controller's part in high availability."""
+
+    def __init__(
+        self, name: str, world: World, crew: Crew, books: Books, policy: HaPolicy, controllers: int
+    ) -> None:
+        self._name = name
+        self._world = world
+        self._crew = crew
+        self._books = books
+        self._policy = policy
+        self._controllers = controllers
+        self._open: dict[str, Incident] = {}
+        self._fence = 0
+        self._read_at = 0.0
+        self._maintenance: Sequence[Maintenance] = ()
+        self._history: Sequence[Incident] = ()
+        self._layout = Layout({})
+        self._laid_out_for: tuple[int, frozenset[str]] = (0, frozenset())
+
+    async def turn(self) -> None:
+        """Look once, and take every step that is due. Call it every `EVERY_S`."""
+        now = self._world.clock.now()
+        heard = await self._crew.hearing.look(self._layout, self._open.keys(), now)
+        pool = await self._world.collector.last()
+        self._lay_out(pool, heard)
+        if not self._world.writer.held:
+            self._fence = 0
+            return
+        await self._read(now)
+        if not heard.sights and not self._open:
+            return
+        evidence = self._evidence(heard, pool)
+        for turn in decide(evidence, now):
+            await self._take(turn, evidence, now)
+        self._keep_moving(pool, now)
+
+    async def aclose(self) -> None:
+        """Let go of everything; another controller goes on with what is open."""
+        await self._crew.hearing.aclose()
+        await self._crew.rooms.aclose()
+        await self._crew.deeds.aclose()
+
+    async def _read(self, now: float) -> None:
+        """Read what is open when this controller begins to write, and what people say, often."""
+        began = self._fence != self._world.writer.fence
+        if not began and now - self._read_at < _READ_EVERY_S:
+            return
+        self._maintenance = await self._books.care.maintenances(now)
+        past_s = self._policy.quarantine_s + self._policy.flap_s
+        self._history = await self._books.incidents.closed_incidents(now - past_s)
+        opened = await self._books.incidents.open_incidents()
+        self._open = {each.host: each for each in opened}
+        self._fence, self._read_at = self._world.writer.fence, now
+        for incident in opened if began else ():
+            self._resume(incident)
+
+    def _resume(self, incident: Incident) -> None:
+        """Begin again what the last controller may not have ended: each may be done twice."""
+        if incident.cordoned:
+            self._crew.deeds.begin(incident, CloseOff(incident.host, closed=True, why="ha"))
+
+    def _evidence(self, heard: Heard, pool: Pool) -> Evidence:
+        incidents = list(self._open.values())
+        chosen = self._crew.rooms.chosen(incidents)
+        return Evidence(
+            fence=self._world.writer.fence,
+            layout=self._layout,
+            policy=self._policy,
+            sights=heard.sights,
+            incidents=dict(self._open),
+            history=self._history,
+            answers={each.id: self._crew.deeds.answers(each.id) for each in incidents},
+            victims={host: _victims(pool, host) for host in heard.sights},
+            rooms=rooms_now(incidents, chosen, Pace()),
+            maintenance=self._maintenance,
+            controllers=self._controllers,
+            present=heard.present,
+        )
+
+    async def _take(self, turn: Turn, evidence: Evidence, now: float) -> None:
+        """Keep a step, then begin its deeds. Somebody else's step before it makes it void."""
+        incident = turn.incident
+        before = self._open.get(incident.host)
+        gates = Gates(evidence, now)
+        facts = facts_for(evidence, gates, incident.host, before)
+        step = IncidentStep(
+            at=now,
+            actor=self._name,
+            fence=evidence.fence,
+            why=turn.why,
+            incident=incident,
+            deeds=turn.deeds,
+            facts=facts_document(facts, Terms.of(self._policy)),
+            explanation=explain(facts, gates),
+        )
+        try:
+            if before is None:
+                await self._books.incidents.open_incident(step)
+            else:
+                await self._books.incidents.advance_incident(step)
+        except Conflict as error:
+            log.info("somebody was first", incident=incident.id, why=error.brief)
+            self._read_at = 0.0
+            return
+        log.info("incident", id=incident.id, phase=incident.phase, why=turn.why)
+        self._note(incident)
+        for deed in turn.deeds:
+            self._crew.deeds.begin(incident, deed)
+
+    def _note(self, incident: Incident) -> None:
+        if incident.phase.open:
+            self._open[incident.host] = incident
+        else:
+            del self._open[incident.host]
+            self._crew.deeds.forget(incident.id)
+
+    def _keep_moving(self, pool: Pool, now: float) -> None:
+        """Go on emptying living hosts: what came up meanwhile, or did not go the first time."""
+        for incident in self._open.values():
+            if incident.phase is not Phase.MOVING or not _victims(pool, incident.host):
+                continue
+            away = MoveAway(incident.host, at_once=incident.recovery is Recovery.MOVE)
+            ended = [each.at for each in self._crew.deeds.answers(incident.id) if each.deed == away]
+            if now - max(ended, default=0.0) >= self._policy.again_s:
+                self._crew.deeds.begin(incident, away)
+
+    def _lay_out(self, pool: Pool, heard: Heard) -> None:
+        """Say where the watched hosts stand, anew when the pool or the watch is another one."""
+        watched = frozenset(host for view in heard.views for host in view.hosts)
+        if self._laid_out_for != (id(pool), watched):
+            self._laid_out_for = (id(pool), watched)
+            self._layout = layout_of(pool, watched)
+
+
+def layout_of(pool: Pool, watched: frozenset[str]) -> Layout:
+    """Return where hosts stand, as far as the pool knows them."""
+    places: dict[str, Place] = {}
+    for host in sorted(watched):
+        known = pool.host(host) if host in pool.hosts.row else None
+        places[host] = Place(zone=known.zone, rack=known.rack) if known else Place()
+    return Layout(places)
+
+
+def _victims(pool: Pool, host: str) -> tuple[Victim, ...]:
+    return victims_of(pool, host) if host in pool.hosts.row else ()
