@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`billow agent --check`: what can be looked at on this host, what it lacks, what is not allowed."""
+"""`billow agent --check`: what can be looked at on this host, and what it lacks."""
 
 import json
 import sys

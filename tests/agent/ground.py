@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network namespace as a host: an agent of its own, guests that are programs named like QEMU."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+from billow.model.ha.evidence import NETWORKS
+
+Made = TypeVar("Made")
+LOCAL: Final = {each: f"127.0.{position}.1" for position, each in enumerate(NETWORKS, 1)}
+NAMESPACES: Final = Path("/run/netns")
+
+
+class Host:
+    """A namespace with an agent's folder."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.namespace = f"{name}-{os.getpid()}"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        run("ip", "netns", "add", self.namespace)
+        run("ip", "-n", self.namespace, "link", "set", "lo", "up")
+
+    def inside(self, function: Callable[[], Made]) -> Made:
+        """Call a function in the namespace; the sockets that it opens stay there."""
+        made: list[Made] = []
+
+        def enter() -> None:
+            with (NAMESPACES / self.namespace).open() as handle:
+                assert ctypes.CDLL(None).setns(handle.fileno(), 0) == 0
+            made.append(function())
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        return made[0]
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a program there."""
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", self.namespace, *command], stdin=subprocess.PIPE
+        )
+        self.processes.append(process)
+        return process
+
+    def agent(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start its agent."""
+        own = [part for each in NETWORKS for part in (f"--{each}", LOCAL[each])]
+        command = (sys.executable, "-m", "billow.agent", "--host", self.name, *own)
+        return self.start(*command, "--state", str(self.folder), *arguments)
+
+    def guest(self, instance: str) -> subprocess.Popen[bytes]:
+        """Start something that looks like QEMU and does nothing."""
+        program = self.folder / "qemu-system-x86_64"
+        if not program.exists():
+            shutil.copy(shutil.which("dash") or "/bin/sh", program)
+        return self.start(str(program), "-c", "read line", "-name", f"guest={instance},debug=on")
+
+    def close(self) -> None:
+        """End all of it."""
+        for process in self.processes:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+            if process.stdin:
+                process.stdin.close()
+        for pid in run("ip", "netns", "pids", self.namespace).split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), 9)
+        run("ip", "netns", "del", self.namespace)
+
+
+def run(*command: str) -> str:
+    """Run a program and return what it prints."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
