@@ -98,6 +98,8 @@ class Sight:
             Beats that were heard long after "off" was first read prove that reading wrong.
         hardware: The worst of its symptoms.
         lease_s: After so long without an acknowledged beat its watchdog resets it; 0 for none.
+        lease_excused: Its peers may still let it live on without a controller (so that the loss of
+            all controllers stops nothing): until they refused, its lease proves nothing.
         gasped: Its kernel itself said that nothing runs any more (a panic's last message).
         clean_beats: Rounds of beats on all networks in a row without a symptom.
     """
@@ -109,6 +111,7 @@ class Sight:
     power_since: float = 0.0
     hardware: Hardware = Hardware.SOUND
     lease_s: float = 0.0
+    lease_excused: bool = False
     gasped: bool = False
     clean_beats: int = 0
     symptoms: tuple[Symptom, ...] = ()

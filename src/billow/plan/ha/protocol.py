@@ -175,7 +175,8 @@ def _proof(incident: Incident, facts: Facts, terms: Terms) -> Proof | None:
     if sight.gasped:
         return Proof(Method.GASP, now, "its kernel said that nothing runs any more")
     over_at = sight.heard_at + sight.lease_s + terms.margin_s
-    if Method.LEASE in facts.response.fence and sight.lease_s and now >= over_at:
+    binds = sight.lease_s > 0 and not sight.lease_excused
+    if Method.LEASE in facts.response.fence and binds and now >= over_at:
         waited_s = now - sight.heard_at
         text = f"not heard for {waited_s:.1f} s; its watchdog resets it after {sight.lease_s:g} s"
         return Proof(Method.LEASE, now, text)
