@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""On which networks hosts are agreed to be down: many look, few are believed, a majority decides.
+
+A controller speaks of a host's network only while it passes its own check there: it hears witnesses
+on other switches, and does not miss alone what the others hear. Doubting oneself first is what
+keeps one broken network card from condemning a fleet. Pure; when all is well, one comparison of
+arrays is all that happens.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from billow.model.ha.evidence import NETWORKS, Network
+from billow.model.ha.view import VIEW_S, View
+from billow.model.resources import BoolArray, FloatArray, IntArray
+from billow.plan.ha.fleet import Layout
+
+MOST_WITNESSES: Final = 2
+"""So many hosts on other switches must be heard; half of them where there are fewer than four."""
+
+ALONE_SHARE: Final = 0.3
+"""Who alone misses so many of the hosts is broken itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An observer that is not believed on one network, and why."""
+
+    observer: str
+    network: Network
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What is agreed.
+
+    Attributes:
+        lost: Of each host that is down somewhere, on which networks, and since when it is agreed,
+            seconds since the epoch.
+        faults: Who is not believed now.
+        unjudged: Of each host that is missed where too few may judge, on which networks.
+    """
+
+    lost: Mapping[str, Mapping[Network, float]] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    unjudged: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ballot:
+    """Who misses whom, of the hosts that anybody misses (`doubted`).
+
+    Attributes:
+        rows: The doubted hosts' rows in the layout, `(doubted,) int64`.
+        missed, may: Who misses whom, and who may say so, `(observers, doubted, 3) bool`.
+        sound: `(observers, 3) bool`.
+    """
+
+    rows: IntArray
+    missed: BoolArray
+    may: BoolArray
+    sound: BoolArray
+
+    @property
+    def votes(self) -> IntArray:
+        """How many that may say so miss each, `(doubted, 3) int64`."""
+        return np.asarray((self.missed & self.may).sum(axis=0))
+
+
+def agree(views: Sequence[View], layout: Layout, now: float, voters: int) -> Agreement:
+    """Return on which networks which hosts are agreed to be down.
+
+    Args:
+        views: What each observer published last; one that is too old has no voice.
+        layout: Where the hosts stand.
+        now: Seconds since the epoch.
+        voters: How many observers there should be; a majority of these decides.
+    """
+    speaking = [each for each in views if each.age_s <= VIEW_S]
+    if not speaking or not layout.hosts:
+        return Agreement()
+    seen = [_aligned(each, layout) for each in speaking]
+    missed, watched = np.stack([one for one, _ in seen]), np.stack([two for _, two in seen])
+    rows = np.flatnonzero(missed.any(axis=(0, 2)))
+    if not len(rows):
+        return Agreement()
+    sound = np.array([each.sound for each in speaking], dtype=bool)
+    heard = _heard_elsewhere(watched[:, :, None] & ~missed, watched, layout, rows)
+    ballot = Ballot(rows, missed[:, rows], heard & watched[:, rows, None] & sound[:, None], sound)
+    quorum = voters // 2 + 1
+    lonely = _lonely(ballot, watched, quorum)
+    sober = Ballot(rows, ballot.missed, ballot.may & ~lonely[:, None], sound)
+    return Agreement(
+        lost=_lost(sober, speaking, layout, quorum, now),
+        faults=tuple(_faults(ballot, speaking, lonely)),
+        unjudged=_unjudged(sober, layout, quorum),
+    )
+
+
+def _aligned(view: View, layout: Layout) -> tuple[BoolArray, BoolArray]:
+    """Return whom a view misses, `(hosts, 3)`, and whom it watches, `(hosts,)`, by the layout."""
+    missed = view.missed(view.at)
+    if view.hosts == layout.hosts:
+        return missed, np.ones(len(layout.hosts), dtype=bool)
+    places = _places(view.hosts, layout.hosts)
+    watched = places >= 0
+    return np.where(watched[:, None], missed[places], False), watched
+
+
+@lru_cache(maxsize=32)
+def _places(hosts: tuple[str, ...], wanted: tuple[str, ...]) -> IntArray:
+    """Return the row of each wanted host, -1 for one that is not there."""
+    row = {host: number for number, host in enumerate(hosts)}
+    return np.array([row.get(host, -1) for host in wanted], dtype=np.int64)
+
+
+def _heard_elsewhere(
+    heard: BoolArray, watched: BoolArray, layout: Layout, rows: IntArray
+) -> BoolArray:
+    """Return who hears enough witnesses for whom, `(observers, doubted, 3) bool`.
+
+    Witnesses are hosts on other switches; where all hang on one switch, in other racks; where all
+    stand in one rack, other hosts.
+    """
+    observers = range(len(heard))
+    enough = np.empty((len(heard), len(rows), len(NETWORKS)), dtype=bool)
+    for n in range(len(NETWORKS)):
+        groups = _groups(layout, n)
+        size = int(groups.max()) + 1
+        for who in observers:
+            there = np.bincount(groups[watched[who]], minlength=size)
+            answer = np.bincount(groups[heard[who, :, n]], minlength=size)
+            others = there.sum() - there[groups[rows]]
+            needed = np.minimum(np.maximum(others // 2, others > 0), MOST_WITNESSES)
+            enough[who, :, n] = answer.sum() - answer[groups[rows]] >= needed
+    return enough
+
+
+def _groups(layout: Layout, network: int) -> IntArray:
+    """Return what tells hosts apart that could fail together, `(hosts,) int64`."""
+    switches = layout.switches[:, network]
+    if switches.any():
+        return switches
+    return layout.racks if layout.racks.any() else np.arange(len(layout.hosts))
+
+
+def _lonely(ballot: Ballot, watched: BoolArray, quorum: int) -> BoolArray:
+    """Return who misses many on a network that others hear, `(observers, 3) bool`."""
+    alone = ballot.missed & ballot.may & (ballot.votes < quorum)
+    limit = np.maximum(ALONE_SHARE * watched.sum(axis=1), MOST_WITNESSES)
+    return np.asarray(alone.sum(axis=1) >= limit[:, None])
+
+
+def _lost(
+    ballot: Ballot, views: Sequence[View], layout: Layout, quorum: int, now: float
+) -> dict[str, dict[Network, float]]:
+    doubted, networks = np.nonzero(ballot.votes >= quorum)
+    if not len(doubted):
+        return {}
+    since = np.stack([_missed_since(each, layout, ballot.rows, now) for each in views])
+    since = np.where(ballot.missed & ballot.may, since, np.inf)
+    agreed = np.sort(since, axis=0)[quorum - 1]
+    lost: dict[str, dict[Network, float]] = {}
+    for which, n in zip(doubted.tolist(), networks.tolist(), strict=True):
+        host = layout.hosts[ballot.rows[which]]
+        lost.setdefault(host, {})[NETWORKS[n]] = float(agreed[which, n])
+    return lost
+
+
+def _missed_since(view: View, layout: Layout, rows: IntArray, now: float) -> FloatArray:
+    """Return since when a view misses hosts, by the reader's clock, `(doubted, 3) float64`."""
+    places = rows if view.hosts == layout.hosts else _places(view.hosts, layout.hosts)[rows]
+    for_s = view.at - view.heard_at[places] - view.limit_s
+    return np.asarray(now - view.age_s - for_s)
+
+
+def _faults(ballot: Ballot, views: Sequence[View], lonely: BoolArray) -> list[Fault]:
+    dumb = np.asarray((ballot.missed & ~ballot.may).any(axis=1))
+    found = []
+    for who, view in enumerate(views):
+        for n, network in enumerate(NETWORKS):
+            if not ballot.sound[who, n]:
+                found.append(Fault(view.observer, network, "it does not pass its own check"))
+            elif lonely[who, n]:
+                found.append(Fault(view.observer, network, "it misses many whom others hear"))
+            elif dumb[who, n]:
+                found.append(Fault(view.observer, network, "it hears too few witnesses"))
+    return found
+
+
+def _unjudged(ballot: Ballot, layout: Layout, quorum: int) -> dict[str, tuple[Network, ...]]:
+    """Return who is missed by one that may not say so, while too few may say anything."""
+    few = np.asarray(ballot.may.sum(axis=0) < quorum) & np.asarray(ballot.missed.any(axis=0))
+    return {
+        layout.hosts[row]: tuple(NETWORKS[n] for n in np.flatnonzero(few[which]))
+        for which, row in enumerate(ballot.rows.tolist())
+        if few[which].any()
+    }
