@@ -135,6 +135,17 @@ class Settings(BaseSettings):
     ha_beats_missed: int = Field(
         5, ge=2, le=100, description="Beats in a row before a host is missed on a network."
     )
+    ha_webhook: str = Field("", description="URL to which alarms are posted; empty for none.")
+    ha_webhook_token: str = Field("", repr=False, description="Bearer token of the webhook.")
+    ha_cmdb: str = Field("", description="URL of a CMDB to which alarms are posted; see how-to.")
+    ha_cmdb_token: str = Field("", repr=False, description="Bearer token of the CMDB.")
+    ha_mail_server: str = Field(
+        "",
+        repr=False,
+        description="Mail server for alarms: `smtp://HOST:PORT` or `smtps://USER:PASSWORD@HOST`.",
+    )
+    ha_mail_from: str = Field("", description="Address from which alarms are sent.")
+    ha_mail_to: tuple[str, ...] = Field((), description="Addresses to which alarms are sent.")
     standing: dict[str, Annotated[float, Field(ge=0, le=31_536_000)]] = Field(
         {"placement": 0.0},
         description="Capabilities that look at the pool by themselves, and every how many seconds; "

@@ -122,7 +122,8 @@ async def test_what_was_moved_before_there_was_this_table_is_in_it(sqlite_url: s
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
-        connection.execute(text(f"UPDATE alembic_version SET version_num = '{HEAD}'"))
+        newest = text("UPDATE alembic_version SET version_num = :head")
+        connection.execute(newest, {"head": HEAD})
     engine.dispose()
     store = await Store.open(sqlite_url)
     assert await store.migrations() == before

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Send what waits in the outbox, through each channel at its own pace, until it is taken.
+
+It stands beside the recovery of hosts, never within it: nothing waits for what is sent here. A
+channel that does not answer delays no other, and is asked ever more seldom.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+import structlog
+
+from billow.errors import BillowError, Unavailable
+from billow.model.ha.alarm import Alarm, Delivery
+from billow.ports import Clock, Outbox
+
+FIRST_WAIT_S: Final = 1.0
+LONGEST_WAIT_S: Final = 300.0
+KEPT_S: Final = 86_400.0
+"""What could not be told for so long is history, and no alarm any more."""
+AT_ONCE: Final = 100
+log = structlog.get_logger()
+
+
+class Channel(Protocol):
+    """A way to people or to another system."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the outbox; another name gets everything of the last day once more."""
+
+    async def send(self, alarm: Alarm) -> None:
+        """Return when the other side has taken it. The same key may come twice.
+
+        Raises:
+            Refused: it does not want this one.
+            Unavailable: it does not answer, or cannot take anything now.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+
+
+class Alarms:
+    """The sender of one controller; only the writer sends."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        channels: Sequence[Channel],
+        clock: Clock,
+        leading: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._outbox = outbox
+        self._channels = channels
+        self._clock = clock
+        self._leading = leading
+        self._busy: dict[str, asyncio.Task[None]] = {}
+
+    async def turn(self) -> None:
+        """Begin to send what is due through each channel that is idle; waits for none of them."""
+        if not self._leading():
+            return
+        for channel in self._channels:
+            under_way = self._busy.get(channel.name)
+            if under_way is None or under_way.done():
+                task = asyncio.create_task(self._serve(channel), name=f"billow-{channel.name}")
+                self._busy[channel.name] = task
+
+    async def settle(self) -> None:
+        """Return when what was begun has ended."""
+        await asyncio.gather(*self._busy.values())
+
+    async def aclose(self) -> None:
+        """Stop sending; what was not taken stays in the outbox."""
+        for task in self._busy.values():
+            task.cancel()
+        await asyncio.gather(*self._busy.values(), return_exceptions=True)
+        for channel in self._channels:
+            await channel.aclose()
+
+    async def _serve(self, channel: Channel) -> None:
+        """Send what is due, oldest first; one that does not answer is left for this turn."""
+        try:
+            now = self._clock.now()
+            due = await self._outbox.due(channel.name, now=now, since=now - KEPT_S, limit=AT_ONCE)
+            for delivery in due:
+                if not await self._deliver(channel, delivery):
+                    break
+        except BillowError as error:
+            log.warning("alarms wait", channel=channel.name, why=error.brief)
+
+    async def _deliver(self, channel: Channel, delivery: Delivery) -> bool:
+        """Try once, and keep how it went; return whether the channel answers."""
+        try:
+            await channel.send(delivery.alarm)
+        except BillowError as error:
+            log.warning("alarm not taken", channel=channel.name, why=error.brief)
+            await self._outbox.record_delivery(self._later(delivery, error))
+            return not isinstance(error, Unavailable)
+        done = replace(delivery, delivered_at=self._clock.now(), error="")
+        await self._outbox.record_delivery(done)
+        return True
+
+    def _later(self, delivery: Delivery, error: BillowError) -> Delivery:
+        wait_s = min(FIRST_WAIT_S * 2.0**delivery.tries, LONGEST_WAIT_S)
+        said = "; ".join((error.brief, *error.details))[:500]
+        next_at = self._clock.now() + wait_s
+        return replace(delivery, tries=delivery.tries + 1, next_at=next_at, error=said)
