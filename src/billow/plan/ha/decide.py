@@ -6,7 +6,7 @@ throw dice: the same evidence at the same instant gives the same turns.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from billow.model.ha.evidence import NETWORKS, Hardware, Sight
@@ -16,15 +16,33 @@ from billow.model.ha.response import Response, Severity, Turn
 from billow.model.kinds import Power
 from billow.plan.ha.facts import Facts, Terms
 from billow.plan.ha.fleet import Evidence
-from billow.plan.ha.gates import Gates
+from billow.plan.ha.gates import Gates, Ruling
 from billow.plan.ha.protocol import EARLY, advance, opened
 from billow.plan.ha.table import respond
 
 _LAST_BAND: Final = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One turn, with what it was made from.
+
+    Attributes:
+        rulings: What each gate said when it was made.
+    """
+
+    turn: Turn
+    facts: Facts
+    rulings: tuple[Ruling, ...]
+
+
 def decide(evidence: Evidence, clock: float) -> tuple[Turn, ...]:
-    """Return the next step of each incident that has one, and the first of each new one.
+    """Return the next step of each incident that has one, and the first of each new one."""
+    return tuple(each.turn for each in decisions(evidence, clock))
+
+
+def decisions(evidence: Evidence, clock: float) -> tuple[Decision, ...]:
+    """Return the turns of `decide`, each with its reasons.
 
     New incidents come first, so that a storm is seen before anything is ended; then the others by
     what is most urgent on their hosts. Each turn is decided as if those before it were done.
@@ -35,6 +53,14 @@ def decide(evidence: Evidence, clock: float) -> tuple[Turn, ...]:
     """
     gates = Gates(evidence, clock)
     return (*_new(evidence, gates), *_next(evidence, gates))
+
+
+def _decided(turn: Turn, facts: Facts, gates: Gates) -> Decision:
+    """Keep the reasons of a turn, and let those after it be decided as if it were done."""
+    host = facts.sight.host
+    rulings = gates.rulings(host, facts.response.recovery)
+    gates.note(turn.incident)
+    return Decision(turn, facts, (*rulings, gates.flapping(host)))
 
 
 def judged(sight: Sight, incident: Incident | None, policy: HaPolicy, now: float) -> Response:
@@ -89,15 +115,14 @@ def name_of(host: str, now: float) -> str:
     return f"ha-{host}-{round(now * 1000)}"
 
 
-def _new(evidence: Evidence, gates: Gates) -> Iterator[Turn]:
+def _new(evidence: Evidence, gates: Gates) -> Iterator[Decision]:
     """Open an incident for each host that is not well; all are counted before one is judged."""
     suspects = dict(_suspects(evidence, gates))
     for incident in suspects.values():
         gates.note(incident)
     for host in sorted(suspects.keys() - evidence.incidents.keys()):
-        turn = opened(name_of(host, gates.now), facts_for(evidence, gates, host, None))
-        gates.note(turn.incident)
-        yield turn
+        facts = facts_for(evidence, gates, host, None)
+        yield _decided(opened(name_of(host, gates.now), facts), facts, gates)
 
 
 def _suspects(evidence: Evidence, gates: Gates) -> Iterator[tuple[str, Incident]]:
@@ -118,7 +143,7 @@ def _turns_suspect(incident: Incident, facts: Facts) -> bool:
     return fresh and bool(facts.sight.lost or recovery is not Recovery.NONE)
 
 
-def _next(evidence: Evidence, gates: Gates) -> Iterator[Turn]:
+def _next(evidence: Evidence, gates: Gates) -> Iterator[Decision]:
     terms = Terms.of(evidence.policy)
     for incident in sorted(evidence.incidents.values(), key=lambda it: _urgency(it, evidence)):
         if incident.host not in evidence.sights and incident.phase is not Phase.RECOVERING:
@@ -126,8 +151,7 @@ def _next(evidence: Evidence, gates: Gates) -> Iterator[Turn]:
         facts = facts_for(evidence, gates, incident.host, incident)
         turn = advance(incident, facts, terms)
         if turn is not None:
-            gates.note(turn.incident)
-            yield turn
+            yield _decided(turn, facts, gates)
 
 
 def _urgency(incident: Incident, evidence: Evidence) -> tuple[bool, int, int, float, str]:
