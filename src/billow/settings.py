@@ -131,6 +131,18 @@ class Settings(BaseSettings):
     )
     ha_tenant: str = Field("", description="Likewise on the tenant network.")
     ha_storage: str = Field("", description="Likewise on the storage network.")
+    ha_name: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,63}$",
+        description="How agents know this controller; empty for its machine's name.",
+    )
+    ha_controllers: int = Field(
+        1,
+        ge=1,
+        le=9,
+        description="Controllers that there are; a majority of them must miss a host. Three or "
+        "five, on one PostgreSQL.",
+    )
     ha_beat_s: float = Field(0.2, ge=0.05, le=60, description="How often an agent says it lives.")
     ha_beats_missed: int = Field(
         5, ge=2, le=100, description="Beats in a row before a host is missed on a network."

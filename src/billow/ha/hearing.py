@@ -29,12 +29,10 @@ class Heard:
     Attributes:
         sights: Of every host that is doubted, or cared for.
         present: How many controllers speak.
-        views: What they said.
     """
 
     sights: Mapping[str, Sight]
     present: int
-    views: tuple[View, ...]
 
 
 class Hearing:
@@ -46,20 +44,31 @@ class Hearing:
         board: Board,
         power: PowerWatch,
         published: Callable[[View], None],
-        controllers: int,
+        voters: int,
     ) -> None:
+        """Take what to hear with.
+
+        Args:
+            ears: This controller's own sources.
+            board: Where all controllers tell each other what they see.
+            power: What management controllers say.
+            published: Told of each view of this controller that all others can read.
+            voters: How many observers there should be in all.
+        """
         self._ears = ears
         self._board = board
         self._power = power
         self._published = published
-        self._controllers = controllers
+        self._voters = voters
         self._told: dict[str, tuple[float, BoolArray]] = {}
 
-    async def look(self, layout: Layout, cared: Collection[str], now: float) -> Heard:
+    async def look(
+        self, lay_out: Callable[[frozenset[str]], Layout], cared: Collection[str], now: float
+    ) -> Heard:
         """Publish what is heard, read what others heard, and put it together.
 
         Args:
-            layout: Where the hosts stand.
+            lay_out: Says where watched hosts stand.
             cared: Hosts that are looked at although nobody doubts them: those of open incidents.
             now: Seconds since the epoch, taken before this call.
         """
@@ -69,7 +78,8 @@ class Hearing:
         names = {view.observer for view in own}
         others = [view for view in await self._board.views() if view.observer not in names]
         views = (*own, *others)
-        agreed = agree(views, layout, self._controllers)
+        layout = lay_out(frozenset(host for view in views for host in view.hosts))
+        agreed = agree(views, layout, now, self._voters)
         doubted = {*agreed.lost, *_complaining(views), *cared}
         self._power.watch(doubted & {*agreed.lost, *cared})
         sights = {
@@ -77,7 +87,7 @@ class Hearing:
             for host in sorted(doubted)
         }
         present = sum(view.age_s <= VIEW_S for view in others) + 1
-        return Heard(sights, present, views)
+        return Heard(sights, present)
 
     async def aclose(self) -> None:
         """Listen to nobody any more."""

@@ -8,6 +8,7 @@ begun. A controller that begins to write goes on with what it finds.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -74,14 +75,13 @@ class Responder:
         self._maintenance: Sequence[Maintenance] = ()
         self._history: Sequence[Incident] = ()
         self._layout = Layout({})
-        self._laid_out_for: tuple[int, frozenset[str]] = (0, frozenset())
+        self._seen: tuple[Pool | None, frozenset[str]] = (None, frozenset())
 
     async def turn(self) -> None:
         """Look once, and take every step that is due. Call it every `EVERY_S`."""
         now = self._world.clock.now()
-        heard = await self._crew.hearing.look(self._layout, self._open.keys(), now)
         pool = await self._world.collector.last()
-        self._lay_out(pool, heard)
+        heard = await self._crew.hearing.look(partial(self._lay_out, pool), self._open.keys(), now)
         if not self._world.writer.held:
             self._fence = 0
             return
@@ -183,12 +183,12 @@ class Responder:
             if now - max(ended, default=0.0) >= self._policy.again_s:
                 self._crew.deeds.begin(incident, away)
 
-    def _lay_out(self, pool: Pool, heard: Heard) -> None:
-        """Say where the watched hosts stand, anew when the pool or the watch is another one."""
-        watched = frozenset(host for view in heard.views for host in view.hosts)
-        if self._laid_out_for != (id(pool), watched):
-            self._laid_out_for = (id(pool), watched)
+    def _lay_out(self, pool: Pool, watched: frozenset[str]) -> Layout:
+        """Say where watched hosts stand, anew when the pool or the watch is another one."""
+        if self._seen[0] is not pool or self._seen[1] != watched:
+            self._seen = (pool, watched)
             self._layout = layout_of(pool, watched)
+        return self._layout
 
 
 def layout_of(pool: Pool, watched: frozenset[str]) -> Layout:

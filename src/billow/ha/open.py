@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Put high availability together from the settings, or say that there is none.
+
+A simulated world is its own ear and takes orders itself; elsewhere agents are heard where the
+settings say. Without either nobody is watched.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from billow.act.guard import World
+from billow.errors import Invalid, NotFound
+from billow.ha.deeds import Deeds, Hands
+from billow.ha.empty import Emptying
+from billow.ha.enrol import Enrolment
+from billow.ha.hearing import Hearing
+from billow.ha.lines import proving
+from billow.ha.matrix import Matrix
+from billow.ha.power import PowerWatch
+from billow.ha.receiver import Listening, Receiver
+from billow.ha.responder import Books, Crew, Responder
+from billow.ha.rooms import Choose, Rooms
+from billow.loop import Loop
+from billow.model.ha.evidence import NETWORKS, Network
+from billow.model.ha.policy import HaPolicy
+from billow.model.ha.view import View
+from billow.model.kinds import Power
+from billow.plan.asked import Choose as Elsewhere
+from billow.plan.ha.facts import Terms
+from billow.ports import Bmc, Board, Commander, Observer
+from billow.settings import Settings
+
+PAPERS: Final = "ha"
+"""The folder in the state folder with the papers of agents and controllers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What high availability stands on.
+
+    Attributes:
+        name: This controller's.
+        board: Where all controllers tell each other what they see.
+        rooms: Chooses hosts for the instances of dead ones.
+        elsewhere: Chooses a host for an instance that is moved.
+    """
+
+    name: str
+    world: World
+    loop: Loop
+    books: Books
+    board: Board
+    rooms: Choose
+    elsewhere: Elsewhere
+    policy: HaPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class _Ear:
+    """Who hears hosts, who commands them, and who is told of a published view."""
+
+    observer: Observer
+    commander: Commander
+    published: Callable[[View], None]
+
+
+class NoBmc:
+    """No management controller is known of any host."""
+
+    async def power(self, host: str) -> Power:
+        """Raise NotFound."""
+        raise _unknown(host)
+
+    async def off(self, host: str) -> str:
+        """Raise NotFound."""
+        raise _unknown(host)
+
+    async def on(self, host: str) -> None:
+        """Raise NotFound."""
+        raise _unknown(host)
+
+    async def identity(self, host: str) -> str:
+        """Raise NotFound."""
+        raise _unknown(host)
+
+
+async def open_responder(
+    settings: Settings, parts: Parts, closing: AsyncExitStack
+) -> Responder | None:
+    """Return this controller's part in high availability; None when no host is watched.
+
+    Args:
+        settings: Where agents are heard, how many controllers there are, the policy.
+        parts: What it stands on.
+        closing: Gets what is to be done at the end.
+
+    Raises:
+        Invalid: a setting that makes no sense.
+        Unavailable: an address on which agents were to be heard cannot be had.
+    """
+    ear = _ear(settings, parts, closing)
+    if ear is None:
+        return None
+    engine, terms = parts.world.engine, Terms.of(parts.policy)
+    bmc = engine if isinstance(engine, Bmc) else NoBmc()
+    emptying = Emptying(parts.loop, parts.elsewhere)
+    deeds = Deeds(Hands(parts.world, ear.commander, bmc, emptying.empty, terms))
+    power = PowerWatch(bmc, parts.world.clock)
+    hearing = Hearing([ear.observer], parts.board, power, ear.published, settings.ha_controllers)
+    crew = Crew(hearing, deeds, Rooms(parts.world.collector, parts.rooms))
+    responder = Responder(
+        parts.name, parts.world, crew, parts.books, parts.policy, settings.ha_controllers
+    )
+    closing.push_async_callback(responder.aclose)
+    return responder
+
+
+def _ear(settings: Settings, parts: Parts, closing: AsyncExitStack) -> _Ear | None:
+    engine = parts.world.engine
+    if isinstance(engine, Observer) and isinstance(engine, Commander):
+        return _Ear(engine, engine, lambda _: None)
+    places = _places(settings)
+    if not places:
+        return None
+    clock = parts.world.clock
+    enrolment = Enrolment(settings.state_dir / PAPERS, settings.pool, parts.name, clock)
+    limit_s = settings.ha_beat_s * settings.ha_beats_missed
+    matrix = Matrix(parts.name, clock, limit_s)
+    receiver = Receiver(Listening(places, proving(enrolment.papers())), matrix)
+    receiver.start()
+    closing.callback(receiver.stop)
+    receiver.expect(enrolment.hosts())
+    return _Ear(matrix, receiver, receiver.published)
+
+
+def _places(settings: Settings) -> Mapping[Network, tuple[str, int]]:
+    """Return where agents are heard. Raises Invalid."""
+    said = (settings.ha_management, settings.ha_tenant, settings.ha_storage)
+    places = {}
+    for network, place in zip(NETWORKS, said, strict=True):
+        if place:
+            address, _, port = place.rpartition(":")
+            if not address or not port.isdecimal():
+                raise Invalid(
+                    f"ha_{network} is {place!a}, which is no ADDRESS:PORT",
+                    fix=f"say it like BILLOW_HA_{network.upper()}=10.0.0.1:8521",
+                )
+            places[network] = address.strip("[]"), int(port)
+    return places
+
+
+def _unknown(host: str) -> NotFound:
+    return NotFound(
+        f"no management controller of {host} is known",
+        fix="name it in bmc.toml, and add its engine to BILLOW_ENGINE",
+    )
