@@ -45,6 +45,8 @@ class Method(StrEnum):
     """Its management controller turned it off, and it reads off twice."""
     LEASE = "lease"
     """Its watchdog must have reset it: the lease is over, and the margin."""
+    WORD = "word"
+    """A person saw that it is off, and says so by name."""
 
 
 class Recovery(StrEnum):
@@ -133,6 +135,8 @@ class Incident:
         distrust: Whether its management controller said "off" while it was heard: nothing that it
             says is believed for the rest of this incident.
         cordoned: Whether it was closed to new instances for this incident.
+        released: Whose word lets it go on though a gate for many hosts is shut; empty for nobody's.
+        vouched: Whose word it is that the host is dead; empty for nobody's.
         noticed: Problems that were told to people already (`alarm keys`), each once.
     """
 
@@ -152,6 +156,8 @@ class Incident:
     suspected_at: float = 0.0
     distrust: bool = False
     cordoned: bool = False
+    released: str = ""
+    vouched: str = ""
     noticed: tuple[str, ...] = ()
     closed_at: float = 0.0
     outcome: str = ""

@@ -90,9 +90,13 @@ def facts_for(evidence: Evidence, gates: Gates, host: str, incident: Incident | 
     facts, storm = _ungated(evidence, gates, host, incident), gates.storm(host)
     return replace(
         facts,
-        shut=gates.shut(host, facts.response.recovery),
+        shut=gates.shut(host, facts.response.recovery, released=_released(incident)),
         storm="" if storm is None else storm.key,
     )
+
+
+def _released(incident: Incident | None) -> bool:
+    return incident is not None and bool(incident.released or incident.vouched)
 
 
 def _ungated(evidence: Evidence, gates: Gates, host: str, incident: Incident | None) -> Facts:

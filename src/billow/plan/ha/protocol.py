@@ -124,6 +124,8 @@ def _changed(incident: Incident, facts: Facts) -> Turn:
         recovery=response.recovery,
         phase=incident.phase if same else _phase(response.recovery),
         held="",
+        released=incident.released if same else "",
+        vouched=incident.vouched if same else "",
     )
     return _under_row(changed, facts, f"now: {response.diagnosis}", fresh=not same)
 
@@ -174,6 +176,8 @@ def _proof(incident: Incident, facts: Facts, terms: Terms) -> Proof | None:
     sight, now = facts.sight, facts.now
     if sight.gasped:
         return Proof(Method.GASP, now, "its kernel said that nothing runs any more")
+    if incident.vouched and sight.silent:
+        return Proof(Method.WORD, now, f"seen to be dead: {incident.vouched}")
     over_at = sight.heard_at + sight.lease_s + terms.margin_s
     binds = sight.lease_s > 0 and not sight.lease_excused
     if Method.LEASE in facts.response.fence and binds and now >= over_at:
