@@ -58,6 +58,10 @@ class Message:
     at: float
     body: dict[str, object]
 
+    def stamped(self, kind: Frame) -> bytes:
+        """Return the bytes of a frame without a body that answers this one by its number."""
+        return _HEADER.pack(kind, NETWORKS.index(self.network), 0, self.number, self.at)
+
 
 def encode(message: Message) -> bytes:
     """Return the bytes of a frame. Raises Invalid when its body is too long."""

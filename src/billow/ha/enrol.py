@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Papers of agents and of this controller: who may speak on the lines of high availability.
+
+A person makes a token for one host; the host's agent shows it once, with a key of its own making,
+and gets a certificate. Before that ends, the controller sends a new one for the same key over the
+agent's line. A certificate that must not be believed any more is named in `revoked`.
+
+    authority.pem           who signs (billow.act.authority)
+    ca.crt                  what agents and controllers trust
+    controller.crt, .key    this controller's papers
+    tokens/DIGEST           a token that was not used yet: its host, and when it ends
+    agents/HOST.SERIAL.crt  what was signed, while it is good
+    revoked                 serials, one a line
+    lock                    held while any of these changes
+"""
+
+import contextlib
+import hashlib
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from billow.act.authority import RENEWED, Authority, authority_in, pem, secret
+from billow.act.durable import load, locked, make_folder, save, write
+from billow.errors import Conflict, Denied, Invalid
+from billow.ha.lines import CONTROLLER_URI, HOST_URI
+from billow.ports import Clock
+
+TOKEN_S: Final = 3600.0
+"""A token is good for so long."""
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+_MOST_REQUEST: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A token that was not used yet."""
+
+    host: str
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What an agent gets, as PEM.
+
+    Attributes:
+        ca: What it shall trust; may be two certificates.
+        ends_at: When its certificate ends, seconds since the epoch.
+    """
+
+    certificate: str
+    ca: str
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Where papers of agents are signed.
+
+    Attributes:
+        folder: Only this user may enter it; who has its authority's file can play any host.
+        pool: A word in the authority's name.
+        controller: This controller's name, as agents tell controllers apart.
+    """
+
+    folder: Path
+    pool: str
+    controller: str
+    clock: Clock
+
+    def papers(self) -> Path:
+        """Return the folder with this controller's papers, good for a while. Raises Unavailable."""
+        with self._held() as (authority, moment):
+            write(self.folder / "ca.crt", authority.trusted(moment))
+            if not self._own_serve(authority, moment):
+                key = ec.generate_private_key(ec.SECP256R1())
+                uri = CONTROLLER_URI + self.controller
+                signed = _signed(authority, self.controller, uri, key.public_key(), moment)
+                write(self.folder / "controller.key", secret(key))
+                write(self.folder / "controller.crt", pem(signed))
+        return self.folder
+
+    def token(self, host: str) -> str:
+        """Return a token with which the agent of one host can be enrolled, once. Raises Invalid."""
+        _check_name(host)
+        token = secrets.token_urlsafe(32)
+        make_folder(self.folder)
+        kept = make_folder(self.folder / "tokens") / _digest(token)
+        save(kept, _Token(host, self.clock.now() + TOKEN_S))
+        return token
+
+    def enrol(self, token: str, host: str, request: str) -> Signed:
+        """Sign for a host whose agent shows its token; the token is good for nothing then.
+
+        Args:
+            token: As `token` returned it.
+            host: The agent's name for its host; empty for the token's.
+            request: A certificate signing request, PEM; only its key counts.
+
+        Raises:
+            Denied: there is no such token, it has ended or was used, or it is another host's.
+            Invalid: the request cannot be read, or shows no proof that the agent has the key.
+        """
+        public = _requested(request)
+        with self._held() as (authority, moment):
+            kept = self.folder / "tokens" / _digest(token)
+            known = load(_Token, kept)
+            if known is None or known.ends_at < moment.timestamp() or host not in {"", known.host}:
+                raise Denied(
+                    "the token enrols nobody",
+                    fix="make another with `billow agent token HOST`; it is good once, for an hour",
+                    code="bad-enrolment-token",
+                )
+            kept.unlink()
+            return self._sign(authority, known.host, public, moment)
+
+    def renewed(self, shown: bytes) -> Signed:
+        """Return a new certificate for the key of one that an agent shows on its line, DER.
+
+        Raises Conflict when it is revoked, or none of ours.
+        """
+        old = x509.load_der_x509_certificate(shown)
+        with self._held() as (authority, moment):
+            public = old.public_key()
+            if old.serial_number in self.revoked() or not isinstance(
+                public, ec.EllipticCurvePublicKey
+            ):
+                raise Conflict("the certificate is believed no more", code="revoked")
+            return self._sign(authority, _host_in(old), public, moment)
+
+    def revoke(self, host: str) -> frozenset[int]:
+        """Believe nothing more that was signed for a host so far; return all that is revoked."""
+        with self._held():
+            signed = (
+                path.stem.rpartition(".")
+                for path in make_folder(self.folder / "agents").glob("*.crt")
+            )
+            serials = {int(serial, 16) for name, _, serial in signed if name == host}
+            known = self.revoked() | serials
+            text = "".join(f"{serial:040x}\n" for serial in sorted(known))
+            write(self.folder / "revoked", text.encode())
+        return known
+
+    def revoked(self) -> frozenset[int]:
+        """Return the serials of certificates that are believed no more."""
+        with contextlib.suppress(FileNotFoundError):
+            text = (self.folder / "revoked").read_text(encoding="ascii")
+            return frozenset(int(line, 16) for line in text.split())
+        return frozenset()
+
+    def hosts(self) -> frozenset[str]:
+        """Return the hosts whose agents were enrolled: they are missed when they are not heard."""
+        kept = make_folder(self.folder / "agents").glob("*.crt")
+        return frozenset(path.name.rsplit(".", 2)[0] for path in kept)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[tuple[Authority, datetime]]:
+        """Hold the folder; yield who signs, and now."""
+        moment = datetime.fromtimestamp(self.clock.now(), UTC)
+        make_folder(self.folder)
+        with locked(self.folder / "lock"):
+            yield authority_in(self.folder / "authority.pem", self.pool, moment), moment
+
+    def _sign(
+        self, authority: Authority, host: str, public: ec.EllipticCurvePublicKey, moment: datetime
+    ) -> Signed:
+        signed = _signed(authority, host, HOST_URI + host, public, moment)
+        kept = make_folder(self.folder / "agents")
+        write(kept / f"{host}.{signed.serial_number:040x}.crt", pem(signed))
+        ends_at = signed.not_valid_after_utc.timestamp()
+        return Signed(pem(signed).decode(), authority.trusted(moment).decode(), ends_at)
+
+    def _own_serve(self, authority: Authority, moment: datetime) -> bool:
+        """Return whether this controller's papers are whole, and last long enough."""
+        with contextlib.suppress(OSError, ValueError, InvalidSignature, TypeError):
+            shown = x509.load_pem_x509_certificate((self.folder / "controller.crt").read_bytes())
+            shown.verify_directly_issued_by(authority.certificate)
+            uri = f"{CONTROLLER_URI}{self.controller}"
+            names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            return (
+                shown.not_valid_after_utc - moment > RENEWED
+                and names.get_values_for_type(x509.UniformResourceIdentifier) == [uri]
+                and (self.folder / "controller.key").exists()
+            )
+        return False
+
+
+def _signed(
+    authority: Authority,
+    name: str,
+    uri: str,
+    public: ec.EllipticCurvePublicKey,
+    moment: datetime,
+) -> x509.Certificate:
+    _check_name(name)
+    return authority.certify(name, public, (x509.UniformResourceIdentifier(uri),), moment)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise Invalid(
+            f"{name!r} cannot stand in a certificate",
+            fix="letters, digits, dots, dashes and underscores, 63 at most",
+            code="bad-name",
+        )
+
+
+def _requested(request: str) -> ec.EllipticCurvePublicKey:
+    """Return the key that a request is for, proved by its own signature. Raises Invalid."""
+    with contextlib.suppress(ValueError, InvalidSignature):
+        if len(request) <= _MOST_REQUEST:
+            asked = x509.load_pem_x509_csr(request.encode())
+            public = asked.public_key()
+            if asked.is_signature_valid and isinstance(public, ec.EllipticCurvePublicKey):
+                return public
+    raise Invalid(
+        "the certificate request cannot be used",
+        fix="let `billow agent enrol` make it: PEM, a key on an elliptic curve",
+        code="bad-request",
+    )
+
+
+def _host_in(shown: x509.Certificate) -> str:
+    names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    [uri] = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return uri.removeprefix(HOST_URI)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,449 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller's ear: every agent's lines, in a thread with an event loop of its own.
+
+Beats go into the matrix, every fifth is acknowledged, orders go out and answers come back. A bad
+frame costs its line and nothing else. An agent's process that ends while its host's kernel lives is
+told at once, and the host's kernel is then asked itself, so that nobody takes it for dead.
+
+Who is acknowledged keeps its watchdog quiet, so nobody is unless the other controllers can know of
+it: while this controller's view is published, not older than VIEW_S, and hears the host somewhere.
+"""
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from secrets import token_hex
+from typing import Any, Final
+
+import numpy as np
+import structlog
+
+from billow.errors import BillowError, Invalid
+from billow.ha.event import Event, Kind
+from billow.ha.kernels import Kernels
+from billow.ha.lines import Line, Stage, listening
+from billow.ha.matrix import Matrix
+from billow.ha.orders import Waiting, unreachable
+from billow.ha.speech import Speech
+from billow.model.ha.evidence import NETWORKS, Network
+from billow.model.ha.view import VIEW_S, View
+from billow.model.ha.wire import HEADER_BYTES, Frame, Message, plain_beat
+
+LOOK_S: Final = 0.05
+"""So often it is seen who is missed."""
+_LATE_S: Final = 0.02
+"""A look that is later by more than this was held up."""
+_ACK_EVERY: Final = 5
+_STRANGERS_S: Final = 5.0
+"""A line must be proved and greeted after so long."""
+_MOST_STRANGERS: Final = 8192
+_SHAKING_S: Final = 0.01
+"""Handshakes take at most so long of a round, so that beats do not wait for them."""
+_ACK: Final = int(Frame.ACK)
+_MOST_READ: Final = 1 << 16
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where agents are heard, and how.
+
+    Attributes:
+        places: Per network, the address and port to listen on; port 0 takes a free one.
+        proving: How this controller proves itself, and whom it believes.
+        probe_port: A port of hosts at which a kernel is asked whether it lives.
+        answer_s: An order without an answer for so long has none.
+    """
+
+    places: Mapping[Network, tuple[str, int]]
+    proving: ssl.SSLContext
+    probe_port: int = 8523
+    answer_s: float = 30.0
+
+
+class Receiver:
+    """The ear. `start` it once; any thread may call what is public."""
+
+    def __init__(
+        self, terms: Listening, matrix: Matrix, wake: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take what to hear with; `wake` is called in the ear's thread when there is an event."""
+        self._terms, self._matrix, self._wake = terms, matrix, wake
+        self._proving = terms.proving
+        self._epoll = select.epoll()
+        self._ears: dict[int, tuple[socket.socket, int]] = {}
+        self._lines: dict[int, Line] = {}
+        self._strangers: set[int] = set()
+        self._by_cell: dict[int, Line] = {}
+        self._kernels = Kernels(self._epoll, terms.probe_port)
+        self._speech = Speech(matrix)
+        self._waiting = Waiting()
+        self._orders = 0
+        self._revoked: frozenset[int] = frozenset()
+        self._ack_until, self._ackable = 0.0, frozenset[int]()
+        self._events: deque[Event] = deque(maxlen=100_000)
+        self._commands: deque[Callable[[], None]] = deque()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._bell, select.EPOLLIN)
+        self._buffer = bytearray(_MOST_READ)
+        self._read = memoryview(self._buffer)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="billow-ear", daemon=True)
+
+    # What others ask of it
+
+    def start(self) -> None:
+        """Listen, and begin to hear. Raises Unavailable when an address cannot be had."""
+        for network, (address, port) in self._terms.places.items():
+            ear = listening(address, port)
+            self._ears[ear.fileno()] = ear, NETWORKS.index(network)
+            self._epoll.register(ear.fileno(), select.EPOLLIN)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End every line, and the thread."""
+        self._do(partial(setattr, self, "_stopping", True))
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._kernels.close()
+        for line in self._lines.values():
+            line.socket.close()
+        for ear, _ in self._ears.values():
+            ear.close()
+        self._lines.clear()
+        self._ears.clear()
+        self._epoll.close()
+        os.close(self._bell)
+
+    def ports(self) -> Mapping[Network, int]:
+        """Return the ports on which it listens."""
+        ears = self._ears.values()
+        return {NETWORKS[place]: int(ear.getsockname()[1]) for ear, place in ears}
+
+    def expect(self, hosts: Iterable[str]) -> None:
+        """Watch these hosts, and no others, from now on."""
+        self._do(partial(self._matrix.expect, tuple(hosts)))
+
+    def published(self, view: View) -> None:
+        """Acknowledge, on the strength of a view that the other controllers can read now."""
+        heard = np.flatnonzero(~view.missed(view.at).all(axis=1))
+        until = self._matrix.instant(view) + VIEW_S
+        self._do(partial(self._may_acknowledge, [view.hosts[row] for row in heard], until))
+
+    def revoke(self, serials: Iterable[int]) -> None:
+        """Believe these certificates no more, whoever shows them, from now on."""
+        self._do(partial(self._revoke, frozenset(serials)))
+
+    def prove(self, proving: ssl.SSLContext) -> None:
+        """Prove this controller with other papers to those who come from now on."""
+        self._proving = proving
+
+    def events(self) -> tuple[Event, ...]:
+        """Return what was noticed since this was asked last, oldest first."""
+        events: list[Event] = []
+        with contextlib.suppress(IndexError):
+            while True:
+                events.append(self._events.popleft())
+        return tuple(events)
+
+    def ending(self, before: float) -> Mapping[str, tuple[Network, bytes]]:
+        """Return hosts whose certificate ends before an instant, where to tell them, and it."""
+        ending = {}
+        for line in tuple(self._by_cell.values()):
+            if line.ends_at < before and (shown := line.socket.getpeercert(binary_form=True)):
+                ending[line.host] = line.network, shown
+        return ending
+
+    async def order(
+        self, host: str, network: Network, body: Mapping[str, object]
+    ) -> dict[str, Any]:
+        """Send an order and return the agent's answer.
+
+        Without an `id` it gets one. Raises Unavailable when there is no line to the agent, or no
+        answer in time: the order may have been obeyed then.
+        """
+        told = {"id": token_hex(8), **body}
+        name = str(told["id"])
+        answered = self._waiting.add(name, host)
+        self._do(partial(self._order, host, network, told))
+        try:
+            async with asyncio.timeout(self._terms.answer_s):
+                return await answered
+        except TimeoutError:
+            raise unreachable(host, f"did not answer in {self._terms.answer_s:g} s") from None
+        finally:
+            self._waiting.drop(name, answered)
+
+    def _do(self, command: Callable[[], None]) -> None:
+        """Let the ear's thread do something."""
+        self._commands.append(command)
+        with contextlib.suppress(OSError):  # it has ended
+            os.eventfd_write(self._bell, 1)
+
+    # The thread
+
+    def _run(self) -> None:
+        due = time.monotonic() + LOOK_S
+        while not self._stopping:
+            wait = max(due - time.monotonic(), 0.0)
+            ready = self._epoll.poll(wait, len(self._lines) + 256)
+            now = time.monotonic()
+            self._hear(ready, now)
+            if now >= due:
+                self._look(now, now - due)
+                due = now + LOOK_S
+
+    def _look(self, now: float, late_s: float) -> None:
+        """See who is missed; everything that lay in the lines before `now` was read."""
+        if late_s > _LATE_S:
+            self._matrix.stalled(late_s)
+        for event in self._matrix.look(now):
+            self._tell(event)
+        self._kernels.look(now)
+        for handle in tuple(self._strangers):
+            line = self._lines[handle]
+            if now - line.opened_at > _STRANGERS_S:
+                self._close(line)
+
+    def _hear(self, ready: list[tuple[int, int]], now: float) -> None:
+        """Read what has come: lines that stand first, then whoever comes anew."""
+        others = []
+        for handle, events in ready:
+            line = self._lines.get(handle)
+            if line is None or line.stage is not Stage.OPEN:
+                others.append(handle)
+                continue
+            self._serve(line, events)
+        for handle in others:
+            if time.monotonic() - now > _SHAKING_S and handle != self._bell:
+                continue  # in the next round: it is still ready then
+            self._hear_other(handle)
+
+    def _serve(self, line: Line, events: int) -> None:
+        """Read and write what a line can; whatever goes wrong costs this line alone."""
+        try:
+            if events & select.EPOLLOUT:
+                self._flush(line)
+            if events & ~select.EPOLLOUT:
+                self._hear_line(line)
+        except OSError as error:
+            self._lost(line, error)
+        except BillowError as error:
+            log.warning("a line is closed", host=line.host, network=line.network, why=error.brief)
+            self._close(line)
+        except Exception:
+            log.exception("unexpected error on a line", host=line.host, network=line.network)
+            self._close(line)
+
+    def _hear_line(self, line: Line) -> None:
+        """Read one record of a line. Raises OSError, Invalid."""
+        try:
+            count = line.socket.recv_into(self._buffer)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        if not count:
+            raise ConnectionResetError("it was closed")
+        if count == HEADER_BYTES and not line.inbox:
+            number = plain_beat(self._buffer, line.place)
+            if number > line.number:
+                line.number = number
+                self._beat(line)
+                return
+        for message in line.read(self._read[:count]):
+            self._take(line, message)
+
+    def _beat(self, line: Line) -> None:
+        """Count a beat whose header is at the front of the buffer. Raises OSError, Invalid."""
+        cell, matrix = line.cell, self._matrix
+        now = time.monotonic()
+        matrix.heard[cell] = now
+        matrix.beats[cell] += 1
+        line.unacked += 1
+        if line.unacked >= _ACK_EVERY and not line.outbox and self._may_ack(line, now):
+            line.unacked = 0
+            self._buffer[0] = _ACK
+            line.outbox += self._buffer[:HEADER_BYTES]
+            self._flush(line)
+
+    def _may_ack(self, line: Line, now: float) -> bool:
+        return now < self._ack_until and line.row in self._ackable
+
+    def _flush(self, line: Line) -> None:
+        """Send what waits on a line, and wait for what it needs next. Raises OSError."""
+        before = line.wanted
+        line.flush()
+        if line.wanted != before:
+            self._epoll.modify(line.socket.fileno(), line.wanted)
+
+    def _take(self, line: Line, message: Message) -> None:
+        """Take a frame that is no plain beat. Raises OSError, Invalid."""
+        if line.stage is Stage.GREETING and message.kind is not Frame.HELLO:
+            raise Invalid("its first frame is no greeting")
+        speech, at = self._speech, (line.row, line.network)
+        match message.kind:
+            case Frame.HELLO:
+                self._greet(line, message)
+            case Frame.BEAT:
+                self._buffer[:HEADER_BYTES] = message.stamped(Frame.ACK)
+                self._beat(line)
+                self._tell(*speech.said(*at, message.body))
+            case Frame.ANSWER:
+                self._waiting.answer(line.host, message.body)
+            case Frame.GASP:
+                self._tell(*speech.gasped(*at, message.body))
+            case Frame.BYE:
+                line.parted = True
+                self._tell(speech.event(Kind.LEFT, *at))
+            case _:
+                raise Invalid(f"an agent does not send {message.kind.name}")
+
+    def _greet(self, line: Line, message: Message) -> None:
+        """Take in who has come; of two lines of a host on a network the newer counts."""
+        if message.body.get("host", line.host) != line.host:
+            raise Invalid(f"it says that it is {message.body['host']}")
+        line.row = self._matrix.row(line.host)
+        line.cell = line.row * len(NETWORKS) + line.place
+        old = self._by_cell.get(line.cell)
+        self._by_cell[line.cell] = line
+        if old is not None and old is not line:
+            self._close(old)
+        self._kernels.forget(line.cell)
+        self._strangers.discard(line.socket.fileno())
+        line.stage = Stage.OPEN
+        self._matrix.heard[line.cell] = time.monotonic()
+        self._tell(*self._speech.greeted(line.row, line.network, message.body))
+
+    # Lines come and go
+
+    def _hear_other(self, handle: int) -> None:
+        if handle == self._bell:
+            self._obey()
+        elif handle in self._ears:
+            self._accept(*self._ears[handle])
+        elif (line := self._lines.get(handle)) is None:
+            cell = self._kernels.answered(handle, time.monotonic())
+            if cell is not None:
+                self._matrix.lives(cell, time.monotonic())
+        elif line.stage is Stage.SHAKING:
+            self._shake(line)
+        else:
+            self._serve(line, select.EPOLLIN)
+
+    def _obey(self) -> None:
+        """Do what other threads asked for."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+        with contextlib.suppress(IndexError):
+            while True:
+                command = self._commands.popleft()
+                try:
+                    command()
+                except Exception:
+                    log.exception("unexpected error in the ear")
+
+    def _accept(self, ear: socket.socket, place: int) -> None:
+        try:
+            fresh, address = ear.accept()
+        except OSError:
+            return  # it left again
+        if len(self._strangers) >= _MOST_STRANGERS:
+            fresh.close()
+            return
+        fresh.setblocking(False)
+        fresh.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            secret = self._proving.wrap_socket(
+                fresh, server_side=True, do_handshake_on_connect=False
+            )
+        except OSError:
+            fresh.close()
+            return
+        line = Line(secret, place, str(address[0]), time.monotonic())
+        self._lines[secret.fileno()] = line
+        self._strangers.add(secret.fileno())
+        self._epoll.register(secret.fileno(), select.EPOLLIN)
+
+    def _shake(self, line: Line) -> None:
+        """Go on with a handshake; who is not believed is closed."""
+        before = line.wanted
+        try:
+            if line.shake() and line.serial in self._revoked:
+                raise Invalid("its certificate was revoked")
+            if line.wanted != before:
+                self._epoll.modify(line.socket.fileno(), line.wanted)
+        except (OSError, BillowError) as error:
+            why = error.brief if isinstance(error, BillowError) else str(error)
+            log.warning("a line was refused", address=line.address, host=line.host, why=why)
+            self._close(line)
+
+    def _lost(self, line: Line, error: OSError) -> None:
+        """Forget a line that broke; its end by the host's kernel shows that the kernel lives."""
+        ended = isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLEOFError)
+        current = self._by_cell.get(line.cell) is line
+        self._close(line)
+        if not (ended and current):
+            return
+        now, (ear, _) = time.monotonic(), self._ear_of(line.place)
+        self._kernels.watch(line.cell, line.address, str(ear.getsockname()[0]), now)
+        self._matrix.lives(line.cell, now)
+        self._matrix.unclean(line.row)
+        if not line.parted:
+            self._tell(self._speech.event(Kind.DIED, line.row, line.network))
+
+    def _ear_of(self, place: int) -> tuple[socket.socket, int]:
+        return next(each for each in self._ears.values() if each[1] == place)
+
+    def _close(self, line: Line) -> None:
+        handle = line.socket.fileno()
+        if self._lines.pop(handle, None) is None:
+            return
+        self._strangers.discard(handle)
+        if self._by_cell.get(line.cell) is line:
+            del self._by_cell[line.cell]
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(handle)
+        line.socket.close()
+
+    # Commands of other threads, in this one
+
+    def _may_acknowledge(self, hosts: list[str], until: float) -> None:
+        self._ackable = frozenset(map(self._matrix.row, hosts))
+        self._ack_until = until
+
+    def _revoke(self, serials: frozenset[int]) -> None:
+        self._revoked = serials
+        for line in tuple(self._lines.values()):
+            if line.serial in serials:
+                log.warning("a line is closed", host=line.host, why="its certificate was revoked")
+                self._close(line)
+
+    def _order(self, host: str, network: Network, body: dict[str, object]) -> None:
+        cell = self._matrix.row(host) * len(NETWORKS) + NETWORKS.index(network)
+        line = self._by_cell.get(cell)
+        if line is None:
+            self._waiting.fail(host, str(body["id"]), f"has no line on the {network} network")
+            return
+        self._orders += 1
+        message = Message(Frame.ORDER, network, self._orders, time.monotonic(), body)
+        try:
+            line.post(message)
+            self._flush(line)
+        except Invalid as error:
+            self._waiting.fail(host, str(body["id"]), f"cannot be told: {error.brief}")
+        except OSError as error:
+            self._lost(line, error)
+
+    def _tell(self, *events: Event) -> None:
+        if events:
+            self._events.extend(events)
+            self._wake()
