@@ -31,12 +31,14 @@ from billow.capabilities.placement.plan import Placement, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
 from billow.capabilities.power.plan import Power
 from billow.errors import BillowError, Conflict, Leased
+from billow.ha.open import HighAvailability, Parts, open_high_availability
 from billow.identity.keeper import Keeper
 from billow.loop import Loop, Wish, mending
-from billow.migrations import Migrations, elsewhere
+from billow.migrations import Migrations, elsewhere, rooms
 from billow.model.ask import Ask
 from billow.model.event import Event, EventKind
 from billow.model.group import Group
+from billow.model.ha.policy import HaPolicy
 from billow.model.instance import Instance
 from billow.model.names import check_name
 from billow.model.plan import Plan, Proposal, Rejection
@@ -111,11 +113,15 @@ class Billow:
         self._writer = writer
         self._collector = collector
         self.migrations = Migrations(store, engine, collector, clock)
+        self.ha: HighAvailability | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self) -> None:
         """Take the lease if it is free, recover what was under way, and start to look around."""
         await guarded(self._lead)
+        policy = HaPolicy(**self.settings.policy.get("ha", {}))
+        parts = Parts(self.loop.world, self.loop, self.store, rooms, elsewhere, policy)
+        self.ha = await open_high_availability(self.settings, parts)
         self._tasks = [
             asyncio.create_task(keep(turn, every_s, self._clock))
             for turn, every_s in (
@@ -123,6 +129,7 @@ class Billow:
                 (self.loop.turn, self.settings.sense_every_s),
                 (self._tidy, ANSWERS_KEPT_S / 24),
                 (self._remember, SAVED_EVERY_S),
+                *self.ha.turns,
             )
         ]
 
@@ -297,6 +304,8 @@ class Billow:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.ha is not None:
+            await self.ha.aclose()
         await self.loop.aclose()
         await guarded(self._remember)
         await self._writer.release()

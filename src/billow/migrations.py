@@ -5,9 +5,9 @@ It asks the store what is known and the engine what can be done; it moves nothin
 is a step of a run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from billow.capabilities.placement.plan import choose
+from billow.capabilities.placement.plan import Chooser, choose
 from billow.capabilities.placement.policy import PlacementPolicy
 from billow.errors import Blocked, Conflict, NotFound
 from billow.model.assessment import Assessment
@@ -115,6 +115,26 @@ def elsewhere(pool: Pool, name: str) -> tuple[str, tuple[int, ...]]:
     if isinstance(found, Rejection):
         raise Blocked(found.reason, found.causes, found.fix)
     return found.host, found.nodes
+
+
+def rooms(
+    pool: Pool, instances: Sequence[str], closed: Mapping[str, Collection[str]]
+) -> Mapping[str, str]:
+    """Return a host for each instance that must leave its own, in their order, by placement.
+
+    Args:
+        pool: As it is.
+        instances: Those that must leave, the most important first.
+        closed: Hosts that are closed to each.
+    """
+    chooser = Chooser(pool, PlacementPolicy())
+    found: dict[str, str] = {}
+    for name in instances:
+        if name in pool.instances.row:
+            choice = chooser.choose(pool.instance_row(name), closed.get(name, ()))
+            if not isinstance(choice, Rejection):
+                found[name] = choice.host
+    return found
 
 
 def _not_running(known: Migration) -> Conflict:

@@ -5,13 +5,17 @@ A simulated world is its own ear and takes orders itself; elsewhere agents are h
 settings say. Without either nobody is watched.
 """
 
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from billow.act.guard import World
+from billow.act.turns import Turn
 from billow.errors import Invalid, NotFound
+from billow.ha.alarms import Alarms
+from billow.ha.channels import open_channels
 from billow.ha.deeds import Deeds, Hands
 from billow.ha.empty import Emptying
 from billow.ha.enrol import Enrolment
@@ -20,7 +24,7 @@ from billow.ha.lines import proving
 from billow.ha.matrix import Matrix
 from billow.ha.power import PowerWatch
 from billow.ha.receiver import Listening, Receiver
-from billow.ha.responder import Books, Crew, Responder
+from billow.ha.responder import EVERY_S, Crew, Responder
 from billow.ha.rooms import Choose, Rooms
 from billow.loop import Loop
 from billow.model.ha.evidence import NETWORKS, Network
@@ -29,11 +33,17 @@ from billow.model.ha.view import View
 from billow.model.kinds import Power
 from billow.plan.asked import Choose as Elsewhere
 from billow.plan.ha.facts import Terms
-from billow.ports import Bmc, Board, Commander, Observer
+from billow.ports import Bmc, Board, Care, Commander, Incidents, Observer, Outbox
 from billow.settings import Settings
 
+ALARMS_EVERY_S: Final = 0.25
+"""How often it is seen whether somebody must be told."""
 PAPERS: Final = "ha"
 """The folder in the state folder with the papers of agents and controllers."""
+
+
+class Books(Incidents, Board, Care, Outbox, Protocol):
+    """Where everything of high availability is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +51,42 @@ class Parts:
     """What high availability stands on.
 
     Attributes:
-        name: This controller's.
-        board: Where all controllers tell each other what they see.
+        store: Where incidents, views, what people say and alarms are kept.
         rooms: Chooses hosts for the instances of dead ones.
         elsewhere: Chooses a host for an instance that is moved.
     """
 
-    name: str
     world: World
     loop: Loop
-    books: Books
-    board: Board
+    store: Books
     rooms: Choose
     elsewhere: Elsewhere
     policy: HaPolicy
+
+
+class HighAvailability:
+    """This controller's part: what hears and responds, if hosts are watched, and what tells people.
+
+    Attributes:
+        responder: None when no host is watched.
+    """
+
+    def __init__(
+        self, responder: Responder | None, alarms: Alarms, closing: AsyncExitStack
+    ) -> None:
+        self.responder = responder
+        self._alarms = alarms
+        self._closing = closing
+
+    @property
+    def turns(self) -> list[tuple[Turn, float]]:
+        """What must be done again and again, and every how many seconds."""
+        mine: list[tuple[Turn, float]] = [(self._alarms.turn, ALARMS_EVERY_S)]
+        return mine if self.responder is None else [(self.responder.turn, EVERY_S), *mine]
+
+    async def aclose(self) -> None:
+        """Let go of everything; another controller goes on with what is open."""
+        await self._closing.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +118,25 @@ class NoBmc:
         raise _unknown(host)
 
 
-async def open_responder(
-    settings: Settings, parts: Parts, closing: AsyncExitStack
-) -> Responder | None:
-    """Return this controller's part in high availability; None when no host is watched.
-
-    Args:
-        settings: Where agents are heard, how many controllers there are, the policy.
-        parts: What it stands on.
-        closing: Gets what is to be done at the end.
+async def open_high_availability(settings: Settings, parts: Parts) -> HighAvailability:
+    """Begin to hear hosts, where the settings say so, and to tell people.
 
     Raises:
         Invalid: a setting that makes no sense.
         Unavailable: an address on which agents were to be heard cannot be had.
     """
-    ear = _ear(settings, parts, closing)
+    async with AsyncExitStack() as opened:
+        writer = parts.world.writer
+        alarms = Alarms(
+            parts.store, open_channels(settings), parts.world.clock, lambda: writer.held
+        )
+        opened.push_async_callback(alarms.aclose)
+        responder = _responder(settings, parts, opened)
+        return HighAvailability(responder, alarms, opened.pop_all())
+
+
+def _responder(settings: Settings, parts: Parts, opened: AsyncExitStack) -> Responder | None:
+    ear = _ear(settings, parts, opened)
     if ear is None:
         return None
     engine, terms = parts.world.engine, Terms.of(parts.policy)
@@ -108,16 +144,16 @@ async def open_responder(
     emptying = Emptying(parts.loop, parts.elsewhere)
     deeds = Deeds(Hands(parts.world, ear.commander, bmc, emptying.empty, terms))
     power = PowerWatch(bmc, parts.world.clock)
-    hearing = Hearing([ear.observer], parts.board, power, ear.published, settings.ha_controllers)
+    hearing = Hearing([ear.observer], parts.store, power, ear.published, settings.ha_controllers)
     crew = Crew(hearing, deeds, Rooms(parts.world.collector, parts.rooms))
     responder = Responder(
-        parts.name, parts.world, crew, parts.books, parts.policy, settings.ha_controllers
+        _name(settings), parts.world, crew, parts.store, parts.policy, settings.ha_controllers
     )
-    closing.push_async_callback(responder.aclose)
+    opened.push_async_callback(responder.aclose)
     return responder
 
 
-def _ear(settings: Settings, parts: Parts, closing: AsyncExitStack) -> _Ear | None:
+def _ear(settings: Settings, parts: Parts, opened: AsyncExitStack) -> _Ear | None:
     engine = parts.world.engine
     if isinstance(engine, Observer) and isinstance(engine, Commander):
         return _Ear(engine, engine, lambda _: None)
@@ -125,14 +161,19 @@ def _ear(settings: Settings, parts: Parts, closing: AsyncExitStack) -> _Ear | No
     if not places:
         return None
     clock = parts.world.clock
-    enrolment = Enrolment(settings.state_dir / PAPERS, settings.pool, parts.name, clock)
+    enrolment = Enrolment(settings.state_dir / PAPERS, settings.pool, _name(settings), clock)
     limit_s = settings.ha_beat_s * settings.ha_beats_missed
-    matrix = Matrix(parts.name, clock, limit_s)
+    matrix = Matrix(_name(settings), clock, limit_s)
     receiver = Receiver(Listening(places, proving(enrolment.papers())), matrix)
     receiver.start()
-    closing.callback(receiver.stop)
+    opened.callback(receiver.stop)
     receiver.expect(enrolment.hosts())
     return _Ear(matrix, receiver, receiver.published)
+
+
+def _name(settings: Settings) -> str:
+    """Return how agents and other controllers know this one."""
+    return settings.ha_name or socket.gethostname()
 
 
 def _places(settings: Settings) -> Mapping[Network, tuple[str, int]]:

@@ -9,7 +9,7 @@ begun. A controller that begins to write goes on with what it finds.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -40,12 +40,8 @@ _READ_EVERY_S: Final = 1.0
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
+class Books(Incidents, Care, Protocol):
     """Where incidents are kept, and what people said of hosts."""
-
-    incidents: Incidents
-    care: Care
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +100,10 @@ class Responder:
         began = self._fence != self._world.writer.fence
         if not began and now - self._read_at < _READ_EVERY_S:
             return
-        self._maintenance = await self._books.care.maintenances(now)
+        self._maintenance = await self._books.maintenances(now)
         past_s = self._policy.quarantine_s + self._policy.flap_s
-        self._history = await self._books.incidents.closed_incidents(now - past_s)
-        opened = await self._books.incidents.open_incidents()
+        self._history = await self._books.closed_incidents(now - past_s)
+        opened = await self._books.open_incidents()
         self._open = {each.host: each for each in opened}
         self._fence, self._read_at = self._world.writer.fence, now
         for incident in opened if began else ():
@@ -154,9 +150,9 @@ class Responder:
         )
         try:
             if before is None:
-                await self._books.incidents.open_incident(step)
+                await self._books.open_incident(step)
             else:
-                await self._books.incidents.advance_incident(step)
+                await self._books.advance_incident(step)
         except Conflict as error:
             log.info("somebody was first", incident=incident.id, why=error.brief)
             self._read_at = 0.0
