@@ -38,7 +38,9 @@ from billow.settings import Settings
 
 ALARMS_EVERY_S: Final = 0.25
 """How often it is seen whether somebody must be told."""
-PAPERS: Final = "ha"
+ENROLLED_EVERY_S: Final = 1.0
+"""How often it is seen who is enrolled by now, and whose papers are void."""
+PAPERS: Final = "agents"
 """The folder in the state folder with the papers of agents and controllers."""
 
 
@@ -96,6 +98,24 @@ class _Ear:
     observer: Observer
     commander: Commander
     published: Callable[[View], None]
+
+
+class _Agents:
+    """What the agents say that are enrolled by now; one that was never heard is missed, too."""
+
+    def __init__(self, enrolment: Enrolment, receiver: Receiver, matrix: Matrix) -> None:
+        self._enrolment = enrolment
+        self._receiver = receiver
+        self._matrix = matrix
+        self._read_at = 0.0
+
+    def view(self, now: float) -> View:
+        """Return when whom was heard last."""
+        if now - self._read_at >= ENROLLED_EVERY_S:
+            self._read_at = now
+            self._receiver.expect(self._enrolment.hosts())
+            self._receiver.revoke(self._enrolment.revoked())
+        return self._matrix.view(now)
 
 
 class NoBmc:
@@ -167,8 +187,7 @@ def _ear(settings: Settings, parts: Parts, opened: AsyncExitStack) -> _Ear | Non
     receiver = Receiver(Listening(places, proving(enrolment.papers())), matrix)
     receiver.start()
     opened.callback(receiver.stop)
-    receiver.expect(enrolment.hosts())
-    return _Ear(matrix, receiver, receiver.published)
+    return _Ear(_Agents(enrolment, receiver, matrix), receiver, receiver.published)
 
 
 def _name(settings: Settings) -> str:

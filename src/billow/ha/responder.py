@@ -21,14 +21,13 @@ from billow.ha.rooms import Rooms
 from billow.model.ha.care import Maintenance
 from billow.model.ha.incident import Incident, Phase, Recovery, Victim
 from billow.model.ha.policy import HaPolicy
-from billow.model.ha.response import CloseOff, MoveAway, Turn
+from billow.model.ha.response import CloseOff, MoveAway
 from billow.model.ha.step import IncidentStep
 from billow.model.pool import Pool
-from billow.plan.ha.decide import decide, facts_for
+from billow.plan.ha.decide import Decision, decisions
 from billow.plan.ha.explain import explain
 from billow.plan.ha.facts import Terms
 from billow.plan.ha.fleet import Evidence, Layout, Place
-from billow.plan.ha.gates import Gates
 from billow.plan.ha.record import facts_document
 from billow.plan.ha.recovery import Pace, rooms_now, victims_of
 from billow.ports import Care, Incidents
@@ -85,8 +84,8 @@ class Responder:
         if not heard.sights and not self._open:
             return
         evidence = self._evidence(heard, pool)
-        for turn in decide(evidence, now):
-            await self._take(turn, evidence, now)
+        for decision in decisions(evidence, now):
+            await self._take(decision, now)
         self._keep_moving(pool, now)
 
     async def aclose(self) -> None:
@@ -132,24 +131,22 @@ class Responder:
             present=heard.present,
         )
 
-    async def _take(self, turn: Turn, evidence: Evidence, now: float) -> None:
+    async def _take(self, decision: Decision, now: float) -> None:
         """Keep a step, then begin its deeds. Somebody else's step before it makes it void."""
+        turn, facts = decision.turn, decision.facts
         incident = turn.incident
-        before = self._open.get(incident.host)
-        gates = Gates(evidence, now)
-        facts = facts_for(evidence, gates, incident.host, before)
         step = IncidentStep(
             at=now,
             actor=self._name,
-            fence=evidence.fence,
+            fence=facts.fence,
             why=turn.why,
             incident=incident,
             deeds=turn.deeds,
             facts=facts_document(facts, Terms.of(self._policy)),
-            explanation=explain(facts, gates),
+            explanation=explain(facts, decision.rulings),
         )
         try:
-            if before is None:
+            if incident.host not in self._open:
                 await self._books.open_incident(step)
             else:
                 await self._books.advance_incident(step)
