@@ -88,7 +88,7 @@ class EngineEvacuation:
             *(do(each, action) for each in (engine, other) for action in tries),
             return_exceptions=True,
         )
-        assert any(isinstance(each, list) for each in outcomes)
+        assert any(isinstance(each, list) for each in outcomes), outcomes
         assert all(isinstance(each, list | BillowError) for each in outcomes)
         pool = await engine.sense()
         assert homes(pool) == {"x": stand.second}

@@ -24,6 +24,7 @@ from billow.model.action import (
     Action,
     Allot,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Place,
@@ -105,7 +106,7 @@ async def check_whole(engine: QemuEngine, action: Action, trace: Trace, before: 
 @pytest.mark.parametrize(
     "verb",
     [
-        *(Place, Migrate, Start, Stop, Delete, Resize, Fence),
+        *(Place, Migrate, Start, Stop, Delete, Resize, Fence, Evacuate),
         *(Throttle, Suspend, Resume, Allot),
     ],
 )

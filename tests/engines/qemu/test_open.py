@@ -115,7 +115,7 @@ async def test_a_fenced_host_runs_nothing(stand: QemuStand) -> None:
     await do(engine, place(stand, "x"), place(stand, "y", "h2"))
     await do(engine, Fence(id="f", host="h1"))
     pool = await engine.sense()
-    assert pool.instance("x").state is State.STOPPED
+    assert pool.instance("x").state is State.FAILED
     assert pool.instance("y").state is State.RUNNING
     assert pool.host("h1").power is Power.OFF
     assert len(processes_of(stand.folder.root)) == 1

@@ -73,7 +73,7 @@ async def test_a_bad_record_takes_only_its_instance_out(stand: QemuStand) -> Non
     bad["w"].write_bytes(b"{")
     await do(again, Fence(id="f", host="h1"))
     bad["w"].write_bytes(good["w"])
-    assert (await again.sense()).instance("x").state is State.STOPPED
+    assert (await again.sense()).instance("x").state is State.FAILED
     assert len(processes_of(stand.folder.root)) == 1, "y, on the other host"
     await again.aclose()
     await engine.aclose()

@@ -3,7 +3,11 @@
 
 import pytest
 
-pytest.register_assert_rewrite("billow.testing.engine_contract", "billow.testing.engine_refusals")
+pytest.register_assert_rewrite(
+    "billow.testing.engine_contract",
+    "billow.testing.engine_evacuation",
+    "billow.testing.engine_refusals",
+)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from billow.act.deed import Deed, Deeds, Standing
 from billow.act.durable import turn
 from billow.act.operation import Operation, as_before
 from billow.engines.qemu.assess import assess, weigh
+from billow.engines.qemu.evacuate import hindrances
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import BUILT_IN, FIRMWARE
 from billow.engines.qemu.migration.order import PAST_RECALL
@@ -26,7 +27,7 @@ from billow.engines.qemu.serial import trim
 from billow.engines.qemu.settle import settle, unclear
 from billow.engines.qemu.verbs import VERBS, Craft
 from billow.errors import BillowError, Invalid, Leased, Lost, NotFound, Refused, Unavailable
-from billow.model.action import Action, Migrate, Place, PowerOff, Resize, Throttle
+from billow.model.action import Action, Evacuate, Migrate, Place, PowerOff, Resize, Throttle
 from billow.model.assessment import Assessment, Guest
 from billow.model.pool import Pool
 from billow.model.run import Progress
@@ -262,9 +263,11 @@ class QemuEngine:
         """Return what this machine refuses, with what is under way counted as there."""
         pool = self._glance()
         found = [*self._busy(action), *blockers(pool, action, self._claims(pool, action))]
+        if isinstance(action, Evacuate):
+            found += hindrances(self.ground, action)
         missing = self.ground.findings.missing
-        if not self.ground.findings.version and isinstance(action, Place | Migrate):
-            what = "instance" if isinstance(action, Migrate) else _image_of(action)
+        if not self.ground.findings.version and isinstance(action, Place | Migrate | Evacuate):
+            what = _image_of(action) if isinstance(action, Place) else "instance"
             why = f"the {what} cannot run here: {missing[0].what} is missing"
             found.append(Blocker(why, missing[0].fix))
         if _limits(action) and not self.ground.groups.limits:
@@ -332,7 +335,7 @@ def _claim(pool: Pool, action: Action) -> Claim | None:
         case Place():
             known = action.instance.id in pool.instances.row
             return None if known else Claim(action.instance.shape, action.host, action.nodes)
-        case Migrate():
+        case Migrate() | Evacuate():
             if action.instance not in pool.instances.row:
                 return None
             shape = pool.instance(action.instance).shape

@@ -89,6 +89,16 @@ class Volume:
         return self.path / "seed.iso"
 
     @property
+    def tries(self) -> Path:
+        """Every evacuation of it, so that an older one comes too late (`evacuate.Tries`)."""
+        return self.path / "evacuations.json"
+
+    @property
+    def turn(self) -> Path:
+        """Locked while it is evacuated: a second controller waits, and then finds it elsewhere."""
+        return self.path / "turn"
+
+    @property
     def orders(self) -> Path:
         """The firmware guest's control pages."""
         return self.path / "orders.bin"

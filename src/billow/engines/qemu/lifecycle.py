@@ -57,8 +57,13 @@ async def boot(ground: Ground, machine: Machine, host: str) -> None:
     """Start a machine on a host and let its guest run.
 
     Raises:
-        Refused: QEMU did not take the machine; nothing is left running.
+        Refused: the host is not its home, or QEMU did not take the machine; nothing runs there.
     """
+    home = ground.ledger.home(machine.instance)
+    if home is None or home[0] != host:
+        where = home[0] if home else "nowhere"
+        brief = f"the home of {machine.instance} is {where}, not {host}"
+        raise Refused(brief, fix="start it where it is", code="not-home")
     async with ground.starts:
         await spawn(ground, machine, host)
         await cont(ground, machine, host)

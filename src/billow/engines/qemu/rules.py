@@ -20,6 +20,7 @@ from billow.model.action import (
     Allot,
     Cordon,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Place,
@@ -71,6 +72,8 @@ def blockers(pool: Pool, action: Action, claims: Claims = ()) -> Iterator[Blocke
             yield from _migrate(pool, action, claims)
         case Resize():
             yield from _resize(pool, action, claims)
+        case Evacuate():
+            yield from _evacuate(pool, action, claims)
         case Start() | Stop() | Delete():
             yield from _present(pool, action.instance, action.host)
             if isinstance(action, Start):
@@ -164,6 +167,26 @@ def _migrate(pool: Pool, action: Migrate, claims: Claims) -> Iterator[Blocker]:
     if (action.source, action.source_nodes) == (action.target, action.target_nodes):
         yield Blocker(f"instance {there.id} is there already", "choose another host")
         return
+    yield from _home(pool, there, (action.target, action.target_nodes), claims)
+
+
+def _evacuate(pool: Pool, action: Evacuate, claims: Claims) -> Iterator[Blocker]:
+    wrong = list(_present(pool, action.instance, action.source))
+    if wrong:
+        yield from wrong
+        return
+    there = pool.instance(action.instance)
+    if action.source == action.target:
+        yield Blocker(f"instance {there.id} is there already", "choose another host")
+        return
+    if there.state in (State.RUNNING, State.PAUSED):
+        why = f"instance {there.id} is {there.state} on {action.source}: it would run twice"
+        yield Blocker(why, f"billow host fence {action.source}")
+    if there.disk is Storage.OWN:
+        yield Blocker(
+            f"the disk of {there.id} is on {action.source} itself",
+            f"bring {action.source} back, or restore {there.id} from a copy",
+        )
     yield from _home(pool, there, (action.target, action.target_nodes), claims)
 
 

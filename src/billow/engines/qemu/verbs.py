@@ -5,7 +5,6 @@ Every verb writes down what it is about to do before it does it, so that `mend` 
 instant.
 """
 
-import contextlib
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from billow.act.durable import make_folder
 from billow.act.premise import unmet
 from billow.engines.qemu import linux
 from billow.engines.qemu.disk import disk_of
+from billow.engines.qemu.evacuate import evacuate, finish
 from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import FIRMWARE, LINUX, Catalogue
@@ -36,6 +36,7 @@ from billow.model.action import (
     Allot,
     Cordon,
     Delete,
+    Evacuate,
     Fence,
     Migrate,
     Place,
@@ -55,7 +56,7 @@ from billow.model.run import Progress
 VERBS: frozenset[type[Action]] = frozenset(
     {
         *(Place, Migrate, Start, Stop, Delete, Resize, Throttle, Suspend, Resume),
-        *(Allot, Cordon, Uncordon, PowerOn, PowerOff, Fence),
+        *(Allot, Cordon, Uncordon, PowerOn, PowerOff, Fence, Evacuate),
     }
 )
 RESIZE_GRACE_S = 30.0
@@ -76,6 +77,8 @@ class Craft:
                 return self._place(action)
             case Migrate():
                 return self._migrate(action)
+            case Evacuate():
+                return evacuate(self.ground, action)
             case Resize():
                 return self._resize(action)
             case Start() | Stop() | Delete() | Throttle() | Suspend() | Resume():
@@ -89,6 +92,8 @@ class Craft:
         Raises:
             BillowError: it cannot be said yet; try again.
         """
+        if isinstance(action, Evacuate):
+            return await finish(self.ground, action)
         kind, _, name = action.subject.partition("/")
         if kind == "instance":
             await settle(self.ground, name)
@@ -273,14 +278,10 @@ class Craft:
         yield Progress(1.0, action.name, 0.0)
 
     async def _end_all(self, host: str) -> None:
-        """End every process of a host at once; what was at home there is stopped now."""
+        """End every process of a host at once; what ran has failed, and is to run again."""
         ledger = self.ground.ledger
         for name in ledger.guests(host):
             await kill(ledger.folder.residence(host, name))
-            with contextlib.suppress(Refused):  # an unreadable record must not save the next one
-                resident = ledger.resident(host, name)
-                if resident is not None and resident.role is Role.HOME:
-                    ledger.save_resident(host, name, replace(resident, wanted=State.STOPPED))
 
     async def _run_again(self, name: str) -> None:
         """Start an instance that shall run and was stopped only to be resized."""
