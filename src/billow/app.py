@@ -33,6 +33,7 @@ from billow.capabilities.power.plan import Power
 from billow.errors import BillowError, Conflict, Leased
 from billow.ha.open import HighAvailability, Parts, open_high_availability
 from billow.identity.keeper import Keeper
+from billow.incidents import Incidents
 from billow.loop import Loop, Wish, mending
 from billow.migrations import Migrations, elsewhere, rooms
 from billow.model.ask import Ask
@@ -113,6 +114,7 @@ class Billow:
         self._writer = writer
         self._collector = collector
         self.migrations = Migrations(store, engine, collector, clock)
+        self.incidents = Incidents(store, collector, clock, self._new_id)
         self.ha: HighAvailability | None = None
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -226,3 +226,20 @@ async def test_any_text_is_kept(sqlite_store_url: str, text: str) -> None:
     assert await store.incident(record.id) == record
     assert [step.why for step in await store.steps(record.id)] == [text]
     await store.aclose()
+
+
+async def test_a_person_s_word_needs_no_lease_and_takes_its_turn(store: Store) -> None:
+    await leased(store)
+    first = an_incident()
+    await store.open_incident(a_step(first))
+    word = a_step(after(first, released="ada: only this rack"), 0, actor="ada")
+    await store.record_word(word)
+    await store.record_word(word)
+    assert (await store.incident("i1")).released == "ada: only this rack"
+    with pytest.raises(Conflict):
+        await store.advance_incident(a_step(after(first)))
+    with pytest.raises(Conflict):
+        await store.record_word(a_step(after(first), 0, actor="bob"))
+    with pytest.raises(Bug):
+        await store.record_word(a_step(after(first), 1, actor="bob"))
+    assert [step.actor for step in await store.steps("i1")] == ["one", "ada"]

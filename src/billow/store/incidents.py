@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, insert, select, update
+from sqlalchemy import Select, Update, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billow.errors import Bug, Conflict, NotFound
@@ -34,7 +34,6 @@ from billow.store.text import storable
 _ADVANCE: Final = (
     update(incidents)
     .where(incidents.c.id == bindparam("of_incident"), incidents.c.version == bindparam("before"))
-    .where(HELD)
     .values(
         version=bindparam("after"),
         phase=bindparam("into"),
@@ -43,6 +42,7 @@ _ADVANCE: Final = (
         document=bindparam("record"),
     )
 )
+_UNDER_LEASE: Final = _ADVANCE.where(HELD)
 _OPEN: Final = incidents.c.phase != Phase.CLOSED.value
 
 
@@ -83,26 +83,30 @@ class Incidents:
             Leased: the step's fence is not the lease's.
             NotFound: no such incident.
         """
-        record, packed = step.incident, pack_step(step)
-        row = _row(record)
-        values = {
-            "of_incident": row["id"],
-            "before": record.version - 1,
-            "under": step.fence,
-            "after": record.version,
-            "into": row["phase"],
-            "under_row": record.row,
-            "ended": record.closed_at,
-            "record": row["document"],
-        }
+        await self._advance(step, _UNDER_LEASE)
+
+    async def record_word(self, step: IncidentStep) -> None:
+        """Record a person's word on an incident, through any controller: its fence is 0.
+
+        Raises:
+            Conflict: a controller took a step since; read the incident again.
+            NotFound: no such incident.
+        """
+        if step.fence:
+            raise Bug("a person's word has no fence")
+        await self._advance(step, _ADVANCE)
+
+    async def _advance(self, step: IncidentStep, statement: Update) -> None:
+        values, packed = _changes(step), pack_step(step)
 
         async def write(connection: AsyncConnection) -> None:
-            changed = (await connection.execute(_ADVANCE, values)).rowcount
-            known = await _find(connection, record.id)
+            changed = (await connection.execute(statement, values)).rowcount
+            known = await _find(connection, step.incident.id)
             if changed:
                 await _add_step(connection, known.number, step, packed)
             elif not await _is_recorded(connection, known, step, packed):
-                await check_fence(connection, step.fence)
+                if step.fence:
+                    await check_fence(connection, step.fence)
                 raise _moved_on(known, step)
 
         await self._database.write(write)
@@ -172,6 +176,20 @@ def _row(record: Incident) -> dict[str, Any]:
         "closed_at": record.closed_at,
         "document": json.dumps(incident_document(record)),
     }
+
+
+def _changes(step: IncidentStep) -> dict[str, Any]:
+    row = _row(step.incident)
+    changes = {
+        "of_incident": row["id"],
+        "before": step.number - 1,
+        "after": step.number,
+        "into": row["phase"],
+        "under_row": row["row"],
+        "ended": row["closed_at"],
+        "record": row["document"],
+    }
+    return changes | ({"under": step.fence} if step.fence else {})
 
 
 def _incident(row: AnyRow) -> Incident:

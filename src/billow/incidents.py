@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Failures of hosts, for every face: looked up, explained, released by a person, left alone.
+
+It asks the store what is known and keeps what people say; it ends and starts nothing by itself.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from billow.errors import Conflict, Invalid, NotFound
+from billow.model.ha.alarm import Alarm
+from billow.model.ha.care import Maintenance, Reach
+from billow.model.ha.incident import Incident
+from billow.model.ha.status import Status
+from billow.model.ha.step import IncidentStep
+from billow.model.pool import Pool
+from billow.plan.ha.watch import status_of
+from billow.plan.ha.word import worded
+from billow.ports import Clock
+from billow.sense.collect import Collector
+from billow.store.store import Store
+
+LONGEST_S: Final = 30 * 86_400.0
+"""A maintenance that nobody ends must end by itself within a month."""
+TRIES: Final = 5
+"""How often a word is spoken anew because a controller took a step at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """What a person asks to be left alone.
+
+    Attributes:
+        name: Of the host, rack or zone; empty for the pool.
+        for_s: How long, in seconds.
+    """
+
+    reach: Reach
+    name: str
+    for_s: float
+    why: str
+
+
+class Incidents:
+    """The failures of hosts, and what people say of them."""
+
+    def __init__(
+        self, store: Store, collector: Collector, clock: Clock, new_id: Callable[[str], str]
+    ) -> None:
+        self._store = store
+        self._collector = collector
+        self._clock = clock
+        self._new_id = new_id
+
+    async def page(
+        self, *, limit: int = 50, before: str = "", host: str = "", is_open: bool = False
+    ) -> Sequence[Incident]:
+        """Return incidents, newest first. See `store.incidents`."""
+        return await self._store.incidents(limit=limit, before=before, host=host, is_open=is_open)
+
+    async def one(self, incident_id: str) -> Incident:
+        """Return an incident as it is now. Raises NotFound."""
+        return await self._store.incident(incident_id)
+
+    async def steps(self, incident_id: str) -> Sequence[IncidentStep]:
+        """Return what was done for an incident, oldest first. Raises NotFound."""
+        return await self._store.steps(incident_id)
+
+    async def alarms(self, incident_id: str) -> Sequence[Alarm]:
+        """Return what people were told of an incident, newest first."""
+        return await self._store.alarms(limit=1000, incident=incident_id)
+
+    async def release(
+        self, incident_id: str, *, actor: str, why: str, is_dead: bool = False
+    ) -> Incident:
+        """Let a held incident go on by a person's word. See `worded`.
+
+        Raises:
+            NotFound: no such incident.
+            Conflict: it is not held.
+            Invalid: no reason is given.
+        """
+        for _ in range(TRIES):
+            known = await self._store.incident(incident_id)
+            step = worded(known, actor=actor, why=why, at=self._clock.now(), is_dead=is_dead)
+            try:
+                await self._store.record_word(step)
+            except Conflict:
+                continue
+            return step.incident
+        raise Conflict(f"incident {incident_id} changes all the time", fix="try again")
+
+    async def status(self) -> Status:
+        """Return how high availability is: who watches, what is left alone, who is ready."""
+        now = self._clock.now()
+        return status_of(
+            await self._store.views(),
+            await self._store.maintenances(now),
+            await self._store.drills(),
+            await self._store.open_incidents(),
+            now,
+        )
+
+    async def leave(self, asked: Leave, *, actor: str) -> Maintenance:
+        """Leave hosts alone for a while: failures are noted, and nothing is ended or started.
+
+        Raises:
+            NotFound: no such host, rack or zone.
+            Invalid: no time, or more than a month; no reason.
+            Conflict: an incident of the host is being carried out.
+        """
+        if not 0 < asked.for_s <= LONGEST_S:
+            raise Invalid(
+                f"{asked.for_s:g} s is no time to leave hosts alone for",
+                fix=f"give up to {LONGEST_S / 86_400:g} days, as --for 2h",
+            )
+        if not asked.why.strip():
+            raise Invalid("people who come by want to know why", fix="say it with --why")
+        _check_there(await self._collector.last(), asked)
+        await self._check_idle(asked)
+        now = self._clock.now()
+        made = Maintenance(
+            id=self._new_id("maintenance"),
+            reach=asked.reach,
+            name=asked.name,
+            owner=actor,
+            why=" ".join(asked.why.split())[:500],
+            since=now,
+            until=now + asked.for_s,
+        )
+        await self._store.begin_maintenance(made)
+        return made
+
+    async def resume(self, reach: Reach, name: str, *, actor: str) -> Maintenance:
+        """Look after hosts again before the time is over. Raises NotFound."""
+        return await self._store.end_maintenance(reach, name, by=actor, at=self._clock.now())
+
+    async def past_maintenances(self, limit: int = 50) -> Sequence[Maintenance]:
+        """Return what was left alone, newest first."""
+        return await self._store.past_maintenances(limit=limit)
+
+    async def _check_idle(self, asked: Leave) -> None:
+        """Raise Conflict while a host that shall be left alone is being recovered."""
+        if asked.reach is not Reach.HOST:
+            return
+        for incident in await self._store.open_incidents():
+            if incident.host == asked.name and incident.cut and incident.proof is None:
+                raise Conflict(
+                    f"proof of death is sought of host {asked.name}",
+                    details=(f"incident {incident.id} is {incident.phase}",),
+                    fix="wait until it is over",
+                    code="incident-open",
+                )
+
+
+def _check_there(pool: Pool, asked: Leave) -> None:
+    """Raise NotFound unless the pool has what shall be left alone."""
+    if asked.reach is Reach.POOL:
+        return
+    if asked.reach is Reach.HOST:
+        pool.host_row(asked.name)
+        return
+    column = pool.hosts.rack if asked.reach is Reach.RACK else pool.hosts.zone
+    if asked.name not in column.categories:
+        raise NotFound(
+            f"no {asked.reach} {asked.name!a:.80}", fix="billow host list --fields id,zone,rack"
+        )

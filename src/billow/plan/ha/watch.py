@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How high availability itself is, from what observers told and how rehearsals went. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from billow.model.ha.care import Drill, Maintenance
+from billow.model.ha.evidence import NETWORKS, AgentReport, Network
+from billow.model.ha.incident import Incident, Method
+from billow.model.ha.status import Observer, Readiness, Status
+from billow.model.ha.view import VIEW_S, View
+
+REHEARSED_S: Final = 25 * 3600.0
+"""A rehearsal is believed for so long: they are daily at least."""
+
+
+def status_of(
+    views: Sequence[View],
+    maintenances: Sequence[Maintenance],
+    drills: Sequence[Drill],
+    incidents: Sequence[Incident],
+    now: float,
+) -> Status:
+    """Return how high availability is. Linear in the hosts that are watched."""
+    rehearsed: dict[str, dict[Method, Drill]] = defaultdict(dict)
+    for drill in drills:
+        rehearsed[drill.host][drill.method] = drill
+    heard, reports = _heard(views), _reports(views)
+    hosts = (
+        _readiness(host, heard[host], reports.get(host), rehearsed.get(host, {}), now)
+        for host in sorted(heard)
+    )
+    return Status(
+        observers=tuple(map(_observer, views)),
+        maintenances=tuple(maintenances),
+        hosts=tuple(hosts),
+        incidents=len(incidents),
+        held=sum(1 for each in incidents if each.held),
+    )
+
+
+def _observer(view: View) -> Observer:
+    missed = view.missed(view.at).sum(axis=0).tolist()
+    return Observer(
+        name=view.observer,
+        age_s=view.age_s,
+        fresh=view.age_s <= VIEW_S,
+        hosts=len(view.hosts),
+        missed={network.value: count for network, count in zip(NETWORKS, missed, strict=True)},
+        sound=tuple(each for each, ok in zip(NETWORKS, view.sound, strict=True) if ok),
+    )
+
+
+def _heard(views: Sequence[View]) -> Mapping[str, tuple[Network, ...]]:
+    """Return on which networks each host is heard by anybody who still counts."""
+    found: dict[str, set[Network]] = {}
+    for view in views:
+        missed = view.missed(view.at) if view.age_s <= VIEW_S else None
+        for row, host in enumerate(view.hosts):
+            networks = found.setdefault(host, set())
+            if missed is not None:
+                lost = missed[row].tolist()
+                networks.update(n for n, gone in zip(NETWORKS, lost, strict=True) if not gone)
+    return {
+        host: tuple(each for each in NETWORKS if each in networks)
+        for host, networks in found.items()
+    }
+
+
+def _reports(views: Sequence[View]) -> Mapping[str, AgentReport]:
+    """Return the newest that each agent said, whoever heard it."""
+    newest: dict[str, AgentReport] = {}
+    for view in views:
+        for host, report in view.reports.items():
+            if host not in newest or report.at > newest[host].at:
+                newest[host] = report
+    return newest
+
+
+def _readiness(
+    host: str,
+    heard: tuple[Network, ...],
+    report: AgentReport | None,
+    rehearsed: Mapping[Method, Drill],
+    now: float,
+) -> Readiness:
+    proofs: list[Method] = []
+    lacking: list[str] = []
+    for method, why in (
+        (Method.AGENT, _agent(heard)),
+        (Method.BMC, _bmc(rehearsed.get(Method.BMC), now)),
+        (Method.LEASE, "" if report is not None and report.lease_s else "no watchdog lease binds"),
+    ):
+        if why:
+            lacking.append(why)
+        else:
+            proofs.append(method)
+    return Readiness(host=host, heard=heard, proofs=tuple(proofs), lacking=tuple(lacking))
+
+
+def _agent(heard: tuple[Network, ...]) -> str:
+    if not heard:
+        return "its agent is not heard"
+    missing = [each for each in NETWORKS if each not in heard]
+    return f"its agent is heard on {heard[0]} only" if len(missing) == 2 else ""
+
+
+def _bmc(drill: Drill | None, now: float) -> str:
+    if drill is None:
+        return "its management controller was never rehearsed"
+    if not drill.ok:
+        return f"its management controller failed a rehearsal: {drill.text or 'no reason given'}"
+    if now - drill.at > REHEARSED_S:
+        return f"its management controller was rehearsed {(now - drill.at) / 3600:.0f} h ago"
+    return ""
+
+
+def worst_first(hosts: Sequence[Readiness]) -> Iterator[Readiness]:
+    """Yield hosts, those first whose death could be proved least."""
+    yield from sorted(hosts, key=lambda each: (len(each.proofs), len(each.heard), each.host))
