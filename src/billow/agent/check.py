@@ -38,7 +38,7 @@ def check(options: Options, *, as_json: bool) -> int:
     else:
         words = {True: "ok", False: "MISSING", None: "absent"}
         for each in lines:
-            sys.stdout.write(f"{words[each.well]:8}{each.what:12}{each.text}\n")
+            sys.stdout.write(f"{words[each.well]:8}{each.what:17}{each.text}\n")
     return 1 if any(each.well is False for each in lines) else 0
 
 

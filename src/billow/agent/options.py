@@ -49,6 +49,7 @@ class Options:
         window_s: What stands still for so long ails.
         gateways: Addresses on the tenant network that must answer.
         qmp: Pattern of the sockets on which guests are asked for their state; empty for none.
+        kmsg: The kernel's log; a pipe in its place in a lab.
     """
 
     host: str
@@ -64,6 +65,7 @@ class Options:
     places: tuple[Place, ...] = ()
     gateways: tuple[str, ...] = ()
     qmp: str = ""
+    kmsg: Path = Path("/dev/kmsg")
 
 
 def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
@@ -85,6 +87,7 @@ def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
         places=tuple(_places(given)),
         gateways=tuple(given.gateway),
         qmp=given.qmp,
+        kmsg=Path(given.kmsg),
     )
     return options, given
 
@@ -181,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, (shown, text) in _REPEATED.items():
         add(name, action="append", default=[], metavar=shown, help=f"{text}; repeat it")
     add("--boot", default="", help=argparse.SUPPRESS)
+    add("--kmsg", default="/dev/kmsg", help=argparse.SUPPRESS)
     add("--check", action="store_true", help="say what it can look at here, and end")
     add("--json", action="store_true", help="with --check: as JSON")
     roles = ("parent", "speaker", "prober", "stand-in")

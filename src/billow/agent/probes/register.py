@@ -4,13 +4,36 @@
 from collections.abc import Iterator
 
 from billow.agent.options import Options
+from billow.agent.probes.answers import Libvirt, Qmp
+from billow.agent.probes.block import Multipath, Raid, Stall
+from billow.agent.probes.chassis import Chassis
+from billow.agent.probes.conntrack import Conntrack
+from billow.agent.probes.drive import Nvme, Smart
+from billow.agent.probes.gateway import Gateways
+from billow.agent.probes.kernel import KernelLog
+from billow.agent.probes.memory import Edac, Poison, Rasdaemon
+from billow.agent.probes.mounts import Mounts
+from billow.agent.probes.nic import Cards
+from billow.agent.probes.pressure import Pressure
 from billow.agent.probes.probe import Probe
+from billow.agent.probes.timekeeping import Discipline, Jumps
+from billow.agent.probes.vswitch import Vswitch
+from billow.model.ha.evidence import Network
 
 
 def all_probes(options: Options) -> tuple[Probe, ...]:
     """Return every probe, whether the host has what it looks at or not."""
-    del options
-    return ()
+    tenant = options.local.get(Network.TENANT, "")
+    return (
+        KernelLog(options.kmsg),
+        *(Edac(), Poison(), Rasdaemon()),
+        *(Smart(), Nvme(), Stall(), Raid(), Multipath(), Mounts()),
+        Cards(options.local),
+        *(Gateways(tenant, options.gateways), Vswitch(), Conntrack()),
+        Chassis(),
+        *(Jumps(), Discipline(), Pressure()),
+        *(Qmp(options.qmp), Libvirt()),
+    )
 
 
 def probes_for(options: Options) -> Iterator[Probe]:
