@@ -36,7 +36,7 @@ TOOLS: Final = ("ip", "nft", "nsenter", "unshare", "mount")
 _CALL: Final = """\
 import socket, sys
 try:
-    socket.create_connection((sys.argv[1], 9), 2)
+    socket.create_connection((sys.argv[1], 9), 1)
 except ConnectionRefusedError:
     pass
 """
@@ -49,6 +49,7 @@ class Lab:
     def __init__(self, root: Path, layout: Layout) -> None:
         self.root = root.absolute()
         self.layout = layout
+        self._children: list[subprocess.Popen[bytes]] = []
 
     @classmethod
     def planned(
@@ -114,6 +115,8 @@ class Lab:
         if space.exists(self.layout.fabric):
             space.kill_all(self.layout.fabric)
             space.run("ip", "netns", "del", self.layout.fabric)
+        for child in self._children:
+            child.wait()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def check(self) -> dict[str, str]:
@@ -139,8 +142,9 @@ class Lab:
         """Start a process in a node, its output in `NODE/WHAT.log`, its number in `WHAT.pid`."""
         folder = self.folder(node)
         made = space.spawn(node.netns, command, folder / f"{what}.log", variables)
-        space.until(lambda: space.words_of(made.pid)[:1] != ("nsenter",), f"{what} did not start")
+        space.until(lambda: space.entered_by(made.pid, node.netns), f"{what} did not start")
         (folder / f"{what}.pid").write_text(f"{made.pid} {space.started(made.pid)}")
+        self._children.append(made)
         return made
 
     def started(self, node: Node) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ Nothing here knows what a lab is. A process is ended only when it lives in the n
 """
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ NETNS: Final = Path("/run/netns")
 KILL: Final = signal.SIGKILL
 _PATIENCE_S: Final = 10.0
 _STEP_S: Final = 0.02
+_NEWNET: Final = 0x40000000
 
 
 class LabError(Exception):
@@ -86,6 +88,34 @@ def spawn(
             start_new_session=True,
             env={**os.environ, **(variables or {})},
         )
+
+
+@contextlib.contextmanager
+def entered(netns: str) -> Iterator[None]:
+    """Let this thread, and no other, be in a namespace: its sockets are that namespace's.
+
+    Raises LabError when the kernel refuses.
+    """
+    with Path("/proc/thread-self/ns/net").open() as here, (NETNS / netns).open() as there:
+        _enter(there.fileno())
+        try:
+            yield
+        finally:
+            _enter(here.fileno())
+
+
+def _enter(handle: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(handle, _NEWNET):
+        raise LabError(f"no way into the namespace: {os.strerror(ctypes.get_errno())}")
+
+
+def entered_by(number: int, netns: str) -> bool:
+    """Return whether a process that was spawned has entered its namespace and become itself."""
+    with contextlib.suppress(OSError):
+        inside_it = Path(f"/proc/{number}/ns/net").stat().st_ino == (NETNS / netns).stat().st_ino
+        if state(number) not in {"Z", ""}:
+            return inside_it and words_of(number)[:1] not in {("nsenter",), ("",)}
+    return True  # it has ended already
 
 
 def processes(netns: str) -> list[int]:
