@@ -246,9 +246,7 @@ def test_an_ear_that_is_held_up_judges_nobody_by_what_it_did_not_hear(ear: Ear) 
     assert time.time() - view.at > 2 * LIMIT_S
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None)
 @given(data=st.binary(min_size=20, max_size=200))
 def test_bad_bytes_cost_their_line_and_nothing_else(hardened: Ear, data: bytes) -> None:
     _throw(hardened, data)

@@ -112,6 +112,10 @@ class Matrix:
                 self._since[cells] = np.where(never, floor, self._since[cells])
             self._watched, self._watched_rows = watched, rows
 
+    def came(self, cell: int, now: float) -> None:
+        """Count a host's network as heard, and its silence from now on."""
+        self.heard[cell] = self._since[cell] = now
+
     def lives(self, cell: int, now: float) -> None:
         """Count a host's network as heard, though no agent speaks: its kernel answered."""
         self._since[cell] = max(self._since[cell], now)

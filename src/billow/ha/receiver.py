@@ -320,7 +320,7 @@ class Receiver:
         self._kernels.forget(line.cell)
         self._strangers.discard(line.socket.fileno())
         line.stage = Stage.OPEN
-        self._matrix.heard[line.cell] = time.monotonic()
+        self._matrix.came(line.cell, time.monotonic())
         self._tell(*self._speech.greeted(line.row, line.network, message.body))
 
     # Lines come and go
