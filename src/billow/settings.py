@@ -6,7 +6,7 @@ silent default.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic_settings import (
@@ -147,6 +147,12 @@ class Settings(BaseSettings):
     ha_beats_missed: int = Field(
         5, ge=2, le=100, description="Beats in a row before a host is missed on a network."
     )
+    ha_consul: dict[Literal["management", "tenant", "storage"], str] = Field(
+        {},
+        description="URLs of this controller's own Consul agents, one per network: a second source "
+        'of evidence, as `{management = "http://10.0.0.1:8500"}`; empty for none.',
+    )
+    ha_consul_token: str = Field("", repr=False, description="Token with the right to see members.")
     ha_webhook: str = Field("", description="URL to which alarms are posted; empty for none.")
     ha_webhook_token: str = Field("", repr=False, description="Bearer token of the webhook.")
     ha_cmdb: str = Field("", description="URL of a CMDB to which alarms are posted; see how-to.")

@@ -38,11 +38,11 @@ def seen(lab: Lab, host: int = 0) -> list[bool]:
 
 def sees(lab: Lab, expected: list[bool], host: int = 0) -> None:
     """Wait until it is so: a kernel takes up to a second to notice that a cable is back."""
-    space.until(lambda: seen(lab, host) == expected, f"{expected} is not so: {seen(lab, host)}")
+    space.until(lambda: seen(lab, host) == expected, f"{expected} is not so")
 
 
 def whole(lab: Lab) -> None:
-    space.until(lambda: lab.check() == {}, f"{lab.check()}")
+    space.until(lambda: lab.check() == {}, "not every node reaches every network")
 
 
 def guest(lab: Lab, host: int, name: str, disk: Path, address: str) -> subprocess.Popen[bytes]:
