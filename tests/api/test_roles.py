@@ -15,6 +15,7 @@ FILLED = {
     "{plan}": "p",
     "{run}": "r",
     "{migration}": "m",
+    "{incident}": "i",
     "{token}": "t",
 }
 STREAM = "/v1/events/stream"

@@ -16,7 +16,9 @@ from billow.api import (
     changes,
     cpu_baseline,
     events,
+    ha,
     health,
+    incidents,
     migrations,
     plans,
     pool,
@@ -69,6 +71,8 @@ def application(billow: Billow) -> FastAPI:
         reports,
         runs,
         migrations,
+        incidents,
+        ha,
         events,
         system,
     ):
