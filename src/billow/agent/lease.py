@@ -20,6 +20,9 @@ UNSERVED_PART: Final = 0.25
 """After this part of the lease without an acknowledgement the peers are asked."""
 
 
+LEAST_BEATS: Final = 15
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """What was promised.
@@ -58,6 +61,7 @@ class Lease:
 def possible_s(wanted_s: float, device_s: float, beat_s: float) -> float:
     """Return the lease that can be promised; 0 when the watchdog leaves too little of it.
 
-    Five beats must fit into what is left, or one that is late ends every instance.
+    So many beats must fit into what is left, or a few that are late end every instance: a
+    controller answers every fifth only.
     """
-    return wanted_s if device_s and wanted_s >= device_s + 5 * beat_s else 0.0
+    return wanted_s if device_s and wanted_s >= device_s + LEAST_BEATS * beat_s else 0.0

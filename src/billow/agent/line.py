@@ -67,6 +67,7 @@ class Line:
         self._socket: socket.socket | ssl.SSLSocket | None = None
         self._due_at = 0.0
         self._since = 0.0
+        self._renew_at = 0.0
         self._number = 0
         self._sent: dict[int, float] = {}
         self._incoming = bytearray()
@@ -79,6 +80,14 @@ class Line:
     def due(self, now: float) -> bool:
         """Tell whether it is time to begin."""
         return self.state is State.DOWN and now >= self._due_at
+
+    def renew(self, context: ssl.SSLContext, at: float) -> None:
+        """Show new papers from now on; a line that is up does so after `at`."""
+        self._context, self._renew_at = context, at
+
+    def outdated(self, now: float) -> bool:
+        """Tell whether it is time to close it for new papers."""
+        return 0 < self._renew_at <= now
 
     def overdue(self, now: float) -> bool:
         """Tell whether it has been opening for too long."""
@@ -205,6 +214,7 @@ class Line:
         self._socket = None
         self.state, self.why = State.DOWN, why
         self._due_at = now + random.uniform(*PAUSE_S)  # noqa: S311 (spreads tries, hides nothing)
+        self._renew_at = 0.0
         self._sent.clear()
         self._incoming.clear()
         self._outgoing.clear()

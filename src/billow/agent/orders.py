@@ -5,7 +5,7 @@ The guests are held by pidfds that the speaker watches, so an order never waits 
 and is answered when the last of its guests has ended, or when that took too long.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,7 +18,13 @@ SETTLE_S: Final = 0.1
 """After the last guest ended it is looked once more for one that had just begun."""
 REMEMBERED: Final = 64
 
+FREE: Final = frozenset({"look", "papers"})
+"""What ends nothing and promises nothing needs no fence."""
+
 Order = dict[str, object]
+Handler = Callable[[Order, float], Order | None]
+"""Carries out another kind of order, given how long it is under way, seconds; returns `ok`, `text`
+and more when it is done, None before. It must not wait."""
 
 
 @dataclass(slots=True)
@@ -42,19 +48,19 @@ class Obedience:
 
     Args:
         guests: The guests that run now, by process number; the speaker's own.
-        arm: Begins or ends the promise of a lease; returns why it cannot, or nothing.
+        others: Who carries out the other kinds, by what `do` says.
     """
 
     def __init__(
-        self, memory: Memory, guests: dict[int, Guest], arm: Callable[[Order, float], str | None]
+        self, memory: Memory, guests: dict[int, Guest], others: Mapping[str, Handler]
     ) -> None:
         self.memory = memory
         self.changed = False
         """Whether what a HELLO says has changed since it was last looked at."""
         self._guests = guests
-        self._arm = arm
+        self._others = others
         self._pending: dict[str, Pending] = {}
-        self._arming: dict[str, tuple[Order, float]] = {}
+        self._under_way: dict[str, tuple[Order, float]] = {}
         self._answers: dict[str, Order] = {}
 
     def take(self, order: Order, now: float) -> Order | None:
@@ -62,30 +68,36 @@ class Obedience:
         name = str(order.get("id", ""))
         if name in self._answers:
             return self._answers[name]
-        if name in self._pending or name in self._arming:
+        if name in self._pending or name in self._under_way:
             return None
-        fence = order.get("fence", 0)
-        if not isinstance(fence, int) or fence < self.memory.obeyed.fence:
-            highest = self.memory.obeyed.fence
-            return self._answered(order, f"older fence {fence}: {highest} was obeyed", ok=False)
-        if fence > self.memory.obeyed.fence:
-            self.memory.change(fence=fence)
-            self.changed = True
+        if order.get("do") not in FREE and (why := self._older(order.get("fence", 0))):
+            return self._answered(order, {"ok": False, "text": why})
         return self._begin(name, order, now)
 
+    def _older(self, fence: object) -> str:
+        """Return why a fence is refused; nothing for one that is taken for the highest now."""
+        highest = self.memory.obeyed.fence
+        if not isinstance(fence, int) or fence < highest:
+            return f"older fence {fence}: {highest} was obeyed"
+        if fence > highest:
+            self.memory.change(fence=fence)
+            self.changed = True
+        return ""
+
     def _begin(self, name: str, order: Order, now: float) -> Order | None:
-        match order.get("do"):
-            case "fence" | "clean":
-                self._end(name, order, now)
-                return self.advance(now).get(name)
-            case "arm" | "disarm":
-                self._arming[name] = (order, now)
-                return self.advance(now).get(name)
-            case "look":
-                running_now = sorted(each.instance for each in self._guests.values())
-                return self._answered(order, f"{len(running_now)} guests run", ok=True)
-            case other:
-                return self._answered(order, f"there is no order {other!r}", ok=False)
+        kind = str(order.get("do"))
+        if kind in {"fence", "clean"}:
+            self._end(name, order, now)
+        elif kind in self._others:
+            self._under_way[name] = (order, now)
+        elif kind == "look":
+            names = sorted(each.instance for each in self._guests.values() if each.instance)
+            return self._answered(
+                order, {"ok": True, "text": f"runs {len(names)}", "guests": names}
+            )
+        else:
+            return self._answered(order, {"ok": False, "text": f"unknown order {kind!r}"})
+        return self.advance(now).get(name)
 
     def _end(self, name: str, order: Order, now: float) -> None:
         """Strike the guests that the order means; without names a fence means every one."""
@@ -116,7 +128,7 @@ class Obedience:
     @property
     def busy(self) -> bool:
         """Whether an order is under way."""
-        return bool(self._pending or self._arming)
+        return bool(self._pending or self._under_way)
 
     def advance(self, now: float) -> dict[str, Order]:
         """Return the answers of orders that are done by now, by their id."""
@@ -125,18 +137,19 @@ class Obedience:
             if answer := self._settled(pending, now):
                 del self._pending[name]
                 done[name] = answer
-        for name, (order, began_at) in list(self._arming.items()):
-            if (why := self._arm(order, now - began_at)) is not None:
-                del self._arming[name]
+        for name, (order, began_at) in list(self._under_way.items()):
+            said = self._others[str(order.get("do"))](order, now - began_at)
+            if said is not None:
+                del self._under_way[name]
                 self.changed = True
-                done[name] = self._answered(order, why, ok=not why)
+                done[name] = self._answered(order, said)
         return done
 
     def _settled(self, pending: Pending, now: float) -> Order | None:
         if now - pending.began_at > DEADLINE_S:
             stuck = ", ".join(str(pid) for pid in pending.waiting) or "new ones keep coming"
             text = f"not ended within {DEADLINE_S:g} s: {stuck}"
-            return self._answered(pending.order, text, ok=False, gone=pending.gone)
+            return self._answered(pending.order, {"ok": False, "text": text, "gone": pending.gone})
         if pending.waiting:
             return None
         pending.settled_at = pending.settled_at or now
@@ -155,12 +168,13 @@ class Obedience:
             self.memory.change(clean=True, fenced=False)
             self.changed = True
         gone = sorted({*pending.gone, *named})
-        return self._answered(order, f"{len(gone)} gone", ok=True, gone=gone)
+        return self._answered(order, {"ok": True, "text": f"{len(gone)} gone", "gone": gone})
 
-    def _answered(self, order: Order, text: str, *, ok: bool, gone: Iterable[str] = ()) -> Order:
-        answer: Order = {"id": order.get("id", ""), "ok": ok, "text": text, "gone": list(gone)}
-        if ok:  # what failed may be tried again under the same id
-            self._answers[str(order.get("id", ""))] = answer
+    def _answered(self, order: Order, said: Order) -> Order:
+        name = order.get("id", "")
+        answer: Order = {"id": name, "gone": [], **said}
+        if answer["ok"]:  # what failed may be tried again under the same id
+            self._answers[str(name)] = answer
         while len(self._answers) > REMEMBERED:
             del self._answers[next(iter(self._answers))]
         return answer

@@ -1,92 +1,141 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether other hosts are served: asked only when this one is not, over mutually proved lines.
 
-The answer decides whether a host that lost every controller keeps its promise and ends, or knows
-that all have lost them and runs on. Two threads, apart from the beats: one answers, one asks.
+A host that lost every controller runs on while a majority of its peers say "unserved", for then all
+have lost them. A controller that wants to take a host's lease for over makes the peers promise not
+to say so to that host any more (`refuse`), and knows by their answers that no word of theirs still
+counts. Threads, apart from the beats: some answer, one asks.
 """
 
 import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
+from billow.agent.clock import now
 from billow.agent.line import named
-from billow.agent.options import Address, address_of
+from billow.agent.memory import Memory
+from billow.agent.options import Options, address_of
+from billow.agent.orders import Order
+from billow.agent.talk import say
+from billow.agent.trust import as_server
 
 ANSWER_S: Final = 0.5
+UNSERVED_S: Final = 2.5
+"""Without an acknowledgement for so long it is unserved: every fifth beat is answered."""
+PROMISED_S: Final = 60.0
+"""How long a refusal holds, and how long an agent runs before it says "unserved" at all: one that
+began anew has forgotten what it refused."""
 _MOST: Final = 256
 
 
 class Answering:
-    """A thread that tells other agents how long ago this one was served.
+    """Tells other agents whether this one is unserved."""
 
-    Args:
-        age_s: Returns seconds since the last acknowledged send.
-    """
+    def __init__(self, options: Options, memory: Memory) -> None:
+        self.served_at = 0.0
+        """When the last beat was sent that was acknowledged; the speaker's."""
+        self._options = options
+        self._memory = memory
+        self._began_at = now()
+        self._refused_until: dict[str, float] = {}
+        self._said_at: dict[str, float] = {}
+        self._lock = threading.Lock()
 
-    def __init__(self, context: ssl.SSLContext, age_s: Callable[[], float]) -> None:
-        self._context = context
-        self._age_s = age_s
+    def start(self) -> None:
+        """Begin to listen on every address of this host, where a port was named."""
+        if not self._options.listen:
+            return
+        context = as_server(self._options.state)
+        for address in sorted(set(self._options.local.values())):
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            try:
+                listener = socket.create_server((address, self._options.listen), family=family)
+            except OSError as error:
+                say(f"peers cannot ask on {address}: {error}")
+                continue
+            arguments = (listener, context)
+            threading.Thread(target=self._serve, args=arguments, name="peers", daemon=True).start()
 
-    def start(self, addresses: Iterable[Address]) -> None:
-        """Begin to listen. Raises OSError when an address is taken or not its own."""
-        for address in addresses:
-            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-            listener = socket.create_server(address, family=family)
-            threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
+    def unserved(self, asker: str) -> bool:
+        """Return whether it says to a host that it is unserved, and remember that it did."""
+        moment = now()
+        with self._lock:
+            young = moment - self._began_at < PROMISED_S
+            refused = moment < self._refused_until.get(asker, 0.0)
+            served = moment - max(self.served_at, self._began_at) < UNSERVED_S
+            if young or refused or served:
+                return False
+            self._said_at[asker] = moment
+            return True
 
-    def _serve(self, listener: socket.socket) -> None:
+    def refuse(self, order: Order, waited_s: float) -> Order:
+        """Promise not to say it to a host; ok only when no word to it can still count."""
+        del waited_s
+        host, moment = str(order.get("host", "")), now()
+        with self._lock:
+            self._refused_until[host] = moment + PROMISED_S
+            said_at = self._said_at.get(host, self._began_at)
+        asked_s = order.get("lease_s", 0.0)
+        lease_s = max(
+            self._options.lease_s,
+            self._memory.obeyed.lease_s,
+            float(asked_s) if isinstance(asked_s, int | float) else 0.0,
+        )
+        left_s = max(0.0, round(said_at + lease_s - moment, 3))
+        return {"ok": left_s == 0, "text": f"refused to {host}", "left_s": left_s}
+
+    def _serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         while True:
             with suppress(OSError, ValueError):
                 plain, _ = listener.accept()
                 with plain:
                     plain.settimeout(ANSWER_S)
-                    self._answer(plain)
+                    self._answer(plain, context)
 
-    def _answer(self, plain: socket.socket) -> None:
-        with self._context.wrap_socket(plain, server_side=True) as secure:
-            named(secure.getpeercert() or {}, "host")
-            secure.sendall(json.dumps({"age_s": round(self._age_s(), 3)}).encode())
+    def _answer(self, plain: socket.socket, context: ssl.SSLContext) -> None:
+        with context.wrap_socket(plain, server_side=True) as secure:
+            asker = named(secure.getpeercert() or {}, "host")
+            secure.sendall(json.dumps({"unserved": self.unserved(asker)}).encode())
 
 
 class Asking:
-    """Asks peers whether they are served."""
+    """Asks peers whether they are unserved."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="peer")
 
-    def unserved(self, peers: dict[str, dict[str, str]], limit_s: float) -> int:
-        """Return how many peers say that nobody has acknowledged them for `limit_s`.
+    def unserved(self, peers: dict[str, dict[str, str]]) -> int:
+        """Return how many peers say that they are unserved.
 
-        Each is asked on all of its addresses at once; takes at most a second.
+        Each is asked on all of its addresses at once; takes at most a second or two.
         """
-        asked = {
-            peer: [self._pool.submit(self._age, peer, text) for text in addresses.values()]
+        asked = [
+            [self._pool.submit(self._says, peer, text) for text in addresses.values()]
             for peer, addresses in peers.items()
-        }
-        ages = [[each.result() for each in futures] for futures in asked.values()]
-        return sum(_counted(answers) > limit_s for answers in ages)
+        ]
+        return sum(_agreed([each.result() for each in answers]) for answers in asked)
 
-    def _age(self, peer: str, text: str) -> float | None:
-        """Return seconds since a peer was served; None when it cannot be asked here."""
+    def _says(self, peer: str, text: str) -> bool | None:
+        """Return what a peer says; None when it cannot be asked on this address."""
         try:
             with socket.create_connection(address_of(text), timeout=ANSWER_S) as plain:
                 return self._read(peer, plain)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _read(self, peer: str, plain: socket.socket) -> float | None:
+    def _read(self, peer: str, plain: socket.socket) -> bool | None:
         with self._context.wrap_socket(plain) as secure:
             if named(secure.getpeercert() or {}, "host") != peer:
                 return None
-            return float(json.loads(secure.recv(_MOST))["age_s"])
+            return json.loads(secure.recv(_MOST))["unserved"] is True
 
 
-def _counted(answers: list[float | None]) -> float:
-    """Return the age that counts of one peer: its youngest answer; -1 without one."""
-    return min((each for each in answers if each is not None), default=-1.0)
+def _agreed(answers: list[bool | None]) -> bool:
+    """Return whether a peer said it wherever it could be asked, and could be asked somewhere."""
+    said = [each for each in answers if each is not None]
+    return bool(said) and all(said)

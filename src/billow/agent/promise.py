@@ -10,9 +10,10 @@ from typing import Final
 
 from billow.agent.board import Board
 from billow.agent.clock import now
-from billow.agent.lease import UNSERVED_PART, Lease, possible_s
+from billow.agent.lease import Lease, possible_s
 from billow.agent.memory import Memory
 from billow.agent.options import Options
+from billow.agent.orders import Order
 from billow.agent.peers import Asking
 
 ARMING_S: Final = 3.0
@@ -68,12 +69,19 @@ class Promise:
             if lease.asks(moment, self._acked_at):
                 self._ask.set()
 
-    def arm(self, order: dict[str, object], waited_s: float) -> str | None:
-        """Begin or end the promise; return why it cannot, nothing when done, None while it runs."""
-        if order.get("do") == "disarm":
-            self._memory.change(lease_s=0.0, peers={})
-            self._board.feed_until = FAR if self._board.fed_at else 0.0
-            return ""
+    def disarm(self, order: Order, waited_s: float) -> Order:
+        """End the promise; a watchdog that runs is fed for ever."""
+        del order, waited_s
+        self._memory.change(lease_s=0.0, peers={})
+        self._board.feed_until = FAR if self._board.fed_at else 0.0
+        return {"ok": True, "text": "no lease binds"}
+
+    def arm(self, order: Order, waited_s: float) -> Order | None:
+        """Begin the promise; None while the watchdog has not been fed yet."""
+        why = self._armed(order, waited_s)
+        return None if why is None else {"ok": not why, "text": why or "the lease binds"}
+
+    def _armed(self, order: Order, waited_s: float) -> str | None:
         wanted = order.get("lease_s", self._options.lease_s)
         if not isinstance(wanted, int | float) or not self._options.watchdog:
             return "no watchdog was named: --watchdog and --lease"
@@ -96,7 +104,7 @@ class Promise:
             self._ask.wait()
             self._ask.clear()
             lease, peers, began = self.lease, self._memory.obeyed.peers, now()
-            unserved = self._asking.unserved(peers, lease.lease_s * UNSERVED_PART)
+            unserved = self._asking.unserved(peers)
             if lease.excuses(unserved):
                 self._excused_at = began
             threading.Event().wait(ASK_EVERY_S)

@@ -21,15 +21,18 @@ from billow.agent.line import Line, Route, State
 from billow.agent.memory import Memory
 from billow.agent.options import Options
 from billow.agent.orders import Obedience, Order
+from billow.agent.peers import Answering
 from billow.agent.promise import Promise
+from billow.agent.renewal import Renewal
 from billow.agent.report import Report, matrix
 from billow.model.ha.evidence import NETWORKS
 from billow.model.ha.wire import Frame, Message, packed
 
 GATHER_S: Final = 0.004
 """Answers come in a bunch: after the first the others are waited for, and read in one go."""
-SERVED_BEATS: Final = 3
-"""A path is served while its last acknowledged send is younger than so many beats."""
+SERVED_BEATS: Final = 10
+"""A path is served while its last acknowledged send is younger: every fifth is answered."""
+RENEW_EVERY_S: Final = 1.0
 UNSERVED_EVERY_S: Final = 1.0
 _DATAGRAM: Final = 200_000
 
@@ -44,7 +47,15 @@ class Speaker:
         self.report = Report()
         self.memory = Memory(options.state, options.boot)
         self.promise = Promise(options, self.memory, context)
-        self.obedience = Obedience(self.memory, self.guests, self.promise.arm)
+        self.answering = Answering(options, self.memory)
+        self.renewal = Renewal(options.state)
+        others = {
+            "arm": self.promise.arm,
+            "disarm": self.promise.disarm,
+            "refuse": self.answering.refuse,
+            "papers": self.renewal.take,
+        }
+        self.obedience = Obedience(self.memory, self.guests, others)
         self.findings = Findings(options)
         self._prober = prober
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -64,6 +75,7 @@ class Speaker:
             self._epoll.register(source, select.EPOLLIN)
         self.census.hurry(fenced=self.memory.obeyed.fenced)
         self.census.start()
+        self.answering.start()
         self.report.put("guests", [])
         self._next = now()
         while not self._ending:
@@ -115,12 +127,25 @@ class Speaker:
         for line in self.lines:
             self._tend(line)
         if self.obedience.changed:
-            self.obedience.changed = False
-            self.census.hurry(fenced=self.memory.obeyed.fenced)
-            self._greet(self.lines)
+            self._changed()
+        if context := self.renewal.taken():
+            self._renew(context)
+
+    def _changed(self) -> None:
+        """Tell what a HELLO tells anew."""
+        self.obedience.changed = False
+        self.census.hurry(fenced=self.memory.obeyed.fenced)
+        self._greet(self.lines)
+
+    def _renew(self, context: ssl.SSLContext) -> None:
+        """Show new papers: at once where a line is down, and where it is up one after the other."""
+        for place, line in enumerate(self.lines):
+            line.renew(context, now() + place * RENEW_EVERY_S)
 
     def _tend(self, line: Line) -> None:
         moment = now()
+        if line.outdated(moment):
+            line.close("new papers", moment)
         if line.state is State.UP:
             line.beat(moment, self.report.body(line.seen))
         elif line.overdue(moment):
@@ -175,7 +200,9 @@ class Speaker:
 
     def _acknowledged(self, moment: float) -> None:
         """State how long ago a send was acknowledged, where that has become another thing."""
-        self.promise.keep(max((line.acked_at for line in self.lines), default=0.0))
+        acked_at = max((line.acked_at for line in self.lines), default=0.0)
+        self.promise.keep(acked_at)
+        self.answering.served_at = acked_at
         limit_s = SERVED_BEATS * self.options.beat_s
         served = [moment - line.acked_at <= limit_s for line in self.lines]
         changed = self.findings.served(served)
@@ -211,9 +238,7 @@ class Speaker:
         """Answer over the line on which it was asked, and over its controller's others."""
         asked = self._answers_over.pop(name, None)
         if self.obedience.changed:
-            self.obedience.changed = False
-            self.census.hurry(fenced=self.memory.obeyed.fenced)
-            self._greet(self.lines)
+            self._changed()
         for line in self.lines:
             if asked is None or line.controller == asked.controller:
                 line.send(Frame.ANSWER, now(), packed(answer))

@@ -82,7 +82,7 @@ def judge_smart(drive: str, answer: Document, wall: float) -> Iterator[Symptom]:
     if worn := list(_sectors(answer)):
         text = f"more than {_MANY_SECTORS} sectors are {' and '.join(worn)}"
         yield Symptom("drive", drive, Hardware.PREDICTED, text, wall)
-    defects: int = answer.get("scsi_grown_defect_list", 0)
+    defects = int(answer.get("scsi_grown_defect_list") or 0)
     if defects > _MANY_SECTORS:
         text = f"more than {_MANY_SECTORS} grown defects"
         yield Symptom("drive", drive, Hardware.PREDICTED, text, wall)
@@ -106,6 +106,6 @@ def judge_nvme(drive: str, log: Document, wall: float) -> Iterator[Symptom]:
 def _sectors(answer: Document) -> Iterator[str]:
     words = {_REALLOCATED: "replaced", _PENDING: "pending", _UNCORRECTABLE: "unreadable"}
     for attribute in answer.get("ata_smart_attributes", {}).get("table", ()):
-        many = attribute.get("raw", {}).get("value", 0) > _MANY_SECTORS
+        many = int(attribute.get("raw", {}).get("value") or 0) > _MANY_SECTORS
         if many and attribute.get("id") in words:
             yield words[attribute["id"]]
