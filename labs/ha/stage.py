@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All of high availability on one machine: a pool with guests, agents, controllers, a database.
+
+The hosts are those of the engine `qemu`, with the lab's three networks added: what runs in a host's
+namespace, guests and agent, dies when its power is cut. Nothing here is a double but the power.
+"""
+
+import asyncio
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+from uuid import uuid4
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from labs.ha import frozen, space
+from labs.ha.audit import Finding, Watch, of_serial, spaces_of
+from labs.ha.database import Database
+from labs.ha.lab import Lab
+from labs.ha.layout import Node, address
+from labs.ha.space import LabError
+
+from billow.act.clock import SystemClock
+from billow.app import open_billow
+from billow.engines.qemu.folder import StateFolder
+from billow.engines.qemu.open import lay_out, open_engine, remove_pool, tag_of
+from billow.ha.enrol import Enrolment
+from billow.ha.open import PAPERS
+from billow.loop import Wish
+from billow.model.action import Place
+from billow.model.ha.evidence import NETWORKS
+from billow.model.ha.incident import Incident
+from billow.model.instance import Instance
+from billow.model.plan import Proposal
+from billow.model.run import Phase
+from billow.model.shape import Shape
+from billow.settings import Settings
+from billow.store import Store
+
+PORT: Final = 8521
+API_PORT: Final = 8520
+PEER_PORT: Final = 8522
+SHAPE: Final = Shape("tiny", 100, 64)
+_READY_S: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a stage consists of.
+
+    Attributes:
+        instances: On the first host; the others are empty but for `beside` each.
+        lease_s: What agents promise; 0 for no watchdog.
+        settings: More of a controller's environment, `BILLOW_*`.
+    """
+
+    hosts: int = 4
+    controllers: int = 3
+    racks: int = 2
+    instances: int = 4
+    beside: int = 0
+    lease_s: float = 0.0
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class Stage:
+    """A stage in a folder; the folder's name must be short, for sockets lie in it."""
+
+    def __init__(self, root: Path, plan: Plan) -> None:
+        self.root, self.plan = root, plan
+        self.database = Database(root / "pg")
+        self.state = root / "state"
+        self.lab = Lab.planned(root / "lab", plan.hosts)  # laid out anew when the pool is there
+
+    def __enter__(self) -> Self:
+        try:
+            self._up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    @property
+    def hosts(self) -> tuple[Node, ...]:
+        """The pool's hosts."""
+        return self.lab.hosts
+
+    def down(self) -> None:
+        """End all of it, and remove it."""
+        self.lab.down()
+        asyncio.run(remove_pool(self.settings))
+        self.database.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    @property
+    def settings(self) -> Settings:
+        """What a program outside the lab needs to open the pool and its store."""
+        return Settings(
+            engine="qemu", state_dir=self.state, database=self.database.url, pool="ha",
+            hosts=self.plan.hosts, host_cpus=16, host_memory_mib=8192, standing={},
+            steps_at_once=8,
+        )  # fmt: skip
+
+    def watch(self) -> Watch:
+        """Return an auditor of the pool's processes."""
+        return Watch(spaces_of((each.name, each.netns) for each in self.hosts))
+
+    def serial(self) -> Finding:
+        """Judge what the guests wrote."""
+        return of_serial(self.state / "qemu" / "volumes")
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """Return what the store knows of incidents: for figures, never for an audit."""
+
+        async def read() -> tuple[Incident, ...]:
+            store = await Store.open(self.database.url)
+            try:
+                return tuple(await store.incidents())
+            finally:
+                await store.aclose()
+
+        return asyncio.run(read())
+
+    def start_controller(self, node: Node) -> None:
+        """Start a controller in its namespace, and wait until it hears agents."""
+        given = {
+            "ENGINE": self.plan.settings.get("BILLOW_ENGINE", "qemu"),
+            "STATE_DIR": str(self.state),
+            "DATABASE": self.database.url,
+            "POOL": "ha",
+            "HOSTS": str(self.plan.hosts),
+            "STANDING": "{}",
+            "HA_NAME": node.name,
+            "HA_CONTROLLERS": str(self.plan.controllers),
+            **{f"HA_{each.upper()}": f"{node.address(each)}:{PORT}" for each in NETWORKS},
+        }
+        variables = {f"BILLOW_{name}": value for name, value in given.items()}
+        words = (sys.executable, "-m", "billow", "serve", "--listen", "127.0.0.1")
+        variables |= self.plan.settings
+        process = self.lab.start(node, "billow", (*words, "--port", str(API_PORT)), **variables)
+        log = self.lab.folder(node) / "billow.log"
+        space.until(
+            lambda: process.poll() is not None or "billow is up" in log.read_text(),
+            f"controller {node.name} does not start, see {log}",
+            _READY_S,
+        )
+        if process.poll() is not None:
+            raise LabError(f"controller {node.name} ended: {log.read_text()[-2000:]}")
+
+    def start_agent(self, node: Node) -> None:
+        """Start a host's agent, as after a boot."""
+        folder = self.lab.folder(node)
+        controllers = (
+            f"{each.name}=" + ",".join(f"{each.address(on)}:{PORT}" for on in NETWORKS)
+            for each in self.lab.controllers
+        )
+        words = [
+            *(sys.executable, "-m", "billow.agent", "--host", node.name),
+            *("--state", str(folder / "agent"), "--boot", str(uuid4())),
+            *(word for each in NETWORKS for word in (f"--{each}", node.address(each))),
+            *(word for each in controllers for word in ("--controller", each)),
+            *("--pool", f"pool={folder / frozen.POOL}", "--gateway", address(NETWORKS[1], 254)),
+        ]
+        if self.plan.lease_s:
+            words += [
+                "--watchdog",
+                "stand-in",
+                "--lease",
+                str(self.plan.lease_s),
+                "--listen",
+                "8522",
+            ]
+        self.lab.start(node, "agent", frozen.with_disk(folder, words))
+
+    def leader(self) -> Node:
+        """Return the controller that writes: the one that holds the lease in the database."""
+
+        async def read() -> str:
+            store = await Store.open(self.database.url)
+            try:
+                lease = await store.lease()
+                return lease.holder if lease else ""
+            finally:
+                await store.aclose()
+
+        holder = asyncio.run(read())
+        for node in self.lab.controllers:
+            number = self.lab.started(node).get("billow")
+            if number is not None and f"-{number}-" in holder:
+                return node
+        raise LabError(f"no controller writes: {holder!r}")
+
+    def _up(self) -> None:
+        self.root.mkdir(parents=True)
+        self.state.mkdir()
+        self.database.start()
+        asyncio.run(self._fill())
+        folder = StateFolder(self.state / "qemu")
+        tag = tag_of(folder, "ha")
+        pairs = [
+            (each.name, f"bw-{tag}-{each.name}") for each in lay_out(folder, self.settings).hosts
+        ]
+        self.lab = Lab.planned(
+            self.root / "lab",
+            controllers=self.plan.controllers,
+            racks=self.plan.racks,
+            adopted=pairs,
+        )
+        self.lab.up()
+        for node in self.lab.hosts:
+            self._enrol(node)
+        for node in self.lab.controllers:
+            self.start_controller(node)
+        for node in self.lab.hosts:
+            self.start_agent(node)
+
+    async def _fill(self) -> None:
+        """Make the pool and its instances, before any controller is there."""
+        engine = await open_engine(self.settings, SystemClock())
+        await engine.aclose()
+        billow = await open_billow(self.settings)
+        try:
+            plan = await billow.loop.plan(
+                lambda pool: (pool, [Proposal("lab", tuple(self._places()))]), Wish("lab", "lab")
+            )
+            if plan.rejections:
+                raise LabError(f"the pool cannot be filled: {plan.rejections[0].reason}")
+            ended = await billow.wait((await billow.apply(plan.id, actor="lab")).id)
+            failed = [each for each in ended.entries.values() if each.phase is not Phase.DONE]
+            if failed:
+                raise LabError(f"{len(failed)} instances did not start")
+        finally:
+            await billow.aclose()
+
+    def _places(self) -> list[Place]:
+        named = [(f"vm{n:02}", "h1") for n in range(1, self.plan.instances + 1)]
+        for host in range(2, self.plan.hosts + 1):
+            named += [(f"on{host}x{n}", f"h{host}") for n in range(1, self.plan.beside + 1)]
+        return [
+            Place(instance=Instance(name, SHAPE, image="firmware"), host=host)
+            for name, host in named
+        ]
+
+    def _enrol(self, node: Node) -> None:
+        folder = self.lab.folder(node) / "agent"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, node.name)])
+        request = (
+            x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+        )
+        pem = serialization.Encoding.PEM
+        office = Enrolment(self.state / PAPERS, "ha", "lab", SystemClock())
+        signed = office.enrol(
+            office.token(node.name), node.name, request.public_bytes(pem).decode()
+        )
+        plain = serialization.NoEncryption()
+        (folder / "agent.key").write_bytes(
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+        )
+        (folder / "agent.crt").write_text(signed.certificate)
+        (folder / "ca.crt").write_text(signed.ca)
+
+
+def until(true: object, timeout_s: float) -> float:
+    """Wait until a function returns true; return the seconds, or infinity."""
+    assert callable(true)
+    start = time.monotonic()
+    while not true():
+        if time.monotonic() - start > timeout_s:
+            return float("inf")
+        time.sleep(0.02)
+    return time.monotonic() - start
