@@ -5,6 +5,7 @@ They hold back what is right for one host and wrong for a hundred: a switch that
 many dead hosts. A gate never orders anything. Pure; linear in the incidents, not in the fleet.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -48,6 +49,19 @@ class Storm:
         return f"{self.scope.kind}/{self.scope.name}/{self.began_at:.0f}"
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What is being ended in one zone.
+
+    Attributes:
+        busy: Hosts for which proof is sought.
+        begun: When each search for proof of late began, in order.
+    """
+
+    busy: int
+    begun: tuple[float, ...]
+
+
 def is_dark(sight: Sight | None, incident: Incident | None) -> bool:
     """Whether a host has no power, by a management controller that was never caught lying."""
     if sight is None or (incident is not None and incident.distrust):
@@ -68,6 +82,8 @@ class Gates:
     _members: dict[Scope, dict[str, Incident]] = field(init=False)
     _past: dict[str, dict[str, float]] = field(init=False)
     _storms: dict[Scope, Storm | None] = field(init=False, default_factory=dict)
+    _tallies: dict[Scope, Tally] = field(init=False, default_factory=dict)
+    _known: dict[str, tuple[Scope, ...]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.current = {}
@@ -84,6 +100,9 @@ class Gates:
             del self.current[incident.host]
         if incident.suspected_at:
             self._past[incident.host][incident.id] = incident.suspected_at
+            zone = self._scopes(incident.host)[0]
+            if _counts(self._members[zone].get(incident.id)) != _counts(incident):
+                self._tallies.pop(zone, None)
             for scope in self._scopes(incident.host):
                 self._members[scope][incident.id] = incident
 
@@ -154,7 +173,9 @@ class Gates:
         return Ruling(Gate("flapping", not self.flaps(host), text))
 
     def _scopes(self, host: str) -> tuple[Scope, ...]:
-        return self.evidence.layout.place(host).scopes()
+        if host not in self._known:
+            self._known[host] = self.evidence.layout.place(host).scopes()
+        return self._known[host]
 
     def _armed(self) -> Ruling:
         by = self._cared(Reach.POOL)
@@ -217,8 +238,7 @@ class Gates:
     def _at_once(self, host: str) -> Ruling:
         zone = self._scopes(host)[0]
         limit = self._count(zone, self.evidence.policy.fencing_share)
-        members = self._members[zone].values()
-        busy = sum(1 for each in members if each.phase is Phase.FENCING and not each.held)
+        busy = self._tally(zone).busy
         text = f"{busy} hosts of {zone} are being fenced, at most {limit} at once"
         rule = "" if busy < limit else _by_turns(zone)
         return Ruling(Gate("at_once", busy < limit, text), rule)
@@ -234,11 +254,20 @@ class Gates:
     def _bucket(self, host: str, name: str, share: float, within_s: float) -> Ruling:
         zone = self._scopes(host)[0]
         limit = self._count(zone, share)
-        recent = self.now - within_s
-        count = sum(1 for each in self._members[zone].values() if self._begun_at(each) > recent)
+        begun = self._tally(zone).begun
+        count = len(begun) - bisect_right(begun, self.now - within_s)
         text = f"{count} hosts of {zone} were fenced within {within_s:g} s, at most {limit}"
         rule = "" if count < limit else _by_turns(zone)
         return Ruling(Gate(name, count < limit, text), rule)
+
+    def _tally(self, zone: Scope) -> Tally:
+        """Return what is being ended in a zone; remembered until that changes."""
+        if zone not in self._tallies:
+            members = self._members[zone].values()
+            busy = sum(1 for each in members if each.phase is Phase.FENCING and not each.held)
+            begun = sorted(at for each in members if (at := self._begun_at(each)))
+            self._tallies[zone] = Tally(busy, tuple(begun))
+        return self._tallies[zone]
 
     def _count(self, scope: Scope, share: float) -> int:
         return max(1, floor(share * self.evidence.layout.sizes.get(scope, 1) + 1e-9))
@@ -284,6 +313,13 @@ class Gates:
             return incident.proof.at
         begins = incident.phase is Phase.FENCING and not incident.held
         return self.now if begins else 0.0
+
+
+def _counts(incident: Incident | None) -> tuple[object, ...]:
+    """Return what of an incident a tally is made from."""
+    if incident is None:
+        return ()
+    return incident.phase, incident.held, incident.attempts, incident.proof
 
 
 def _by_turns(zone: Scope) -> str:
