@@ -24,6 +24,7 @@ from billow.act.turns import guarded, keep
 from billow.act.undo import way_back
 from billow.capabilities.capacity.plan import Capacity
 from billow.capabilities.defrag.plan import Defrag
+from billow.capabilities.ha.plan import Ha
 from billow.capabilities.hotspot.plan import Hotspot
 from billow.capabilities.mixed.plan import Mixed
 from billow.capabilities.overcommit.plan import Overcommit
@@ -71,6 +72,7 @@ CAPABILITIES: tuple[Capability[Any], ...] = (
     Overcommit(),
     Mixed(),
     Power(),
+    Ha(),
 )
 """Every capability. A new one is a folder and its name here."""
 
@@ -121,7 +123,7 @@ class Billow:
     async def begin(self) -> None:
         """Take the lease if it is free, recover what was under way, and start to look around."""
         await guarded(self._lead)
-        policy = HaPolicy(**self.settings.policy.get("ha", {}))
+        policy = HaPolicy.model_validate(self.policies.of("ha").model_dump())
         parts = Parts(self.loop.world, self.loop, self.store, rooms, elsewhere, policy)
         self.ha = await open_high_availability(self.settings, parts)
         self._tasks = [

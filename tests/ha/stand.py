@@ -21,7 +21,7 @@ from billow.ha.deeds import Deeds, Hands
 from billow.ha.empty import Emptying
 from billow.ha.hearing import Hearing
 from billow.ha.power import PowerWatch
-from billow.ha.responder import Crew, Responder
+from billow.ha.responder import Books, Crew, Responder
 from billow.ha.rooms import Rooms
 from billow.migrations import elsewhere, rooms
 from billow.model.ha.evidence import NETWORKS, AgentReport, Network, Symptom
@@ -182,16 +182,20 @@ async def stand(pool: Pool, folder: Path, policy: HaPolicy = POLICY) -> AsyncIte
 
 @asynccontextmanager
 async def responding(
-    fleet: Fleet, lab: Lab, controller: Controller, policy: HaPolicy = POLICY
+    fleet: Fleet,
+    lab: Lab,
+    controller: Controller,
+    policy: HaPolicy = POLICY,
+    books: Books | None = None,
 ) -> AsyncIterator[Responder]:
-    """Give the responder of a controller."""
+    """Give the responder of a controller, with books of its own if there are such."""
     world = controller.world
     emptying = Emptying(controller.loop, elsewhere)
     deeds = Deeds(Hands(world, fleet, fleet, emptying.empty, Terms.of(policy)))
     power = PowerWatch(fleet, world.clock)
     hearing = Hearing([fleet], lab.store, power, lambda _: None, 1)
     crew = Crew(hearing, deeds, Rooms(world.collector, rooms))
-    responder = Responder("c", world, crew, lab.store, policy, 1)
+    responder = Responder("c", world, crew, books or lab.store, policy, 1)
     try:
         yield responder
     finally:

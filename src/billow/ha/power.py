@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from billow.errors import BillowError
+from billow.errors import BillowError, NotFound
 from billow.model.kinds import Power
 from billow.ports import Bmc, Clock
 
@@ -64,6 +64,8 @@ class PowerWatch:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     power = await self._bmc.power(host)
+            except NotFound:
+                return  # there is nobody to ask
             except (BillowError, TimeoutError):
                 power = Power.UNKNOWN
             before = self._read.get(host)

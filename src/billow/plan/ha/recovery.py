@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
 
+import numpy as np
+
 from billow.model.ha.incident import Fate, Incident, Phase, Victim
 from billow.model.instance import Instance
 from billow.model.kinds import State, Storage
 from billow.model.pool import Pool
 
+OWN_DISK: Final = "its disk is its host's own: it comes back with the host, or from a copy"
 _AT_WORK: Final = frozenset({State.RUNNING, State.FAILED, State.UNKNOWN, State.PAUSED})
 
 
@@ -34,21 +37,17 @@ class Pace:
 def victims_of(pool: Pool, host: str) -> tuple[Victim, ...]:
     """Return the instances of a host in the order in which they come back.
 
-    Bands by priority, the highest first; what was stopped comes last, and is only given another
-    home. Within a band tenants take turns, so that no large one keeps the others waiting.
+    Bands by priority, the highest of the whole pool first; what was stopped comes last, and is only
+    given another home. Within a band tenants take turns: no large one keeps the others waiting.
     """
     row = pool.host_row(host)
     there = pool.views((pool.instances.host == row).nonzero()[0].tolist())
-    bands = sorted({_rank(each) for each in there})
-    victims: list[Victim] = []
-    for band, rank in enumerate(bands):
-        mates = [each for each in there if _rank(each) == rank]
-        victims += [_victim(each, band) for each in _by_turns(mates)]
-    return tuple(victims)
-
-
-def _rank(instance: Instance) -> tuple[bool, int]:
-    return instance.state not in _AT_WORK, -instance.priority
+    ranks = sorted({-int(each) for each in np.unique(pool.instances.priority)})
+    queues: dict[int, list[Instance]] = defaultdict(list)
+    for each in there:
+        at_work = each.state in _AT_WORK
+        queues[ranks.index(-each.priority) if at_work else len(ranks)].append(each)
+    return tuple(_victim(each, band) for band in sorted(queues) for each in _by_turns(queues[band]))
 
 
 def _by_turns(mates: Iterable[Instance]) -> Iterator[Instance]:
@@ -60,10 +59,8 @@ def _by_turns(mates: Iterable[Instance]) -> Iterator[Instance]:
 
 
 def _victim(instance: Instance, band: int) -> Victim:
-    why = ""
-    if instance.disk is Storage.OWN:
-        why = "its disk is its host's own: it comes back with the host, or from a backup"
-    elif instance.immovable:
+    why = OWN_DISK if instance.disk is Storage.OWN else ""
+    if instance.immovable:
         why = f"it is bound to its host: {instance.immovable}"
     return Victim(instance.id, band, Fate.LEFT if why else Fate.WAITING, why=why)
 

@@ -34,13 +34,15 @@ def sight_of(
     """
     report = _newest(host, views)
     symptoms = report.symptoms if report is not None else ()
-    now_reads, power_since = power(host, max(lost.values(), default=0.0))
+    reads, since = power(host, max(lost.values(), default=0.0))
+    if not lost and not since:
+        reads = Power.ON  # it is heard, and nobody has asked
     return Sight(
         host=host,
         lost=lost,
         heard_at=heard_at(host, views, now),
-        power=now_reads,
-        power_since=power_since,
+        power=reads,
+        power_since=since,
         hardware=worst(symptoms),
         lease_s=report.lease_s if report is not None else 0.0,
         gasped=report is not None and report.gasped,
