@@ -15,6 +15,7 @@ from billow.agent.memory import Memory
 from billow.agent.options import Options
 from billow.agent.orders import Order
 from billow.agent.peers import Asking
+from billow.agent.watchdog import wanted_s
 
 ARMING_S: Final = 3.0
 """The watchdog must have been fed by then, or the lease is not promised."""
@@ -56,7 +57,7 @@ class Promise:
         """What could be promised."""
         if not self._options.watchdog:
             return 0.0
-        device_s = self._board.device_s or self._options.lease_s / 2
+        device_s = self._board.device_s or wanted_s(self._options.watchdog, self._options.lease_s)
         return possible_s(self._options.lease_s, device_s, self._options.beat_s)
 
     def keep(self, acked_at: float) -> None:

@@ -82,7 +82,12 @@ class StandIn:
 
 def opened(name: str, state: Path, lease_s: float) -> Watchdog:
     """Return the watchdog that an operator named. Raises Unavailable."""
-    return StandIn(state) if name == STAND_IN else Device(Path(name), lease_s / 2)
+    return StandIn(state) if name == STAND_IN else Device(Path(name), wanted_s(name, lease_s))
+
+
+def wanted_s(name: str, lease_s: float) -> float:
+    """Return how long a watchdog shall wait for food; a device says itself what it will do."""
+    return STAND_IN_S if name == STAND_IN else lease_s / 2
 
 
 def no_way_out(path: Path) -> bool | None:
