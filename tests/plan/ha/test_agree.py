@@ -139,6 +139,8 @@ def test_views_may_know_other_hosts_in_another_order(layout: Layout) -> None:
     assert set(agree(views, layout, NOW, 3).lost) == {"h0"}
     gone = Layout({host: layout.places[host] for host in layout.hosts[1:]})
     assert not agree([views[0], view(gone, "b")], layout, NOW, 3).lost
+    nobody_yet = view(Layout({}), "c")
+    assert set(agree([*views, nobody_yet], layout, NOW, 3).lost) == {"h0"}
 
 
 def test_clocks_that_differ_do_no_harm(layout: Layout) -> None:

@@ -109,7 +109,9 @@ def _aligned(view: View, layout: Layout) -> tuple[BoolArray, BoolArray]:
         return missed, np.ones(len(layout.hosts), dtype=bool)
     places = _places(view.hosts, layout.hosts)
     watched = places >= 0
-    return np.where(watched[:, None], missed[places], False), watched
+    aligned = np.zeros((len(places), len(NETWORKS)), dtype=bool)
+    aligned[watched] = missed[places[watched]]
+    return aligned, watched
 
 
 @lru_cache(maxsize=32)
@@ -175,8 +177,9 @@ def _lost(
 def _missed_since(view: View, layout: Layout, rows: IntArray, now: float) -> FloatArray:
     """Return since when a view misses hosts, by the reader's clock, `(doubted, 3) float64`."""
     places = rows if view.hosts == layout.hosts else _places(view.hosts, layout.hosts)[rows]
-    for_s = view.at - view.heard_at[places] - view.limit_s
-    return np.asarray(now - view.age_s - for_s)
+    heard_at = np.full((len(rows), len(NETWORKS)), np.inf)
+    heard_at[places >= 0] = view.heard_at[places[places >= 0]]
+    return np.asarray(now - view.age_s - (view.at - heard_at - view.limit_s))
 
 
 def _faults(ballot: Ballot, views: Sequence[View], lonely: BoolArray) -> list[Fault]:

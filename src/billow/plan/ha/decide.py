@@ -12,12 +12,12 @@ from typing import Final
 from billow.model.ha.evidence import NETWORKS, Hardware, Sight
 from billow.model.ha.incident import Fate, Incident, Phase, Recovery
 from billow.model.ha.policy import HaPolicy
-from billow.model.ha.response import Response, Severity, Turn
+from billow.model.ha.response import Response, Turn
 from billow.model.kinds import Power
 from billow.plan.ha.facts import Facts, Terms
 from billow.plan.ha.fleet import Evidence
 from billow.plan.ha.gates import Gates, Ruling
-from billow.plan.ha.protocol import EARLY, advance, opened
+from billow.plan.ha.protocol import EARLY, WELL, advance, opened
 from billow.plan.ha.table import respond
 
 _LAST_BAND: Final = 1_000_000
@@ -67,8 +67,11 @@ def judged(sight: Sight, incident: Incident | None, policy: HaPolicy, now: float
     """Return the row that a host falls under, by as much of its power reading as is believed.
 
     "Off" is no proof against beats that are heard long afterwards, and is one where nothing was
-    heard since. Whoever was caught lying is not asked any more.
+    heard since. Whoever was caught lying is not asked any more. While nobody has answered yet
+    nothing speaks against asking: it is as good as "on", as cutting power gives its own proof.
     """
+    if sight.power is Power.UNKNOWN and not sight.power_since:
+        sight = replace(sight, power=Power.ON)
     blind = replace(sight, power=Power.UNKNOWN)
     lies = sight.power is Power.OFF and not sight.lost
     if incident is not None and incident.distrust:
@@ -135,7 +138,7 @@ def _suspects(evidence: Evidence, gates: Gates) -> Iterator[tuple[str, Incident]
         incident = evidence.incidents.get(host)
         facts = _ungated(evidence, gates, host, incident)
         response = facts.response
-        if incident is None and response.severity is not Severity.NONE:
+        if incident is None and response.severity not in WELL:
             yield host, opened(name_of(host, gates.now), facts).incident
         elif incident is not None and incident.phase in EARLY and _turns_suspect(incident, facts):
             yield host, replace(incident, suspected_at=gates.now)

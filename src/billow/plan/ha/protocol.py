@@ -45,6 +45,9 @@ from billow.plan.ha.facts import Facts, Terms
 EARLY: Final = frozenset({Phase.NOTED, Phase.MOVING, Phase.WAITING})
 """Nothing was ended yet: the row that holds now is followed."""
 
+WELL: Final = frozenset({Severity.NONE, Severity.NOTICE})
+"""How loud a row is that nobody has to do anything for."""
+
 
 def opened(name: str, facts: Facts) -> Turn:
     """Return the first step of a new incident."""
@@ -91,7 +94,7 @@ def _before(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     if response.cordon and not incident.cordoned and not facts.storm:
         why = "the storm is over: nothing new may come to it"
         return _under_row(incident, facts, why, fresh=False)
-    if response.severity is Severity.NONE and facts.sight.clean_beats >= terms.clean_beats:
+    if response.severity in WELL and facts.sight.clean_beats >= terms.clean_beats:
         return _closed(incident, facts, "it is well again")
     grace_s = _grace_s(response.grace, terms)
     if incident.phase is not Phase.WAITING or facts.now - incident.since < grace_s:
