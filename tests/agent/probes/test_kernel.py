@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lines of real kernels and what they mean, and a log that is followed."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from billow.agent.probes.kernel import KernelLog, text_of
+from billow.agent.probes.kernel_rules import meaning
+from billow.model.ha.evidence import Hardware
+
+FILE = Path(__file__).with_name("kernel-lines.txt")
+LINES = [line.split("\t") for line in FILE.read_text().splitlines() if not line.startswith("#")]
+
+
+@pytest.mark.parametrize(("probe", "grade", "subject", "line"), LINES)
+def test_a_line_of_a_kernel(probe: str, grade: str, subject: str, line: str) -> None:
+    found = meaning(line)
+    assert found is not None
+    seen = (found.rule.probe, found.rule.grade.name, found.subject or "-")
+    assert seen == (probe, grade, subject)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "EXT4-fs (sda1): mounted filesystem with ordered data mode. Opts: (null)",
+        "EXT4-fs (sda1): re-mounted. Opts: errors=remount-ro",
+        "XFS (dm-3): Mounting V5 Filesystem",
+        "NVRM: Xid (PCI:0000:00:06): 31, pid=79749, name=exe, Ch 0000000a, MMU Fault",
+        "NVRM: Xid (PCI:0000:00:06): 43, pid=79749, name=exe, Ch 00000010",
+        "BTRFS info (device sda2): using crc32c (crc32c-intel) checksum algorithm",
+        "EDAC MC0: Giving out device to module sb_edac controller Haswell SrcID#0_Ha#0: DEV 0",
+        "Command line: BOOT_IMAGE=/vmlinuz panic=10 oops=panic nmi_watchdog=panic",
+        "md/raid1:md0: active with 2 out of 2 mirrors",
+        "nvme nvme0: 8/0/0 default/read/poll queues",
+    ],
+)
+def test_a_line_that_is_no_fault(line: str) -> None:
+    assert meaning(line) is None
+
+
+def test_only_the_kernel_speaks_for_the_kernel() -> None:
+    assert text_of("6,1234,5678,-;EXT4-fs (a): x\n SUBSYSTEM=block") == "EXT4-fs (a): x"
+    assert text_of("0,1,2,-;Kernel panic - not syncing: x").startswith("Kernel panic")
+    assert text_of("12,1234,5678,-;Kernel panic - not syncing: forged") == ""
+
+
+def test_the_log_is_followed(tmp_path: Path) -> None:
+    pipe = tmp_path / "kmsg"
+    os.mkfifo(pipe)
+    log = KernelLog(pipe)
+    assert log.missing() == ""
+    writer = os.open(pipe, os.O_RDWR)
+    os.write(writer, b"4,1,1,-;watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [x:1]\n")
+    began = time.monotonic()
+    [found] = log.look(100.0)
+    assert time.monotonic() - began < 0.1
+    assert (found.subject, found.grade, found.since) == ("3", Hardware.HURTING, 100.0)
+    os.write(writer, b"4,2,1,-;watchdog: BUG: soft lockup - CPU#3 stuck for 44s! [x:1]\n")
+    [again] = log.look(130.0)
+    assert again == found
+    assert list(log.look(500.0)) == []
+    os.close(writer)
+
+
+def test_the_real_log_of_this_machine_can_be_followed() -> None:
+    log = KernelLog()
+    assert log.missing() == ""
+    list(log.look(1.0))
+    Path("/dev/kmsg").write_text("Kernel panic - not syncing: this is a test of Billow")
+    assert not [each for each in log.look(2.0) if each.grade is Hardware.FATAL]
