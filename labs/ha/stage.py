@@ -6,23 +6,26 @@ namespace, guests and agent, dies when its power is cut. Nothing here is a doubl
 """
 
 import asyncio
+import json
 import shutil
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
-from uuid import uuid4
+from uuid import NAMESPACE_DNS, uuid4, uuid5
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from labs.ha import frozen, space
 from labs.ha.audit import Finding, Watch, of_serial, spaces_of
+from labs.ha.bmc import Emulator
 from labs.ha.database import Database
 from labs.ha.lab import Lab
-from labs.ha.layout import Node, address
+from labs.ha.layout import GATEWAY, Node, address
 from labs.ha.space import LabError
 
 from billow.act.clock import SystemClock
@@ -30,7 +33,6 @@ from billow.app import open_billow
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.open import lay_out, open_engine, remove_pool, tag_of
 from billow.ha.enrol import Enrolment
-from billow.ha.open import PAPERS
 from billow.loop import Wish
 from billow.model.action import Place
 from billow.model.ha.evidence import NETWORKS
@@ -45,6 +47,8 @@ from billow.store import Store
 PORT: Final = 8521
 API_PORT: Final = 8520
 PEER_PORT: Final = 8522
+BMC_PORT: Final = 6230
+PAPERS: Final = "agents"
 SHAPE: Final = Shape("tiny", 100, 64)
 _READY_S: Final = 60.0
 
@@ -56,6 +60,7 @@ class Plan:
     Attributes:
         instances: On the first host; the others are empty but for `beside` each.
         lease_s: What agents promise; 0 for no watchdog.
+        bmc: Kind of the emulated management controllers, `ipmi` or `redfish`; empty for none.
         settings: More of a controller's environment, `BILLOW_*`.
     """
 
@@ -65,6 +70,7 @@ class Plan:
     instances: int = 4
     beside: int = 0
     lease_s: float = 0.0
+    bmc: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -75,6 +81,7 @@ class Stage:
         self.root, self.plan = root, plan
         self.database = Database(root / "pg")
         self.state = root / "state"
+        self.bmcs: dict[str, Emulator] = {}
         self.lab = Lab.planned(root / "lab", plan.hosts)  # laid out anew when the pool is there
 
     def __enter__(self) -> Self:
@@ -95,6 +102,8 @@ class Stage:
 
     def down(self) -> None:
         """End all of it, and remove it."""
+        for each in self.bmcs.values():
+            each.stop()
         self.lab.down()
         asyncio.run(remove_pool(self.settings))
         self.database.stop()
@@ -129,10 +138,17 @@ class Stage:
 
         return asyncio.run(read())
 
+    def cut_power(self, node: Node) -> None:
+        """Cut a host's power, as when its supply fails: its management controller knows of it."""
+        if node.name in self.bmcs:
+            self.bmcs[node.name].become("off")
+        else:
+            self.lab.power_off(node)
+
     def start_controller(self, node: Node) -> None:
         """Start a controller in its namespace, and wait until it hears agents."""
         given = {
-            "ENGINE": self.plan.settings.get("BILLOW_ENGINE", "qemu"),
+            "ENGINE": f"qemu+{self.plan.bmc}" if self.plan.bmc else "qemu",
             "STATE_DIR": str(self.state),
             "DATABASE": self.database.url,
             "POOL": "ha",
@@ -144,6 +160,8 @@ class Stage:
         }
         variables = {f"BILLOW_{name}": value for name, value in given.items()}
         words = (sys.executable, "-m", "billow", "serve", "--listen", "127.0.0.1")
+        if self.plan.bmc:
+            variables["BILLOW_BMC_FILE"] = str(self.root / "bmc.toml")
         variables |= self.plan.settings
         process = self.lab.start(node, "billow", (*words, "--port", str(API_PORT)), **variables)
         log = self.lab.folder(node) / "billow.log"
@@ -167,7 +185,7 @@ class Stage:
             *("--state", str(folder / "agent"), "--boot", str(uuid4())),
             *(word for each in NETWORKS for word in (f"--{each}", node.address(each))),
             *(word for each in controllers for word in ("--controller", each)),
-            *("--pool", f"pool={folder / frozen.POOL}", "--gateway", address(NETWORKS[1], 254)),
+            *("--pool", f"pool={folder / frozen.POOL}", "--gateway", address(NETWORKS[1], GATEWAY)),
         ]
         if self.plan.lease_s:
             words += [
@@ -215,6 +233,7 @@ class Stage:
             adopted=pairs,
         )
         self.lab.up()
+        self._start_bmcs()
         for node in self.lab.hosts:
             self._enrol(node)
         for node in self.lab.controllers:
@@ -248,6 +267,29 @@ class Stage:
             Place(instance=Instance(name, SHAPE, image="firmware"), host=host)
             for name, host in named
         ]
+
+    def _start_bmcs(self) -> None:
+        """Start a management controller for each host, on the spine of the management network."""
+        lines = []
+        for node in self.lab.hosts if self.plan.bmc else ():
+            self.bmcs[node.name] = Emulator(
+                self.plan.bmc,
+                uuid=str(uuid5(NAMESPACE_DNS, node.netns)),
+                turn=partial(self._turn, node),
+                host=address(NETWORKS[0], GATEWAY),
+                port=BMC_PORT + node.number,
+                within=space.within(self.lab.layout.fabric),
+            ).start()
+            entry = self.bmcs[node.name].entry(node.name)
+            lines += ["[[bmc]]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]
+        (self.root / "bmc.toml").write_text("\n".join(lines) + "\n")
+
+    def _turn(self, node: Node, power: str) -> None:
+        """Do to a host what its management controller does to its power."""
+        if power == "off":
+            self.lab.power_off(node)
+        else:
+            self.lab.power_on(node)
 
     def _enrol(self, node: Node) -> None:
         folder = self.lab.folder(node) / "agent"
