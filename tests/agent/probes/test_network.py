@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cards, bonds, gateways, the switch, connections: real links between namespaces."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from billow.agent.probes.conntrack import judge as judge_conntrack
+from billow.agent.probes.gateway import Gateways, asked
+from billow.agent.probes.nic import Bond, Cards, judge_bond, read_bond, read_card
+from billow.agent.probes.vswitch import Vswitch
+from billow.model.ha.evidence import Hardware, Network, Symptom
+from tests.agent.ground import Host, run
+
+HURTS, FORECAST = Hardware.HURTING, Hardware.PREDICTED
+HERE, GATEWAY = "10.98.1.2", "10.98.1.1"
+
+
+@pytest.fixture
+def wired(host: Host, tmp_path: Path) -> Iterator[Host]:
+    """A host whose tenant card is linked with a gateway in a namespace of its own."""
+    gateway = Host("gw", tmp_path)
+    here, there = host.namespace, gateway.namespace
+    run("ip", "-n", here, "link", "add", "ten0", "type", "veth", "peer", "gw0", "netns", there)
+    for space, card, address in ((here, "ten0", HERE), (there, "gw0", GATEWAY)):
+        run("ip", "-n", space, "addr", "add", f"{address}/24", "dev", card)
+        run("ip", "-n", space, "link", "set", card, "up")
+    host.folder = Path(there)
+    yield host
+    gateway.close()
+
+
+def there(wired: Host, *command: str) -> None:
+    """Run a program where the gateway is."""
+    run("ip", "netns", "exec", str(wired.folder), *command)
+
+
+def rounds(wired: Host, probe: Gateways, count: int) -> list[Symptom]:
+    """Let a probe ask so often; return what it says then."""
+    return wired.inside(lambda: [list(probe.look(1.0)) for _ in range(count)])[-1]
+
+
+def test_a_gateway_that_answers_and_then_does_not(wired: Host) -> None:
+    probe = Gateways(HERE, (GATEWAY,))
+    assert wired.inside(probe.missing) == ""
+    once = wired.inside(lambda: asked(HERE, GATEWAY))
+    assert once.large is True
+    assert once.took_s is not None
+    assert once.took_s < 0.1
+    assert rounds(wired, probe, 2) == []
+    there(wired, "ip", "link", "set", "gw0", "down")
+    [found] = rounds(wired, probe, 3)
+    assert (found.probe, found.grade, found.network) == ("gateway", HURTS, Network.TENANT)
+    there(wired, "ip", "link", "set", "gw0", "up")
+    wired.inside(lambda: list(probe.look(1.0)))
+    assert rounds(wired, probe, 2) == []
+
+
+def test_a_path_that_swallows_large_packets(wired: Host) -> None:
+    probe = Gateways(HERE, (GATEWAY,))
+    assert rounds(wired, probe, 1) == []
+    there(wired, "nft", "add table ip big")
+    there(wired, "nft", "add chain ip big in { type filter hook prerouting priority -300; }")
+    there(wired, "nft", "add rule ip big in ip length > 1000 drop")
+    [found] = rounds(wired, probe, 3)
+    assert (found.grade, "MTU" in found.text) == (HURTS, True)
+
+
+def test_a_gateway_that_never_answered_says_nothing(wired: Host) -> None:
+    assert rounds(wired, Gateways(HERE, ("10.98.1.77",)), 4) == []
+
+
+def test_a_card_without_carrier(wired: Host) -> None:
+    probe = Cards({Network.TENANT: HERE, Network.STORAGE: "127.0.0.1"})
+
+    def look() -> list[Symptom]:
+        """Look as the agent would: /sys shows the cards of the namespace that mounted it."""
+        code = (
+            "import json,dataclasses;from billow.agent.probes.nic import Cards;"
+            "from billow.model.ha.evidence import Network;"
+            f"probe=Cards({{Network.TENANT: {HERE!r}}});"
+            "print(json.dumps([dataclasses.asdict(each) for each in probe.look(1.0)]))"
+        )
+        command = ["ip", "netns", "exec", wired.namespace, sys.executable, "-c", code]
+        return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+    assert wired.inside(probe.missing) == ""
+    assert look() == []
+    there(wired, "ip", "link", "set", "gw0", "down")
+    [found] = look()
+    assert (found["subject"], found["grade"], found["network"]) == ("ten0", HURTS, "tenant")
+
+
+def card(folder: Path, **numbers: int) -> Path:
+    """Write what /sys says of a card."""
+    (folder / "statistics").mkdir(parents=True, exist_ok=True)
+    for name, number in numbers.items():
+        where = folder / "statistics" if name.endswith("errors") else folder
+        (where / name).write_text(f"{number}\n")
+    return folder
+
+
+def test_a_card_that_is_slower_flaps_or_breaks_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = card(tmp_path / "eth0", carrier=1, carrier_changes=2, speed=10_000, rx_crc_errors=0)
+    assert read_card(folder).speed_mbps == 10_000
+    monkeypatch.setattr("billow.agent.probes.nic.interfaces", lambda: {"10.0.1.1": "eth0"})
+    probe = Cards({Network.TENANT: "10.0.1.1"}, tmp_path, tmp_path / "bonding")
+    assert list(probe.look(0)) == []
+    card(folder, speed=1000)
+    assert [each.text for each in probe.look(2)] == ["it runs at 1000 Mbit/s and ran at 10000"]
+    card(folder, speed=10_000, carrier_changes=8)
+    [flaps] = probe.look(4)
+    assert "came and went" in flaps.text
+    card(folder, carrier_changes=2, rx_crc_errors=5000)
+    [broken] = probe.look(6)
+    assert (broken.grade, "broken frames" in broken.text) == (FORECAST, True)
+    card(folder, carrier=0)
+    assert [each.grade for each in probe.look(8)] == [HURTS]
+
+
+BOND = """Ethernet Channel Bonding Driver: v5.15.0
+
+Bonding Mode: IEEE 802.3ad Dynamic link aggregation
+MII Status: up
+MII Polling Interval (ms): 100
+
+Slave Interface: eth2
+MII Status: {first}
+Speed: 10000 Mbps
+Link Failure Count: 1
+
+Slave Interface: eth3
+MII Status: up
+Speed: 10000 Mbps
+Link Failure Count: 0
+"""
+
+
+def test_half_a_bond() -> None:
+    whole, half = (read_bond(BOND.format(first=state)) for state in ("up", "down"))
+    assert whole == Bond(up=True, legs={"eth2": True, "eth3": True})
+    assert list(judge_bond("bond0", whole, Network.TENANT, 1)) == []
+    [found] = judge_bond("bond0", half, Network.TENANT, 1)
+    assert (found.grade, found.network, found.text) == (FORECAST, None, "half a bond: eth2 is down")
+    none = Bond(up=False, legs={"eth2": False, "eth3": False})
+    [found] = judge_bond("bond0", none, Network.TENANT, 1)
+    assert (found.grade, found.network) == (HURTS, Network.TENANT)
+
+
+def test_a_table_of_connections() -> None:
+    assert list(judge_conntrack(100, 262_144, 1)) == []
+    assert [each.grade for each in judge_conntrack(240_000, 262_144, 1)] == [FORECAST]
+    [full] = judge_conntrack(262_144, 262_144, 1)
+    assert (full.grade, full.network) == (HURTS, Network.TENANT)
+
+
+def test_a_switch_that_lives_hangs_and_is_dead(tmp_path: Path) -> None:
+    probe = Vswitch((tmp_path,))
+    assert probe.missing()
+    pid = os.getpid()
+    (tmp_path / "ovs-vswitchd.pid").write_text(f"{pid}\n")
+    assert probe.missing() == ""
+    [found] = probe.look(1)
+    assert "does not answer" in found.text
+    control = tmp_path / f"ovs-vswitchd.{pid}.ctl"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(control))
+        listener.listen()
+
+        def answer() -> None:
+            line, _ = listener.accept()
+            with line:
+                assert json.loads(line.recv(1000))["method"] == "version"
+                line.sendall(b'{"id":0,"result":"ovs-vswitchd (Open vSwitch) 3.1.0","error":null}')
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert list(probe.look(2)) == []
+        thread.join()
+    child = subprocess.Popen(["true"])
+    child.wait()
+    (tmp_path / "ovs-vswitchd.pid").write_text(f"{child.pid}\n")
+    [found] = probe.look(3)
+    assert (found.text, found.network) == ("ovs-vswitchd does not run", Network.TENANT)
