@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from billow.engines.sim.effects import come_back, die
 from billow.engines.sim.world import World
 from billow.errors import NotFound, Unavailable
 from billow.ha.deeds import Deeds, Hands
@@ -128,7 +127,7 @@ class Fleet:
     def _strike(self, host: str, *, back: bool) -> None:
         """Let the simulated host die, or come back with what ran on it ended."""
         self.sim.look(time.time())
-        (come_back if back else die)(self.sim.ground, host)
+        (self.sim.field.come_back if back else self.sim.field.die)(host)
         self.sim._refresh()
 
     def _reach(self, host: str) -> None:

@@ -5,6 +5,7 @@ Whether an action is accepted is decided elsewhere. Everything here happens in t
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -32,11 +33,13 @@ class Course:
     Attributes:
         running: By action id.
         busy: Which action is under way on a subject.
+        follow: Told of every action that was achieved.
     """
 
     def __init__(self, ground: Ground, network: Network, timing: Timing, agenda: Agenda) -> None:
         self.running: dict[str, Operation] = {}
         self.busy: dict[str, str] = {}
+        self.follow: Callable[[Action], None] = lambda _: None
         self._ground = ground
         self._network = network
         self._timing = timing
@@ -207,6 +210,7 @@ class Course:
             self.interrupt(action.host, f"host {action.host} was fenced")
         if not is_there:
             achieve(self._ground, action)
+        self.follow(action)
 
     def _fail(self, operation: Operation, why: str, code: str = Refused.code) -> None:
         if operation.trace is not Trace.RUNNING:

@@ -54,9 +54,11 @@ def achieve(ground: Ground, action: Action) -> None:
             ground.put(replace(there, host=action.target, nodes=action.target_nodes))
         case Evacuate():
             there = _instance(ground, action.instance)
-            moved = replace(there, host=action.target, nodes=action.target_nodes)
-            ran = there.state is State.FAILED
-            ground.put(replace(moved, state=State.RUNNING) if ran else moved)
+            if there.state in _ENDED:  # nobody ended it: it lost its disk, and is there still
+                ground.strays.setdefault(action.instance, set()).add(action.source)
+            ran = there.state in (State.FAILED, State.RUNNING)
+            state = State.RUNNING if ran else State.STOPPED
+            ground.put(replace(there, host=action.target, nodes=action.target_nodes, state=state))
         case Throttle():
             there = _instance(ground, action.instance)
             ground.put(replace(there, cpu_limit_milli=action.cpu_limit_milli))
@@ -92,17 +94,6 @@ def _achieve_on_host(ground: Ground, action: Action) -> None:
             end_all(ground, action.host)
         case _:
             raise Bug(f"the simulator accepted {action.name}, which it cannot do")
-
-
-def die(ground: Ground, name: str) -> None:
-    """Let a host die: nobody can tell its power, and what ran on it has failed."""
-    ground.put_host(replace(_host(ground, name), power=Power.UNKNOWN, health=Health.FAILED))
-    end_all(ground, name)
-
-
-def come_back(ground: Ground, name: str) -> None:
-    """Let a host be well again, with power; what had failed on it stays so until it is started."""
-    ground.put_host(replace(_host(ground, name), power=Power.ON, health=Health.OK))
 
 
 def end_all(ground: Ground, name: str) -> None:

@@ -6,16 +6,18 @@ that dies changes nothing of what is under way in it, as with a real cloud. This
 decide what happens.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self
 
 from billow.engines.sim.assess import assess
+from billow.engines.sim.fault import Fault
 from billow.engines.sim.fold import kept
 from billow.engines.sim.keep import KeptWorld
 from billow.engines.sim.operation import Operation
 from billow.engines.sim.setting import Setting
+from billow.engines.sim.watched import Ear, Watched
 from billow.engines.sim.world import World
 from billow.errors import BillowError, Lost, Unavailable
 from billow.model.action import (
@@ -38,6 +40,9 @@ from billow.model.action import (
     Uncordon,
 )
 from billow.model.assessment import Assessment
+from billow.model.ha.evidence import Network
+from billow.model.ha.view import View
+from billow.model.kinds import Power
 from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import Blocker, Clock, Trace
@@ -78,6 +83,9 @@ class Source(Protocol):
     def cancel(self, action_id: str, clock_now: float) -> None:
         """Take back what is under way in it. Raises NotFound, Conflict, Unavailable."""
 
+    def happen(self, fault: Fault, clock_now: float) -> None:
+        """Let a fault befall in it. Raises Invalid, Unavailable."""
+
 
 class InMemory:
     """A world that lives as long as this object; several engines may share it."""
@@ -97,11 +105,17 @@ class InMemory:
         """Take back what is under way in it. Raises NotFound, Conflict."""
         self._world.look(clock_now).cancel(action_id)
 
+    def happen(self, fault: Fault, clock_now: float) -> None:
+        """Let a fault befall in it. Raises Invalid."""
+        self._world.look(clock_now).happen(fault)
+
 
 class SimEngine:
-    """A window on a simulated world; fulfils `billow.ports.Engine`, `Assessor` and `Canceller`.
+    """A window on a simulated world.
 
-    Several engines may share one world: that is what a second controller looks like.
+    Fulfils `billow.ports.Engine`, `Assessor` and `Canceller`; and, since its hosts have agents and
+    management controllers (`watched`), `Observer`, `Commander` and `Bmc`. Several engines may share
+    one world: that is what a second controller looks like.
     """
 
     @classmethod
@@ -112,6 +126,7 @@ class SimEngine:
         *,
         state_path: Path | None = None,
         setting: Setting | None = None,
+        ear: Ear | None = None,
     ) -> Self:
         """Find the world that is kept in a file, or begin one with a pool.
 
@@ -122,6 +137,7 @@ class SimEngine:
             clock: The time that the world goes with.
             state_path: The world's file; without one it lives in memory.
             setting: Timing, faults, load and pace.
+            ear: How this controller hears hosts.
 
         Raises:
             Invalid: the file is damaged, or the script names an unknown host.
@@ -129,15 +145,16 @@ class SimEngine:
         """
         laws = setting or Setting()
         if state_path is None:
-            return cls(World(pool(), laws), clock)
+            return cls(World(pool(), laws), clock, ear)
         kept_world = KeptWorld(state_path, laws)
         kept_world.open(pool, clock.now())
-        return cls(kept_world, clock)
+        return cls(kept_world, clock, ear)
 
-    def __init__(self, world: World | Source, clock: Clock) -> None:
+    def __init__(self, world: World | Source, clock: Clock, ear: Ear | None = None) -> None:
         """Look at a world whose time goes with a clock; the first look is the world's beginning."""
         self._source = InMemory(world) if isinstance(world, World) else world
         self._clock = clock
+        self.watched = Watched(self._source, clock, ear or Ear())
 
     @property
     def name(self) -> str:
@@ -201,6 +218,32 @@ class SimEngine:
         """Take back a migration that is under way. Raises NotFound, Conflict, Unavailable."""
         self._look()
         self._source.cancel(action_id, self._clock.now())
+
+    def view(self, now: float) -> View:
+        """Return when which host was heard last. Raises Unavailable."""
+        return self.watched.view(now)
+
+    async def order(
+        self, host: str, network: Network, body: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        """Let an agent do something. Raises Unavailable."""
+        return await self.watched.order(host, network, body)
+
+    async def power(self, host: str) -> Power:
+        """Return what a host's management controller reads. Raises as `billow.ports.Bmc` says."""
+        return await self.watched.power(host)
+
+    async def off(self, host: str) -> str:
+        """Turn a host off and prove it. Raises as `billow.ports.Bmc` says."""
+        return await self.watched.off(host)
+
+    async def on(self, host: str) -> None:
+        """Let a host return. Raises as `billow.ports.Bmc` says."""
+        await self.watched.on(host)
+
+    async def identity(self, host: str) -> str:
+        """Return a host's system UUID. Raises as `billow.ports.Bmc` says."""
+        return await self.watched.identity(host)
 
     async def aclose(self) -> None:
         """Let go; the world goes on."""

@@ -20,7 +20,12 @@ from billow.model.shape import Shape
 
 
 class Ground:
-    """The rows of a world, and what its hosts have left."""
+    """The rows of a world, and what its hosts have left.
+
+    Attributes:
+        strays: Copies of instances that still are where the rows no longer say, by instance.
+        unlocked: Hosts whose instances no longer hold their disks: they have lost the storage.
+    """
 
     def __init__(self, pool: Pool) -> None:
         """Start from a pool. Linear in instances."""
@@ -31,6 +36,8 @@ class Ground:
         self._shapes = {shape.name: shape for shape in pool.shapes}
         self._free = pool.free.copy()
         self._free_nodes = pool.free_nodes.copy()
+        self.strays: dict[str, set[str]] = {}
+        self.unlocked: set[str] = set()
         self._residents: dict[str, set[str]] = {name: set() for name in pool.hosts.id}
         names = pool.hosts.id
         for instance, row in zip(pool.instances.id, pool.instances.host.tolist(), strict=True):
@@ -42,6 +49,11 @@ class Ground:
         if name not in self._hosts and name in self._pool.hosts.row:
             self._hosts[name] = self._pool.host(name)
         return self._hosts.get(name)
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The hosts of the world, in the pool's order."""
+        return self._pool.hosts.id
 
     def instance(self, name: str) -> Instance | None:
         """Return an instance, or None."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from billow.engines.sim.fault import Fault
 from billow.engines.sim.ledger import Head, Ledger, Record
 from billow.engines.sim.operation import Operation
 from billow.engines.sim.setting import Setting
@@ -20,6 +21,7 @@ from billow.errors import (
     BillowError,
     Conflict,
     EngineError,
+    Invalid,
     Leased,
     NotFound,
     Refused,
@@ -105,6 +107,13 @@ class KeptWorld:
             world.cancel(action_id)
             self._write(Record(world.now, world.fence, cancelled=action_id))
 
+    def happen(self, fault: Fault, clock_now: float) -> None:
+        """Let a fault befall now, and write that down. Does I/O. Raises Invalid, Unavailable."""
+        with self._ledger.locked():
+            world = self.look(clock_now)
+            world.happen(fault)
+            self._write(Record(world.now, world.fence, fault=str(fault)))
+
     def _write(self, record: Record) -> None:
         """Write a record down, or forget the world that is ahead of its file."""
         try:
@@ -147,6 +156,9 @@ class KeptWorld:
         elif record.cancelled:
             with suppress(NotFound, Conflict):  # as above
                 world.cancel(record.cancelled)
+        elif record.fault:
+            with suppress(Invalid):  # as above
+                world.happen(Fault.parse(record.fault))
         elif record.speed:
             world.pace(record.speed, record.clock_now)
         world.fence = max(world.fence, record.fence)

@@ -62,6 +62,7 @@ class Record:
         speed: The new speed from then on, 0 for no change.
         clock_now: What the clock said.
         cancelled: The action that was taken back; empty for none.
+        fault: What befell hosts from outside, as its line; empty for nothing.
     """
 
     at: float
@@ -70,6 +71,7 @@ class Record:
     speed: float = 0.0
     clock_now: float = 0.0
     cancelled: str = ""
+    fault: str = ""
 
 
 class Ledger:
@@ -199,6 +201,7 @@ def _record_document(record: Record) -> dict[str, object]:
         "speed": record.speed,
         "clock_now": record.clock_now,
         "cancelled": record.cancelled,
+        "fault": record.fault,
     }
 
 
@@ -211,4 +214,5 @@ def _record_from(document: Mapping[str, Any]) -> Record:
         float(document["speed"]),
         float(document["clock_now"]),
         str(document.get("cancelled", "")),
+        str(document.get("fault", "")),
     )

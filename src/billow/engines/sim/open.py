@@ -4,6 +4,7 @@
 import asyncio
 import gzip
 import shutil
+import socket
 from pathlib import Path
 
 from billow.engines.sim.arrivals import read_arrivals
@@ -14,6 +15,7 @@ from billow.engines.sim.setting import Setting
 from billow.engines.sim.timing import Timing
 from billow.engines.sim.trace import Recorded
 from billow.engines.sim.usage import Diurnal, Usage
+from billow.engines.sim.watched import Ear
 from billow.errors import Invalid, NotFound
 from billow.model.host import Host, Node
 from billow.model.pool import Pool
@@ -42,8 +44,11 @@ async def open_engine(settings: Settings, clock: Clock) -> SimEngine:
         speed=settings.speed,
     )
     state_path = settings.state_dir / WORLD_FILE
+    ear = Ear(
+        settings.ha_name or socket.gethostname(), settings.ha_beat_s * settings.ha_beats_missed
+    )
     return SimEngine.open(
-        lambda: first_pool(settings), clock, state_path=state_path, setting=setting
+        lambda: first_pool(settings), clock, state_path=state_path, setting=setting, ear=ear
     )
 
 

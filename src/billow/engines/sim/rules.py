@@ -148,7 +148,7 @@ def _evacuate(ground: Ground, action: Evacuate) -> Iterator[Blocker]:
     if action.source == action.target:
         yield Blocker(f"instance {there.id} is there already", "choose another host")
         return
-    if there.state in (State.RUNNING, State.PAUSED):
+    if there.state in (State.RUNNING, State.PAUSED) and action.source not in ground.unlocked:
         why = f"instance {there.id} is {there.state} on {action.source}: it would run twice"
         yield Blocker(why, f"billow host fence {action.source}")
     if there.disk is Storage.OWN:

@@ -10,17 +10,20 @@
     on 2nd place web-* hangs for 30 the second place of such an instance waits first
     on 3rd start is lost            it is done, but its caller never hears of it
     on any h7 fails at 0            whatever is done to h7
+    at 30 rack r1 loses storage     and all else that `fault` knows
 
 A script is a value; the world counts and strikes.
 """
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Self
 
+from billow.engines.sim.fault import Fault
 from billow.engines.sim.operation import Strike
 from billow.errors import Invalid
 from billow.model.action import VERBS, Action
@@ -36,6 +39,8 @@ class Mishap(StrEnum):
     RETURNS = "returns"
     AWAY = "away"
     STALE = "stale"
+    BEFALLS = "befalls"
+    """A fault of the field (`fault`) befalls hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Moment:
     mishap: Mishap
     host: str = ""
     lasts_s: float = 0.0
+    fault: Fault | None = None
 
     def holds(self, now: float) -> bool:
         """Return whether it is under way."""
@@ -94,6 +100,8 @@ class Script:
             words = line.partition("#")[0].strip()
             if moment := _AT.fullmatch(words):
                 moments.append(_moment(moment))
+            elif befalls := _befalls(words):
+                moments.append(befalls)
             elif rule := _ON.fullmatch(words):
                 rules.append(_rule(rule))
             elif words:
@@ -112,6 +120,7 @@ class Script:
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _VERB = "|".join([*VERBS, ANY])
 _AT = re.compile(rf"at {_NUMBER} (?:host (\S+) (dies|returns)|(away|stale) for {_NUMBER})")
+_FAULT = re.compile(rf"at {_NUMBER} ((?:host|rack|zone|all|observer) .+)")
 _ON = re.compile(
     rf"on (?:(\d+)(?:st|nd|rd|th) )?({_VERB})(?: (?!fails|hangs|is )(\S+))? "
     rf"(?:fails at {_NUMBER}|hangs for {_NUMBER}|is (lost))"
@@ -121,6 +130,16 @@ _ON = re.compile(
 def _moment(found: re.Match[str]) -> Moment:
     at, host, mishap, answer, lasts = found.groups()
     return Moment(float(at), Mishap(mishap or answer), host or "", float(lasts or 0))
+
+
+def _befalls(words: str) -> Moment | None:
+    """Return the fault that a line tells of; None when it tells of none."""
+    found = _FAULT.fullmatch(words)
+    if found is None:
+        return None
+    with suppress(Invalid):
+        return Moment(float(found[1]), Mishap.BEFALLS, fault=Fault.parse(found[2]))
+    return None
 
 
 def _rule(found: re.Match[str]) -> Rule:

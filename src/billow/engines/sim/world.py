@@ -14,7 +14,8 @@ from typing import Self
 from billow.engines.sim.agenda import Agenda
 from billow.engines.sim.contention import seen_with
 from billow.engines.sim.course import Course
-from billow.engines.sim.effects import come_back, die
+from billow.engines.sim.fault import Fault, Whom
+from billow.engines.sim.field import Field
 from billow.engines.sim.ground import Ground
 from billow.engines.sim.network import Network
 from billow.engines.sim.operation import Operation, Strike
@@ -34,6 +35,7 @@ class World:
 
     Attributes:
         ground: What is true now.
+        field: What is true of hosts, their networks, agents and management controllers.
         operations: Every action that was ever accepted, by id.
         fence: The highest fence seen.
         began_at: What the clock said when the world began; None before the first look.
@@ -57,6 +59,8 @@ class World:
         self._agenda = Agenda(now)
         network = Network(pool, self.setting.timing.stream_mib_s)
         self._course = Course(self.ground, network, self.setting.timing, self._agenda)
+        self.field = Field(self.ground, self._agenda, self._course.interrupt)
+        self._course.follow = self.field.follow
         self._stale: tuple[Pool, float] | None = None
         self._measured: tuple[Pool, float, Pool] | None = None
         self._foresee(pool)
@@ -79,7 +83,7 @@ class World:
     @property
     def rests(self) -> bool:
         """Whether nothing is under way, so that its pool and its past say all about it."""
-        return not self._course.running and self._stale is None
+        return not self._course.running and self._stale is None and self.field.rests
 
     @property
     def away(self) -> bool:
@@ -149,6 +153,10 @@ class World:
             raise NotFound(f"no action {action_id!a:.80} is under way")
         self._course.cancel(operation)
 
+    def happen(self, fault: Fault) -> None:
+        """Let a fault befall now. Raises Invalid when it befalls nobody."""
+        self.field.strike(fault)
+
     def _check_fence(self, fence: int) -> None:
         if fence < self.fence:
             raise Leased(
@@ -169,6 +177,11 @@ class World:
         """Return what else under way on its hosts an action collides with."""
         busy = self._course.busy
         found = [
+            Blocker(f"host {host} does not answer", "see its incident")
+            for host in action.hosts
+            if f"host/{host}" != action.subject and self.field.is_silent(host)
+        ]
+        found += [
             Blocker(f"{subject} is busy with action {busy[subject]}", "wait for it")
             for subject in (f"host/{host}" for host in action.hosts)
             if subject != action.subject and subject in busy
@@ -212,6 +225,8 @@ class World:
         for moment in self.setting.script.moments:
             if moment.host and moment.host not in pool.hosts.row:
                 raise Invalid(f"the script names host {moment.host!a}, which is not in the pool")
+            if moment.fault is not None and moment.fault.whom is not Whom.OBSERVER:
+                self.field.hosts_of(moment.fault)
             if moment.at >= self.now and moment.mishap is not Mishap.AWAY:
                 self._agenda.schedule(moment.at, partial(self._strike_at, moment))
         for arrival in self.setting.arrivals:
@@ -225,9 +240,13 @@ class World:
         match moment.mishap:
             case Mishap.DIES:
                 self._course.interrupt(moment.host, f"host {moment.host} died")
-                die(self.ground, moment.host)
+                self.field.die(moment.host)
             case Mishap.RETURNS:
-                come_back(self.ground, moment.host)
+                self.field.come_back(moment.host)
+            case Mishap.BEFALLS:
+                if moment.fault is not None:
+                    self.field.strike(moment.fault)
+                return
             case Mishap.STALE:
                 self._stale = self.seen()
                 self._agenda.schedule(moment.at + moment.lasts_s, self._refresh)
