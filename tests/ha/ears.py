@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,8 +21,11 @@ from billow.ha.enrol import Enrolment
 from billow.ha.event import Event, Kind
 from billow.ha.lines import proving
 from billow.ha.matrix import Matrix
+from billow.ha.orders import Waiting
 from billow.ha.receiver import Listening, Receiver
+from billow.ha.snapshot import Views
 from billow.model.ha.evidence import NETWORKS, Network
+from billow.model.ha.view import View
 from billow.model.ha.wire import Frame, Message, decode, encode
 
 BEAT_S = 0.05
@@ -44,6 +48,20 @@ def requested(key: ec.EllipticCurvePrivateKey) -> str:
     """Return a certificate signing request."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def dialled(folder: Path, port: int) -> ssl.SSLSocket:
+    """Return a proved line with papers of a folder. Raises OSError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_cert_chain(folder / "agent.crt", folder / "agent.key")
+    context.load_verify_locations(folder / "ca.crt")
+    plain = socket.create_connection(("127.0.0.1", port), timeout=3)
+    try:
+        return context.wrap_socket(plain)
+    except OSError:
+        plain.close()
+        raise
 
 
 @dataclass
@@ -101,6 +119,8 @@ class Ear:
     matrix: Matrix
     enrolment: Enrolment
     folder: Path
+    waiting: Waiting
+    views: Views
     seen: list[Event] = field(default_factory=list)
     lines: list[ssl.SSLSocket] = field(default_factory=list)
 
@@ -111,16 +131,7 @@ class Ear:
         folder = papers or self.folder / host
         if not folder.exists():
             enrolled(self.enrolment, host, folder)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.load_cert_chain(folder / "agent.crt", folder / "agent.key")
-        context.load_verify_locations(folder / "ca.crt")
-        plain = socket.create_connection(("127.0.0.1", self.receiver.ports()[network]), timeout=3)
-        try:
-            self.lines.append(context.wrap_socket(plain))
-        except OSError:
-            plain.close()
-            raise
+        self.lines.append(dialled(folder, self.receiver.ports()[network]))
         return self.lines[-1]
 
     def speaker(self, host: str, network: Network = MANAGEMENT, **body: object) -> Speaker:
@@ -155,20 +166,28 @@ class Ear:
 
     def publish(self) -> None:
         """Publish a view, as a controller does."""
-        self.receiver.published(self.matrix.view(SystemClock().now()))
+        self.receiver.acknowledge(*self.views.acknowledgeable(self.view()))
+
+    def view(self) -> View:
+        """Return what was heard."""
+        return self.views.view(self.matrix.snapshot(), SystemClock().now())
+
+    async def order(self, host: str, network: Network, body: dict[str, object]) -> dict[str, Any]:
+        """Send an order and return the answer."""
+        return await self.waiting.ask(self.receiver.post, host, network, body, 2.0)
 
 
 @contextlib.contextmanager
 def ear_in(folder: Path, probe_port: int = 1) -> Iterator[Ear]:
     """Hear on loopback, on three ports."""
     enrolment = Enrolment(folder / "authority", "test", "c1", SystemClock())
-    matrix = Matrix("c1", SystemClock(), LIMIT_S, first_s=1.0)
+    matrix, waiting = Matrix(SystemClock(), LIMIT_S, first_s=1.0), Waiting()
     places = dict.fromkeys(NETWORKS, ("127.0.0.1", 0))
-    listening = Listening(places, proving(enrolment.papers()), probe_port, answer_s=2.0)
-    receiver = Receiver(listening, matrix)
+    listening = Listening(places, proving(enrolment.papers()), probe_port)
+    receiver = Receiver(listening, matrix, waiting)
     receiver.start()
     try:
-        ear = Ear(receiver, matrix, enrolment, folder / "agents")
+        ear = Ear(receiver, matrix, enrolment, folder / "agents", waiting, Views("c1", LIMIT_S))
         yield ear
         for line in ear.lines:
             line.close()

@@ -15,16 +15,13 @@ from typing import Final
 import numpy as np
 
 from billow.ha.event import Event, Kind
+from billow.ha.snapshot import MOST_CLEAN, Snapshot
 from billow.model.ha.evidence import NETWORKS, AgentReport
-from billow.model.ha.view import View
-from billow.model.resources import FloatArray
 from billow.ports import Clock
 
 FIRST_S: Final = 10.0
 """A host that was never heard is missed only so long after it was expected."""
 _COUNT: Final = len(NETWORKS)
-_MOST_CLEAN: Final = 100
-"""Clean beats are counted so far."""
 
 
 class Matrix:
@@ -37,7 +34,6 @@ class Matrix:
 
     def __init__(
         self,
-        controller: str,
         clock: Clock,
         limit_s: float = 1.0,
         *,
@@ -47,17 +43,15 @@ class Matrix:
         """Begin with nobody.
 
         Args:
-            controller: The name under which others know this one.
             clock: For people: when things happened.
             limit_s: Who is not heard for so long is missed.
             first_s: The same for who was never heard.
             monotonic: For ages.
         """
-        self._controller, self._clock = controller, clock
+        self._clock = clock
         self._limit_s, self._first_s, self._monotonic = limit_s, first_s, monotonic
         self._lock = Lock()
         self._looked = monotonic()
-        self._shown = (0.0, 0.0)
         self._rows: dict[str, int] = {}
         self._names: list[str] = []
         self._watched: tuple[str, ...] = ()
@@ -164,43 +158,17 @@ class Matrix:
         kind = Kind.MISSED if missed else Kind.BACK
         return Event(kind, self._names[row], NETWORKS[place], self._clock.now())
 
-    def view(self, now: float) -> View:
-        """Return what this controller heard, as of its last look; an ear held up makes it old.
-
-        Args:
-            now: Seconds since the epoch. Ages are by the monotonic clock, so that a jump of the
-                one on the wall changes none.
-        """
+    def snapshot(self) -> Snapshot:
+        """Return what was heard, as of the last look; the ear may be asked at any time."""
         with self._lock:
             hosts, rows, looked = self._watched, self._watched_rows, self._looked
             heard = np.maximum(self.heard, self._since).reshape(-1, _COUNT)[rows]
-            at = now - (self._monotonic() - looked)
-            self._shown = (at, looked)
-        reports = {host: each for host, each in self.reports().items() if _extraordinary(each)}
-        return View(
-            self._controller,
-            at,
-            hosts,
-            heard - looked + at,
-            np.full(_COUNT, self._limit_s),
-            reports=reports,
-            sound=self._sound(looked - heard),
-        )
-
-    def instant(self, view: View) -> float:
-        """Return the instant of the last view by the monotonic clock; of another one, -inf."""
-        at, looked = self._shown
-        return looked if at == view.at else -np.inf
-
-    def _sound(self, ages: FloatArray) -> tuple[bool, ...]:
-        """Return per network whether it hears two hosts there, or all where there are fewer."""
-        heard = (ages <= self._limit_s).sum(axis=0)
-        return tuple(bool(count >= min(2, len(ages))) for count in heard)
+        return Snapshot(looked, hosts, heard, self.reports())
 
     def reports(self) -> Mapping[str, AgentReport]:
         """Return what agents said last, with how long they have been well."""
         clean = (self.beats - self._base).reshape(-1, _COUNT).min(axis=1)
-        counts = np.clip(clean, 0, _MOST_CLEAN).tolist()
+        counts = np.clip(clean, 0, MOST_CLEAN).tolist()
         said: dict[str, AgentReport] = {}
         for host in self._watched:
             row = self._rows[host]
@@ -208,10 +176,6 @@ class Matrix:
             if report is None:
                 continue
             if report.clean_beats != counts[row]:
-                report = replace(report, clean_beats=counts[row])
+                self._reports[row] = report = replace(report, clean_beats=counts[row])
             said[host] = report
         return said
-
-
-def _extraordinary(report: AgentReport) -> bool:
-    return bool(report.symptoms or report.gasped or report.quarantined or report.lease_s)

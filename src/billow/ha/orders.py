@@ -5,14 +5,27 @@ An answer counts only from the host that was asked, whichever of its lines it ca
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from secrets import token_hex
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from billow.errors import Unavailable
+from billow.model.ha.evidence import Network
 
 Answered = asyncio.Future[dict[str, Any]]
+Post = Callable[[str, Network, dict[str, object]], None]
+
+
+class Answers(Protocol):
+    """Where agents' answers go."""
+
+    def answer(self, host: str, body: Mapping[str, Any]) -> None:
+        """Take an agent's answer."""
+
+    def fail(self, host: str, order_id: str, why: str) -> None:
+        """Take notice that an order was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,27 @@ class Waiting:
     _lock: Lock = field(default_factory=Lock)
     _by_id: dict[str, list[_Waiting]] = field(default_factory=dict)
 
-    def add(self, order_id: str, host: str) -> Answered:
+    async def ask(
+        self, post: Post, host: str, network: Network, body: Mapping[str, object], answer_s: float
+    ) -> dict[str, Any]:
+        """Post an order and return the agent's answer; without an `id` the order gets one.
+
+        Raises Unavailable when there is no line to the agent, or no answer in time: it may have
+        obeyed then.
+        """
+        told = {"id": token_hex(8), **body}
+        name = str(told["id"])
+        answered = self._add(name, host)
+        try:
+            post(host, network, told)
+            async with asyncio.timeout(answer_s):
+                return await answered
+        except TimeoutError:
+            raise unreachable(host, f"did not answer in {answer_s:g} s") from None
+        finally:
+            self._drop(name, answered)
+
+    def _add(self, order_id: str, host: str) -> Answered:
         """Return what will hold the answer, in the running loop; the same id may wait twice."""
         loop = asyncio.get_running_loop()
         answered: Answered = loop.create_future()
@@ -37,7 +70,7 @@ class Waiting:
             self._by_id.setdefault(order_id, []).append(_Waiting(host, loop, answered))
         return answered
 
-    def drop(self, order_id: str, answered: Answered) -> None:
+    def _drop(self, order_id: str, answered: Answered) -> None:
         """Forget who waits no more."""
         with self._lock:
             left = [each for each in self._by_id.pop(order_id, ()) if each.answered is not answered]

@@ -9,7 +9,6 @@ Who is acknowledged keeps its watchdog quiet, so nobody is unless the other cont
 it: while this controller's view is published, not older than VIEW_S, and hears the host somewhere.
 """
 
-import asyncio
 import contextlib
 import os
 import select
@@ -21,10 +20,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from secrets import token_hex
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import structlog
 
 from billow.errors import BillowError, Invalid
@@ -32,10 +29,9 @@ from billow.ha.event import Event, Kind
 from billow.ha.kernels import Kernels
 from billow.ha.lines import Line, Stage, listening
 from billow.ha.matrix import Matrix
-from billow.ha.orders import Waiting, unreachable
+from billow.ha.orders import Answers
 from billow.ha.speech import Speech
 from billow.model.ha.evidence import NETWORKS, Network
-from billow.model.ha.view import VIEW_S, View
 from billow.model.ha.wire import HEADER_BYTES, Frame, Message, plain_beat
 
 LOOK_S: Final = 0.05
@@ -62,20 +58,22 @@ class Listening:
         places: Per network, the address and port to listen on; port 0 takes a free one.
         proving: How this controller proves itself, and whom it believes.
         probe_port: A port of hosts at which a kernel is asked whether it lives.
-        answer_s: An order without an answer for so long has none.
     """
 
     places: Mapping[Network, tuple[str, int]]
     proving: ssl.SSLContext
     probe_port: int = 8523
-    answer_s: float = 30.0
 
 
 class Receiver:
     """The ear. `start` it once; any thread may call what is public."""
 
     def __init__(
-        self, terms: Listening, matrix: Matrix, wake: Callable[[], None] = lambda: None
+        self,
+        terms: Listening,
+        matrix: Matrix,
+        answers: Answers,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         """Take what to hear with; `wake` is called in the ear's thread when there is an event."""
         self._terms, self._matrix, self._wake = terms, matrix, wake
@@ -87,7 +85,7 @@ class Receiver:
         self._by_cell: dict[int, Line] = {}
         self._kernels = Kernels(self._epoll, terms.probe_port)
         self._speech = Speech(matrix)
-        self._waiting = Waiting()
+        self._answers = answers
         self._orders = 0
         self._revoked: frozenset[int] = frozenset()
         self._ack_until, self._ackable = 0.0, frozenset[int]()
@@ -134,11 +132,12 @@ class Receiver:
         """Watch these hosts, and no others, from now on."""
         self._do(partial(self._matrix.expect, tuple(hosts)))
 
-    def published(self, view: View) -> None:
-        """Acknowledge, on the strength of a view that the other controllers can read now."""
-        heard = np.flatnonzero(~view.missed(view.at).all(axis=1))
-        until = self._matrix.instant(view) + VIEW_S
-        self._do(partial(self._may_acknowledge, [view.hosts[row] for row in heard], until))
+    def acknowledge(self, hosts: Iterable[str], until: float) -> None:
+        """Acknowledge these hosts' beats, and no others', until an instant of the monotonic clock.
+
+        Only on the strength of a view that the other controllers can read (`Views`).
+        """
+        self._do(partial(self._may_acknowledge, tuple(hosts), until))
 
     def revoke(self, serials: Iterable[int]) -> None:
         """Believe these certificates no more, whoever shows them, from now on."""
@@ -164,25 +163,9 @@ class Receiver:
                 ending[line.host] = line.network, shown
         return ending
 
-    async def order(
-        self, host: str, network: Network, body: Mapping[str, object]
-    ) -> dict[str, Any]:
-        """Send an order and return the agent's answer.
-
-        Without an `id` it gets one. Raises Unavailable when there is no line to the agent, or no
-        answer in time: the order may have been obeyed then.
-        """
-        told = {"id": token_hex(8), **body}
-        name = str(told["id"])
-        answered = self._waiting.add(name, host)
-        self._do(partial(self._order, host, network, told))
-        try:
-            async with asyncio.timeout(self._terms.answer_s):
-                return await answered
-        except TimeoutError:
-            raise unreachable(host, f"did not answer in {self._terms.answer_s:g} s") from None
-        finally:
-            self._waiting.drop(name, answered)
+    def post(self, host: str, network: Network, body: dict[str, object]) -> None:
+        """Send an order, with its `id`; what becomes of it goes to the answers."""
+        self._do(partial(self._order, host, network, body))
 
     def _do(self, command: Callable[[], None]) -> None:
         """Let the ear's thread do something."""
@@ -298,7 +281,7 @@ class Receiver:
                 self._beat(line)
                 self._tell(*speech.said(*at, message.body))
             case Frame.ANSWER:
-                self._waiting.answer(line.host, message.body)
+                self._answers.answer(line.host, message.body)
             case Frame.GASP:
                 self._tell(*speech.gasped(*at, message.body))
             case Frame.BYE:
@@ -416,7 +399,7 @@ class Receiver:
 
     # Commands of other threads, in this one
 
-    def _may_acknowledge(self, hosts: list[str], until: float) -> None:
+    def _may_acknowledge(self, hosts: tuple[str, ...], until: float) -> None:
         self._ackable = frozenset(map(self._matrix.row, hosts))
         self._ack_until = until
 
@@ -431,7 +414,7 @@ class Receiver:
         cell = self._matrix.row(host) * len(NETWORKS) + NETWORKS.index(network)
         line = self._by_cell.get(cell)
         if line is None:
-            self._waiting.fail(host, str(body["id"]), f"has no line on the {network} network")
+            self._answers.fail(host, str(body["id"]), f"has no line on the {network} network")
             return
         self._orders += 1
         message = Message(Frame.ORDER, network, self._orders, time.monotonic(), body)
@@ -439,7 +422,7 @@ class Receiver:
             line.post(message)
             self._flush(line)
         except Invalid as error:
-            self._waiting.fail(host, str(body["id"]), f"cannot be told: {error.brief}")
+            self._answers.fail(host, str(body["id"]), f"cannot be told: {error.brief}")
         except OSError as error:
             self._lost(line, error)
 

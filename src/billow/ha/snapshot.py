@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an ear had heard when it looked last, and the view that a controller publishes of it.
+
+Times are by the monotonic clock, which all processes of a machine share.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from billow.model.ha.evidence import NETWORKS, AgentReport
+from billow.model.ha.view import VIEW_S, View
+from billow.model.resources import FloatArray
+
+MOST_CLEAN: Final = 100
+"""Clean beats are counted so far."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """What was heard.
+
+    Attributes:
+        looked: When it was looked; nobody was missed for what came later.
+        heard: When each host was heard last on each network, `(hosts, 3) float64`; later than the
+            truth where an ear was held up, or a kernel answered in its agent's place.
+    """
+
+    looked: float
+    hosts: tuple[str, ...]
+    heard: FloatArray
+    reports: Mapping[str, AgentReport]
+
+
+class Views:
+    """Makes views of snapshots, and knows until when the last one lets agents be acknowledged."""
+
+    def __init__(
+        self, controller: str, limit_s: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take the controller's name among others, and after how long a host is missed."""
+        self._controller, self._limit_s, self._monotonic = controller, limit_s, monotonic
+        self._last = (-math.inf, -math.inf)
+
+    def view(self, snapshot: Snapshot, now: float) -> View:
+        """Return the view of a snapshot; one of an ear that is held up is old.
+
+        Args:
+            snapshot: What was heard.
+            now: Seconds since the epoch. Ages are by the monotonic clock, so that a jump of the
+                one on the wall changes none.
+        """
+        at = now - (self._monotonic() - snapshot.looked)
+        self._last = at, snapshot.looked
+        return View(
+            self._controller,
+            at,
+            snapshot.hosts,
+            snapshot.heard - snapshot.looked + at,
+            np.full(len(NETWORKS), self._limit_s),
+            reports={host: each for host, each in snapshot.reports.items() if _telling(each)},
+            sound=self._sound(snapshot),
+        )
+
+    def acknowledgeable(self, view: View) -> tuple[list[str], float]:
+        """Return whom the last view lets this controller acknowledge, and until when.
+
+        A host that it misses everywhere is none of them: others count on that.
+        """
+        at, looked = self._last
+        if view.at != at:
+            return [], -math.inf
+        heard = np.flatnonzero(~view.missed(view.at).all(axis=1))
+        return [view.hosts[row] for row in heard], looked + VIEW_S
+
+    def _sound(self, snapshot: Snapshot) -> tuple[bool, ...]:
+        """Return per network whether two hosts are heard there, or all where there are fewer."""
+        heard = (snapshot.looked - snapshot.heard <= self._limit_s).sum(axis=0)
+        return tuple(bool(count >= min(2, len(snapshot.hosts))) for count in heard)
+
+
+def _telling(report: AgentReport) -> bool:
+    """Return whether others should know: it is armed, or was not well for long enough yet."""
+    troubled = report.symptoms or report.gasped or report.quarantined
+    return bool(troubled or report.lease_s or report.clean_beats < MOST_CLEAN)
