@@ -160,3 +160,34 @@ def test_an_explanation_says_what_the_agent_proves() -> None:
 def test_terms_are_the_policys() -> None:
     assert Terms.of(HaPolicy()) == Terms()
     assert Terms.of(HaPolicy(margin_s=5.0)).margin_s == 5.0
+
+
+def hung(now: float) -> Sight:
+    return replace(silent("h0", Power.ON), answers=True)
+
+
+def test_a_host_whose_kernel_answers_is_given_time_and_is_ended_when_it_goes_on_hanging() -> None:
+    def frozen(now: float) -> dict[str, Sight]:
+        return {"h0": hung(now) if now < START + 7.0 else well("h0", now)}
+
+    drive = Drive(LAYOUT, frozen).run(30)
+    assert not drive.fenced
+    assert drive.history[0].outcome == "it is well again"
+    assert Drive(LAYOUT, lambda now: {"h0": hung(now)}).run(12).evacuated() == ["h0"]
+
+
+def test_a_clock_that_is_put_forward_cuts_no_grace_short() -> None:
+    """Ages tell how long a path is lost; the record's own times may be of another clock."""
+    jump_s = 3600.0
+
+    def seen(now: float) -> dict[str, Sight]:
+        jumped = now > START + jump_s
+        since = START + (jump_s if jumped else 0.0)
+        return {"h0": replace(hung(now), lost=dict.fromkeys(NETWORKS, since), answers=True)}
+
+    drive = Drive(LAYOUT, seen).run(3)
+    drive.now += jump_s
+    drive.run(5)
+    assert not drive.fenced
+    drive.now -= 2 * jump_s
+    assert drive.run(5).open["h0"].phase is Phase.WAITING

@@ -71,6 +71,7 @@ class AgentReport:
         guests: The instances that run there.
         quarantined: Whether it came back and was not cleaned since.
         gasped: Whether its kernel said that nothing runs any more.
+        answers: Whether the controller got an answer from its kernel since the agent fell silent.
         clean_beats: Rounds of beats on all networks in a row without a symptom.
     """
 
@@ -83,6 +84,7 @@ class AgentReport:
     guests: tuple[str, ...] = ()
     quarantined: bool = False
     gasped: bool = False
+    answers: bool = False
     clean_beats: int = 0
 
 
@@ -101,6 +103,7 @@ class Sight:
         lease_excused: Its peers may still let it live on without a controller (so that the loss of
             all controllers stops nothing): until they refused, its lease proves nothing.
         gasped: Its kernel itself said that nothing runs any more (a panic's last message).
+        answers: Its kernel answers, though no agent speaks: it hangs, or is frozen for a moment.
         clean_beats: Rounds of beats on all networks in a row without a symptom.
     """
 
@@ -113,6 +116,7 @@ class Sight:
     lease_s: float = 0.0
     lease_excused: bool = False
     gasped: bool = False
+    answers: bool = False
     clean_beats: int = 0
     symptoms: tuple[Symptom, ...] = ()
 

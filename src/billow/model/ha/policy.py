@@ -34,6 +34,13 @@ class HaPolicy(Policy):
         description="A host that users do not reach, and that still holds its disks, is left alone "
         "for so long: its instances work on, and a restart would cost them more than a short cut.",
     )
+    hung_grace_s: float = Field(
+        10.0,
+        ge=0.0,
+        le=3600.0,
+        description="A host whose kernel answers while no agent speaks may be frozen for a moment: "
+        "a snapshot, a starved CPU, a stopped process.",
+    )
     agent_s: float = Field(
         5.0,
         ge=0.5,

@@ -17,6 +17,8 @@ class Grace(StrEnum):
     """Storage may be failing over by itself."""
     ISOLATION = "isolation"
     """Users are cut off, and the disks are held."""
+    HUNG = "hung"
+    """No agent speaks, and the kernel answers: what is frozen may go on by itself."""
 
 
 class Severity(StrEnum):

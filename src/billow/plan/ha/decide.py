@@ -12,7 +12,7 @@ from typing import Final
 from billow.model.ha.evidence import NETWORKS, Hardware, Sight
 from billow.model.ha.incident import Fate, Incident, Phase, Recovery
 from billow.model.ha.policy import HaPolicy
-from billow.model.ha.response import Response, Turn
+from billow.model.ha.response import Grace, Response, Turn
 from billow.model.kinds import Power
 from billow.plan.ha.facts import Facts, Terms
 from billow.plan.ha.fleet import Evidence
@@ -75,9 +75,9 @@ def judged(sight: Sight, incident: Incident | None, policy: HaPolicy, now: float
     blind = replace(sight, power=Power.UNKNOWN)
     lies = sight.power is Power.OFF and not sight.lost
     if incident is not None and incident.distrust:
-        return respond(sight) if lies else respond(blind)
+        return respond(sight) if lies else _patient(respond(blind), sight)
     if sight.power is not Power.OFF or sight.silent:
-        return respond(sight)
+        return _patient(respond(sight), sight)
     since = sight.power_since
     if since and sight.heard_at - since >= policy.doubt_s:
         return respond(sight) if lies else replace(respond(blind), distrust=True)
@@ -86,6 +86,13 @@ def judged(sight: Sight, incident: Incident | None, policy: HaPolicy, now: float
     if since and sight.heard_at < since <= now - policy.doubt_s:
         return respond(replace(sight, lost={**dict.fromkeys(NETWORKS, now), **sight.lost}))
     return replace(respond(sight), distrust=False)
+
+
+def _patient(response: Response, sight: Sight) -> Response:
+    """Give a host time that only hangs: frozen for some seconds, it would look the same."""
+    alive = sight.answers and sight.hardware is not Hardware.FATAL
+    hangs = sight.silent and alive and not sight.gasped and sight.power is not Power.OFF
+    return replace(response, grace=Grace.HUNG) if hangs else response
 
 
 def facts_for(evidence: Evidence, gates: Gates, host: str, incident: Incident | None) -> Facts:

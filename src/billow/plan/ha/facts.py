@@ -29,6 +29,7 @@ class Terms:
     settle_s: float = 0.5
     storage_grace_s: float = 10.0
     isolation_grace_s: float = 30.0
+    hung_grace_s: float = 10.0
     agent_s: float = 5.0
     bmc_s: float = 30.0
     again_s: float = 10.0

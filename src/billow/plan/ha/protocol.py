@@ -97,9 +97,22 @@ def _before(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     if response.severity in WELL and facts.sight.clean_beats >= terms.clean_beats:
         return _closed(incident, facts, "it is well again")
     grace_s = _grace_s(response.grace, terms)
-    if incident.phase is not Phase.WAITING or facts.now - incident.since < grace_s:
+    if incident.phase is not Phase.WAITING or _held_s(incident, facts) < grace_s:
         return None
     return _held(incident, facts, facts.shut) if facts.shut else _begun(incident, facts)
+
+
+def _held_s(incident: Incident, facts: Facts) -> float:
+    """Return how long the row holds, by the record and by what is seen: the shorter of the two.
+
+    What is seen is counted in ages, so a clock that is put forward cuts no grace short; one that
+    is put back makes the record worthless.
+    """
+    by_record_s = facts.now - incident.since
+    by_sight_s = facts.now - min((*facts.sight.lost.values(), facts.now))
+    if not facts.sight.lost:
+        return by_record_s
+    return min(by_record_s, by_sight_s) if by_record_s >= 0 else by_sight_s
 
 
 def _begun(incident: Incident, facts: Facts) -> Turn:
@@ -354,5 +367,6 @@ def _grace_s(grace: Grace, terms: Terms) -> float:
         Grace.NONE: 0.0,
         Grace.STORAGE: terms.storage_grace_s,
         Grace.ISOLATION: terms.isolation_grace_s,
+        Grace.HUNG: terms.hung_grace_s,
     }[grace]
     return max(asked_s, terms.settle_s)

@@ -46,9 +46,16 @@ def sight_of(
         hardware=worst(symptoms),
         lease_s=report.lease_s if report is not None else 0.0,
         gasped=report is not None and report.gasped,
+        answers=_answers(host, views),
         clean_beats=report.clean_beats if report is not None and not lost else 0,
         symptoms=symptoms,
     )
+
+
+def _answers(host: str, views: Sequence[View]) -> bool:
+    """Return whether its kernel answers anybody whose view is not too old to count."""
+    fresh = (view.reports.get(host) for view in views if view.age_s <= VIEW_S)
+    return any(report is not None and report.answers for report in fresh)
 
 
 def heard_at(host: str, views: Sequence[View], now: float) -> float:
