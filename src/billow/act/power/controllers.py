@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The management controllers of one engine's hosts; fulfils `billow.ports.Bmc`.
+
+It knows no protocol: a `Line` does. What it adds is what makes an answer a proof: the identity, the
+paths in turn, two readings, and that an answer which does not come says nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+from billow.act.power.identity import check_identity
+from billow.act.power.inventory import Controller
+from billow.act.power.line import Dial, Line, Reading
+from billow.act.power.prove import prove_off
+from billow.act.power.records import Identities
+from billow.act.power.turns import in_turn
+from billow.errors import BillowError, NotFound, Unavailable
+from billow.model.kinds import Power
+from billow.ports import Clock
+
+_DAY_S: Final = 90_000.0
+"""How long a matched identity lets an order be given before it is read again: a day and an hour."""
+_NEXT_PATH_S: Final = 3.0
+_NEXT_PROOF_S: Final = 6.0
+_BAR_S: Final = 0.2
+"""How long a proof waits for the host's return to be inhibited."""
+_ORDER_FIRST_S: Final = 0.2
+_LOOK_EVERY_S: Final = 1.0
+
+Found = TypeVar("Found")
+
+
+class Controllers:
+    """Hosts and the lines to their management controllers."""
+
+    def __init__(
+        self, known: Sequence[Controller], dial: Dial, identities: Identities, clock: Clock
+    ) -> None:
+        self._known = {each.host: each for each in known}
+        self._dial = dial
+        self._identities = identities
+        self._clock = clock
+        self._lines: dict[tuple[str, str], Line] = {}
+        self._best: dict[str, str] = {}
+        self._matched: dict[str, float] = {}
+        self._afterwards: set[asyncio.Task[tuple[str, ...]]] = set()
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts that have a controller here."""
+        return frozenset(self._known)
+
+    def paths(self, host: str) -> tuple[str, ...]:
+        """Return the paths to a host's controller, the last that worked first. Raises NotFound."""
+        paths = self._of(host).proxies
+        best = self._best.get(host, paths[0])
+        return (best, *(each for each in paths if each != best))
+
+    def recorded(self, host: str) -> str:
+        """Return which machine a host is, as it was recorded; empty when it was not."""
+        return self._of(host).uuid or self._identities.recorded(host)
+
+    async def power(self, host: str) -> Power:
+        """Return what its controller reads now. Raises as `billow.ports.Bmc`."""
+        reading = await self._try_paths(host, self.read)
+        return reading.power
+
+    async def identity(self, host: str) -> str:
+        """Return who its controller says that it is. Raises as `billow.ports.Bmc`."""
+        reading = await self._try_paths(host, lambda _, path: self._line(host, path).read())
+        return reading.identities[0] if reading.identities else ""
+
+    async def read(self, host: str, path: str) -> Reading:
+        """Read over one path, and check who answers. Raises Unavailable, Refused."""
+        reading = await self._line(host, path).read()
+        self._check(host, reading)
+        return reading
+
+    async def off(self, host: str) -> str:
+        """Turn a host off and prove it. Raises as `billow.ports.Bmc`."""
+        if self._clock.now() - self._matched.get(host, -_DAY_S) >= _DAY_S:
+            await self.power(host)
+        return await self._try_paths(host, self._off_over, _NEXT_PROOF_S)
+
+    async def on(self, host: str) -> None:
+        """Let a host return, turn it on, and read that. Raises as `billow.ports.Bmc`."""
+        await self.power(host)
+        await self._try_paths(host, self._on_over)
+
+    async def ask_off(self, host: str) -> bool:
+        """Ask an operating system to shut down; return whether it did in its time.
+
+        Raises as `billow.ports.Bmc`.
+        """
+        await self.power(host)
+        await self._try_paths(host, lambda _, path: self._line(host, path).ask_off())
+        return await self._becomes(host, Power.OFF, self._of(host).shutdown_s)
+
+    async def aclose(self) -> None:
+        """Let go of all lines."""
+        for task in self._afterwards:
+            task.cancel()
+        await asyncio.gather(*self._afterwards, return_exceptions=True)
+        await asyncio.gather(*(each.aclose() for each in self._lines.values()))
+        self._lines.clear()
+
+    async def _off_over(self, host: str, path: str) -> str:
+        known, line = self._of(host), self._line(host, path)
+        barring = asyncio.create_task(self._bar(line))
+        self._keep(barring)
+        apart_s = await prove_off(
+            line,
+            lambda reading: self._check(host, reading),
+            self._clock,
+            at_once=known.at_once,
+            limit_s=known.off_s,
+        )
+        over = "" if path == "direct" else f" over {path}"
+        done, _ = await asyncio.wait({barring}, timeout=_BAR_S)
+        lacks = barring.result() if done else ("its return is being inhibited",)
+        return (
+            f"{known.kind} {known.address}{over} of machine {self.recorded(host)} turned it off "
+            f"and read off twice, {apart_s:.1f} s apart; "
+            + ("; ".join(lacks) if lacks else "its return is inhibited")
+        )
+
+    async def _bar(self, line: Line) -> tuple[str, ...]:
+        """Inhibit a return as far as that can be done; what cannot is said, and stops nothing."""
+        await self._clock.sleep(_ORDER_FIRST_S)
+        try:
+            return await line.bar()
+        except BillowError as error:
+            return (f"its return is not inhibited: {error.brief}",)
+
+    async def _on_over(self, host: str, path: str) -> None:
+        line = self._line(host, path)
+        await line.unbar()
+        await line.give()
+        if not await self._becomes(host, Power.ON, self._of(host).off_s):
+            raise Unavailable(
+                f"{host} was told to turn on and does not read on", fix="look at the host"
+            )
+
+    async def _becomes(self, host: str, wanted: Power, limit_s: float) -> bool:
+        """Read again and again until the power is as wanted; return whether it is."""
+        until = self._clock.now() + limit_s
+        while True:
+            try:
+                if await self.power(host) is wanted:
+                    return True
+            except Unavailable:
+                pass
+            if self._clock.now() + _LOOK_EVERY_S > until:
+                return False
+            await self._clock.sleep(_LOOK_EVERY_S)
+
+    def _check(self, host: str, reading: Reading) -> None:
+        try:
+            check_identity(host, self.recorded(host), reading.identities)
+        except BillowError:
+            self._matched.pop(host, None)
+            raise
+        self._matched[host] = self._clock.now()
+
+    async def _try_paths(
+        self,
+        host: str,
+        attempt: Callable[[str, str], Awaitable[Found]],
+        patience_s: float = _NEXT_PATH_S,
+    ) -> Found:
+        paths = self.paths(host)
+
+        def begun(path: str) -> Callable[[], Awaitable[Found]]:
+            return lambda: attempt(host, path)
+
+        place, found = await in_turn([begun(path) for path in paths], patience_s)
+        self._best[host] = paths[place]
+        return found
+
+    def _of(self, host: str) -> Controller:
+        if host not in self._known:
+            raise NotFound(f"no management controller of {host} is known", fix="add it to bmc.toml")
+        return self._known[host]
+
+    def _line(self, host: str, path: str) -> Line:
+        if (host, path) not in self._lines:
+            self._lines[host, path] = self._dial(self._of(host), path)
+        return self._lines[host, path]
+
+    def _keep(self, task: asyncio.Task[tuple[str, ...]]) -> None:
+        """Let a task end by itself, whoever waits for it."""
+        self._afterwards.add(task)
+        task.add_done_callback(self._afterwards.discard)
