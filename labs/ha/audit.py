@@ -93,8 +93,9 @@ def of_serial(volumes: Path) -> Finding:
 class Watch:
     """Look at the kernel's processes many times a second: which instance runs in which namespace.
 
-    A process that waits for a migration (`-incoming`) is no second run: what moves live is in two
-    places for a while, and QEMU runs it in one.
+    A process that waits for a migration (`-incoming`) is no second run while the first one is there:
+    what moves live is in two places for a while, and QEMU runs it in one. Once it was seen alone it
+    is the instance, for good.
 
     Attributes:
         spaces: Host by the inode of its network namespace.
@@ -107,6 +108,7 @@ class Watch:
     first: dict[tuple[str, str], float] = field(default_factory=dict)
     """When an instance was first seen running on a host, monotonic."""
     last: dict[tuple[str, str], float] = field(default_factory=dict)
+    _arrived: set[tuple[int, int]] = field(default_factory=set)
     _end: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -144,16 +146,26 @@ class Watch:
         for number, name, incoming in guests():
             with contextlib.suppress(OSError):
                 host = self.spaces.get(Path(f"/proc/{number}/ns/net").stat().st_ino)
-                if host is not None and not incoming:
-                    places[name].append((host, number))
+                if host is not None:
+                    places[name].append((host, number, incoming))
         for name, found in places.items():
-            for host, _ in found:
-                self.seen += (name, host) not in self.first
-                self.first.setdefault((name, host), at)
-                self.last[name, host] = at
-            if len(found) > 1 and len({host for host, _ in found}) > 1:
-                where = " and ".join(sorted(host for host, _ in found))
-                self.doubles.append(f"{name} runs on {where}")
+            self._judge(name, found, at)
+
+    def _judge(self, name: str, found: list[tuple[str, int, bool]], at: float) -> None:
+        """Take in the processes of one instance."""
+        if len(found) == 1:
+            self._arrived.add((found[0][1], space.started(found[0][1])))
+        running = {
+            host
+            for host, number, incoming in found
+            if not incoming or (number, space.started(number)) in self._arrived
+        }
+        for host in running:
+            self.seen += (name, host) not in self.first
+            self.first.setdefault((name, host), at)
+            self.last[name, host] = at
+        if len(running) > 1:
+            self.doubles.append(f"{name} runs on {' and '.join(sorted(running))}")
 
 
 def guests() -> Iterator[tuple[int, str, bool]]:

@@ -178,6 +178,24 @@ def test_a_process_in_two_namespaces_is_found(lab: Lab, tmp_path: Path) -> None:
 
 
 @as_root
+def test_what_moved_live_is_in_one_place_and_counts_there(lab: Lab, tmp_path: Path) -> None:
+    fake = tmp_path / "qemu-system-fake"
+    fake.symlink_to(sys.executable)
+    words = (str(fake), "-ISc", "import time; time.sleep(600)", "-name", "guest=one")
+    watch = audit.Watch(audit.spaces_of((each.name, each.netns) for each in lab.hosts))
+    lab.start(lab.hosts[0], "guest", words)
+    lab.start(lab.hosts[1], "incoming", (*words, "-incoming", "defer"))
+    watch.look()
+    lab.stop(lab.hosts[0], "guest")
+    watch.look()
+    assert watch.finding == audit.Finding("processes", 2, ())
+    assert watch.started_elsewhere("one", "h1", 0.0) is not None
+    lab.start(lab.hosts[0], "again", words)
+    watch.look()
+    assert watch.finding.doubles == ("one runs on h1 and h2",)
+
+
+@as_root
 def test_cables_of_a_rack_and_its_switches_are_told_apart(lab: Lab) -> None:
     with struck("switch", lab, lab.hosts[0], networks=(TENANT,)):
         assert not lab.reaches(lab.hosts[0], TENANT, lab.hosts[1].number)
