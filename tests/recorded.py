@@ -92,8 +92,10 @@ def recovered(name: str = "ha-h1-1", host: str = "h1", *, fence: int = 1) -> Rec
 def held(name: str = "ha-h2-2", host: str = "h2", *, fence: int = 1) -> Recorder:
     """Return an incident of a host of which nothing proves that it is dead."""
     made = silent(name, host, power=Power.UNKNOWN, fence=fence)
-    made.go(1.0, victims=(Victim("cache"),))
-    made.go()
+    silence = Answer(CutPower(host), ok=False, at=BEGAN + 60, text="it does not answer")
+    made.go(1.0, victims=(Victim("cache"),), answers=(silence,))
+    while made.go() and not made.incident.held:
+        pass
     return made
 
 

@@ -133,8 +133,13 @@ class Incidents:
         return made
 
     async def resume(self, reach: Reach, name: str, *, actor: str) -> Maintenance:
-        """Look after hosts again before the time is over. Raises NotFound."""
-        return await self._store.end_maintenance(reach, name, by=actor, at=self._clock.now())
+        """Look after hosts again before the time is over. Raises NotFound, Conflict when armed."""
+        at = self._clock.now()
+        if reach is Reach.POOL and not any(
+            each.reach is Reach.POOL for each in await self._store.maintenances(at)
+        ):
+            raise Conflict("high availability is armed: nothing keeps it from acting", code="armed")
+        return await self._store.end_maintenance(reach, name, by=actor, at=at)
 
     async def past_maintenances(self, limit: int = 50) -> Sequence[Maintenance]:
         """Return what was left alone, newest first."""

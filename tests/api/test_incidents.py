@@ -19,14 +19,14 @@ from billow.plan.ha.retrace import retraced
 from tests.control_planes import ControlPlane, control_plane
 from tests.recorded import held, record_now, recovered
 
-DONE, HELD = "ha-host-1-1", "ha-host-2-2"
+DONE, HELD = "ha-gone-1-1", "ha-gone-2-2"
 
 
 @pytest.fixture(scope="module")
 def struck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """Return a control plane that knows two incidents."""
     with control_plane(tmp_path_factory.mktemp("struck"), "--hosts", "4") as plane:
-        incidents = recovered(DONE, "host-1"), held(HELD, "host-2")
+        incidents = recovered(DONE, "gone-1"), held(HELD, "gone-2")
         record_now(f"sqlite:///{plane.state}/billow.db", *incidents)
         yield plane
 
@@ -53,7 +53,7 @@ def test_incidents_are_listed(client: httpx2.Client) -> None:
     assert first["cursor"] == HELD
     rest = client.get("/v1/incidents", params={"limit": 1, "cursor": HELD}).json()
     assert [each["id"] for each in rest["items"]] == [DONE]
-    mine = client.get("/v1/incidents", params={"host": "host-1", "open": "true"}).json()
+    mine = client.get("/v1/incidents", params={"host": "gone-1", "open": "true"}).json()
     assert [each["id"] for each in mine["items"]] == [DONE]
 
 
@@ -94,12 +94,8 @@ def test_a_held_incident_is_released_by_an_operator(struck: ControlPlane) -> Non
 
 def test_it_is_disarmed_for_a_while_and_armed_again(client: httpx2.Client) -> None:
     status = HaStatus.model_validate(client.get("/v1/ha").json())
-    assert (status.armed, status.watching, status.hosts, status.ready_share) == (
-        True,
-        False,
-        0,
-        1.0,
-    )
+    assert (status.armed, status.watching, status.hosts) == (True, True, 4)
+    assert status.observers[0].missed == {"management": 0, "tenant": 0, "storage": 0}
     assert status.incidents == 2
     made = client.post("/v1/ha/disarm", json={"for_s": 600, "why": "core switches are replaced"})
     assert made.status_code == 201, made.text
@@ -108,7 +104,7 @@ def test_it_is_disarmed_for_a_while_and_armed_again(client: httpx2.Client) -> No
     assert client.get("/v1/ha").json()["armed"] is False
     assert client.post("/v1/ha/arm").status_code == 200
     assert client.get("/v1/ha").json()["armed"] is True
-    assert client.post("/v1/ha/arm").status_code == 404
+    assert client.post("/v1/ha/arm").status_code == 409
 
 
 def test_hosts_are_left_alone_for_a_while(client: httpx2.Client) -> None:
@@ -133,8 +129,13 @@ def test_hosts_are_left_alone_for_a_while(client: httpx2.Client) -> None:
     assert client.post(f"{path}/end", json=end).status_code == 200
     assert client.post(f"{path}/end", json=end).status_code == 404
     assert client.get(path).json()["items"] == []
+    told = client.get("/v1/events", params={"subject": "host/host-3", "newest": "true"}).json()
+    texts = [each["text"] for each in told["items"]]
+    assert "POST /v1/ha/maintenance (host host-3, 60 s: fan): done" in texts
 
 
 def test_readiness_is_told_of_hosts_that_are_watched(client: httpx2.Client) -> None:
-    page = ReadinessPage.model_validate(client.get("/v1/ha/readiness").json())
-    assert (page.items, page.hosts) == ([], 0)
+    page = ReadinessPage.model_validate(client.get("/v1/ha/readiness", params={"limit": 3}).json())
+    assert (len(page.items), page.hosts) == (3, 4)
+    assert page.items[0].heard == ["management", "tenant", "storage"]
+    assert "agent" in page.items[0].proofs

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import Field, StrictFloat, StrictInt
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from billow.api import incident_answers
@@ -42,6 +43,13 @@ class NewMaintenance(Named, Disarm):
     """Hosts that are to be left alone for a while."""
 
 
+def _concern(request: Request, named: Named, more: str = "") -> None:
+    """Let the audit say whom a call is about, and why it was made."""
+    what = f"{named.reach} {named.name}".strip()
+    subjects = (f"{named.reach}/{named.name}",) if named.name else ()
+    request.state.concern = (f" ({what}{more})", subjects)
+
+
 @router.get("/ha", summary="How high availability is", response_model=incident_answers.HaStatus)
 async def show_status(billow: Viewed) -> JSONResponse:
     """Return who watches, what is left alone, and how many hosts could be proved dead."""
@@ -66,8 +74,9 @@ async def list_readiness(billow: Viewed, limit: Most = 1000) -> JSONResponse:
     status_code=201,
     response_model=incident_answers.MaintenanceDocument,
 )
-async def disarm(caller: Operator, body: Disarm) -> JSONResponse:
+async def disarm(request: Request, caller: Operator, body: Disarm) -> JSONResponse:
     """Let failures be noted, and nothing be ended or started, until it is armed or time is over."""
+    request.state.concern = (f" ({body.for_s:g} s: {body.why})", ())
     leave = Leave(Reach.POOL, "", float(body.for_s), body.why)
     made = await caller.billow.incidents.leave(leave, actor=caller.person.name)
     return JSONResponse(incident_answers.maintenance_answer(made), 201)
@@ -97,8 +106,11 @@ async def list_maintenance(billow: Viewed) -> JSONResponse:
     status_code=201,
     response_model=incident_answers.MaintenanceDocument,
 )
-async def begin_maintenance(caller: Operator, body: NewMaintenance) -> JSONResponse:
+async def begin_maintenance(
+    request: Request, caller: Operator, body: NewMaintenance
+) -> JSONResponse:
     """Let failures of hosts be noted, and nothing be ended or started for them meanwhile."""
+    _concern(request, body, f", {body.for_s:g} s: {body.why}")
     leave = Leave(body.reach, body.name, float(body.for_s), body.why)
     made = await caller.billow.incidents.leave(leave, actor=caller.person.name)
     return JSONResponse(incident_answers.maintenance_answer(made), 201)
@@ -109,7 +121,8 @@ async def begin_maintenance(caller: Operator, body: NewMaintenance) -> JSONRespo
     summary="Look after hosts again",
     response_model=incident_answers.MaintenanceDocument,
 )
-async def end_maintenance(caller: Operator, body: Named) -> JSONResponse:
+async def end_maintenance(request: Request, caller: Operator, body: Named) -> JSONResponse:
     """End a maintenance before its time; return it."""
+    _concern(request, body)
     ended = await caller.billow.incidents.resume(body.reach, body.name, actor=caller.person.name)
     return JSONResponse(incident_answers.maintenance_answer(ended))

@@ -19,7 +19,9 @@ from billow.cli import (
     doctor,
     down,
     event,
+    ha,
     host,
+    incident,
     instance,
     migration,
     plan,
@@ -45,12 +47,15 @@ for part in (up, down, agent, demo, doctor, report, policy, run, watch):
     part.add_to(app)
 assess.add_to(instance.app)
 cpu_baseline.add_to(pool.app)
+ha.add_to(host.app)
 app.add_typer(host.app, name="host")
 app.add_typer(instance.app, name="instance")
 app.add_typer(plan.app, name="plan")
 app.add_typer(pool.app, name="pool")
 app.add_typer(run.app, name="run")
 app.add_typer(migration.app, name="migration")
+app.add_typer(incident.app, name="incident")
+app.add_typer(ha.app, name="ha")
 app.add_typer(event.app, name="event")
 app.add_typer(token.app, name="token")
 

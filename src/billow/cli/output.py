@@ -17,7 +17,10 @@ Document: TypeAlias = Any
 Row = Mapping[str, Any]
 MARK = "\N{REPLACEMENT CHARACTER}"
 TIMES = frozenset(
-    {"at", "created_at", "ended_at", "expires_at", "last_used_at", "started_at", "taken_at"}
+    {
+        *("at", "closed_at", "created_at", "ended_at", "expires_at", "last_used_at", "opened_at"),
+        *("started_at", "taken_at", "until"),
+    }
 )
 """Fields that hold seconds since the epoch."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from billow.errors import Invalid
 
+_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SCALES = {"": 1, "m": 1, "mib": 1, "g": 1024, "gib": 1024, "t": 1024**2, "tib": 1024**2}
 
 
@@ -50,6 +51,14 @@ def seconds_of(text: str) -> float:
     if match:
         return float(match[1]) / (1000 if match[2] == "ms" else 1)
     raise Invalid(f"{ascii(text)[:60]} is no length of time", fix="give one like 50ms or 0.3s")
+
+
+def span_of(text: str) -> float:
+    """Return a span as typed (`90s`, `30m`, `2h`, `1d`) in seconds. Raises Invalid."""
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([smhd])", text.strip().lower())
+    if match:
+        return float(match[1]) * _SPANS[match[2]]
+    raise Invalid(f"{ascii(text)[:60]} is no span of time", fix="give one like 30m, 2h or 1d")
 
 
 def mib_of(text: str) -> int:
