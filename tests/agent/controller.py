@@ -26,6 +26,10 @@ class Controller:
         self.context.verify_mode = ssl.CERT_REQUIRED
         self.listener = socket.create_server((address, port), reuse_port=False)
         self.acks = True
+        self.every = 1
+        """Which beats are answered: each, or each so many of them."""
+        self.ended: list[float] = []
+        """When lines ended."""
         self.heard: list[tuple[float, Message]] = []
         self.lines: dict[Network, ssl.SSLSocket] = {}
         self.said: dict[Network, dict[str, Any]] = {}
@@ -48,6 +52,10 @@ class Controller:
             threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
+        self._hear(plain)
+        self.ended.append(time.monotonic())
+
+    def _hear(self, plain: socket.socket) -> None:
         with suppress(OSError), self.context.wrap_socket(plain, server_side=True) as line:
             data, own = bytearray(), {}
             while not self._ended and (read := line.recv(65_536)):
@@ -57,7 +65,8 @@ class Controller:
                     self.lines[message.network] = line
                     own.update(message.body)
                     self.said[message.network] = own
-                    if message.kind is Frame.BEAT and self.acks:
+                    counts = message.number % self.every == 0
+                    if message.kind is Frame.BEAT and self.acks and counts:
                         answer = Message(Frame.ACK, message.network, message.number, message.at, {})
                         line.sendall(encode(answer))
 

@@ -35,8 +35,7 @@ def test_it_beats_on_every_network_and_states_what_was_acknowledged(
 ) -> None:
     one, two = controllers("c1"), controllers("c2")
     host.agent("--controller", f"c1={one.address}", "--controller", f"c2={two.address}")
-    for controller in (one, two):
-        controller.until(lambda of=controller.of: len(of(Frame.BEAT)) >= 30)
+    one.until(lambda: len(one.of(Frame.BEAT)) >= 30 and len(two.of(Frame.BEAT)) >= 30)
     kinds = [message.kind for _, message in one.heard]
     assert kinds.count(Frame.HELLO) == len(NETWORKS)
     hello = one.of(Frame.HELLO)[0][1].body
@@ -96,8 +95,8 @@ def test_a_process_of_it_that_dies_is_begun_anew_and_no_guest_is_touched(
     guest = host.guest("i1")
     agent = host.agent("--controller", f"c1={controller.address}")
     controller.until(lambda: controller.said[Network.TENANT]["guests"] == ["i1"])
-    parent = controller.until(lambda: workers(agent.pid) and agent.pid)
-    old = workers(parent)[role]
+    parent = agent.pid
+    old = controller.until(lambda: workers(parent)[role])
     os.kill(old, signal.SIGKILL)
     controller.until(lambda: workers(parent).get(role, old) != old)
     if role == "speaker":

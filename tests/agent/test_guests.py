@@ -18,7 +18,7 @@ HERE = Network.MANAGEMENT
 
 def heard_of(controller: Controller, *names: str) -> bool:
     """Wait until just these guests are said to run."""
-    return controller.until(lambda: controller.said[HERE]["guests"] == sorted(names))
+    return controller.until(lambda: bool(controller.said[HERE]["guests"] == sorted(names)))
 
 
 def hello(controller: Controller) -> dict[str, object]:

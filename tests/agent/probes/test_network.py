@@ -80,7 +80,7 @@ def test_a_gateway_that_never_answered_says_nothing(wired: Host) -> None:
 def test_a_card_without_carrier(wired: Host) -> None:
     probe = Cards({Network.TENANT: HERE, Network.STORAGE: "127.0.0.1"})
 
-    def look() -> list[Symptom]:
+    def look() -> list[dict[str, object]]:
         """Look as the agent would: /sys shows the cards of the namespace that mounted it."""
         code = (
             "import json,dataclasses;from billow.agent.probes.nic import Cards;"
@@ -89,7 +89,9 @@ def test_a_card_without_carrier(wired: Host) -> None:
             "print(json.dumps([dataclasses.asdict(each) for each in probe.look(1.0)]))"
         )
         command = ["ip", "netns", "exec", wired.namespace, sys.executable, "-c", code]
-        return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        printed = subprocess.run(command, check=True, capture_output=True).stdout
+        found: list[dict[str, object]] = json.loads(printed)
+        return found
 
     assert wired.inside(probe.missing) == ""
     assert look() == []

@@ -95,7 +95,7 @@ def judge_nvme(drive: str, log: Document, wall: float) -> Iterator[Symptom]:
     for bit, grade, text in WARNINGS:
         if warning & bit:
             yield Symptom("drive", drive, grade, f"NVMe: {text}", wall)
-    used = log.get("percentage_used", log.get("percent_used", 0))
+    used = int(log.get("percentage_used") or log.get("percent_used") or 0)
     if used >= WORN_PERCENT:
         yield Symptom("drive", drive, Hardware.PREDICTED, "it is worn out by its own count", wall)
     if log.get("media_errors", 0):
