@@ -54,6 +54,7 @@ class Condition:
         told: What was heard of it last before it fell silent.
         clean_since: Since when nothing is wrong with it.
         silent_since: Since when no beat of it is acknowledged; None while one is.
+        armed: Whether its watchdog is fed: from the first acknowledged beat after a boot on.
         obeyed: The highest fence that its agent has obeyed.
         retired: Whether a plan has turned it off: nobody misses it.
         version: Rises when its lease or its boot is to be forgotten.
@@ -75,6 +76,7 @@ class Condition:
     told: Told = Told()
     clean_since: float = 0.0
     silent_since: float | None = None
+    armed: bool = True
     obeyed: int = 0
     retired: bool = False
     version: int = 0

@@ -182,7 +182,8 @@ class Field:
 
     def _watch_lease(self, host: str, there: Condition) -> None:
         """Count from the last acknowledged beat; a watchdog asks no kernel."""
-        if there.audible or not there.powered or there.kernel is Kernel.BOOTING:
+        there.armed |= bool(there.audible)
+        if there.audible or not there.armed or not there.powered:
             there.silent_since = None
             return
         if there.silent_since is None:
@@ -214,7 +215,7 @@ class Field:
         self._agenda.tell(f"host {host}: {why}")
 
     def _begin_boot(self, host: str, there: Condition) -> None:
-        there.kernel, there.silent_since = Kernel.BOOTING, None
+        there.kernel, there.silent_since, there.armed = Kernel.BOOTING, None, False
         there.version += 1
         due = self._agenda.now + BOOT_S
         self._agenda.schedule(due, partial(self._boot, host, there.version))
