@@ -15,3 +15,14 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""
         await asyncio.sleep(seconds)
+
+
+class SteadyClock(SystemClock):
+    """Real time that never jumps within a process: what is measured in seconds stays right."""
+
+    def __init__(self) -> None:
+        self._epoch = super().now() - time.monotonic()
+
+    def now(self) -> float:
+        """Return seconds since the epoch, as it was set when this clock was made."""
+        return self._epoch + time.monotonic()

@@ -64,11 +64,36 @@ class PowerWatch:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     power = await self._bmc.power(host)
-            except NotFound:
-                return  # there is nobody to ask
             except (BillowError, TimeoutError):
                 power = Power.UNKNOWN
             before = self._read.get(host)
             same = before is not None and before.power is power
             self._read[host] = _Read(power, began, before.since if before and same else began)
             await self._clock.sleep(EVERY_S)
+
+
+class NoBmc:
+    """No management controller is known of any host."""
+
+    async def power(self, host: str) -> Power:
+        """Raise NotFound."""
+        raise _unknown(host)
+
+    async def off(self, host: str) -> str:
+        """Raise NotFound."""
+        raise _unknown(host)
+
+    async def on(self, host: str) -> None:
+        """Raise NotFound."""
+        raise _unknown(host)
+
+    async def identity(self, host: str) -> str:
+        """Raise NotFound."""
+        raise _unknown(host)
+
+
+def _unknown(host: str) -> NotFound:
+    return NotFound(
+        f"no management controller of {host} is known",
+        fix="name it in bmc.toml, and add its engine to BILLOW_ENGINE",
+    )
