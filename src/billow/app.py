@@ -80,6 +80,8 @@ ENGINES: Mapping[str, str] = {
     "sim": "billow.engines.sim.open",
     "qemu": "billow.engines.qemu.open",
     "libvirt": "billow.engines.libvirt.open",
+    "ipmi": "billow.engines.ipmi.open",
+    "redfish": "billow.engines.redfish.open",
 }
 """Modules with `open_engine(settings, clock)`, imported only when used."""
 

@@ -28,9 +28,9 @@ class Settings(BaseSettings):
 
     engine: str = Field(
         "qemu",
-        pattern=r"^(sim|qemu|libvirt)(\+(sim|qemu|libvirt))*$",
+        pattern=r"^(sim|qemu|libvirt|ipmi|redfish)(\+(sim|qemu|libvirt|ipmi|redfish))*$",
         description="Where the pool lives: `qemu`, `libvirt`, `sim`, or several as one pool, "
-        "`qemu+libvirt`.",
+        "`qemu+libvirt`; `ipmi` and `redfish` add the power of its hosts, `libvirt+redfish`.",
     )
     state_dir: Path = Field(
         default_factory=default_state_dir, description="Folder for everything that must survive."
@@ -79,6 +79,11 @@ class Settings(BaseSettings):
         "",
         description="Network of new `libvirt` instances: a libvirt network, `bridge:NAME`, or "
         "empty for none.",
+    )
+    bmc_file: Path | None = Field(
+        None,
+        description="File of the hosts' management controllers, for `ipmi` and `redfish`; "
+        "`bmc.toml` in the state folder otherwise.",
     )
     seed: int = Field(1, ge=0, description="Seed of pools that `sim` generates.")
     speed: float = Field(1.0, gt=0, le=10_000, description="Simulated seconds per real second.")

@@ -1,27 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several engines as one: each action goes to the first engine that has its verb and its hosts.
+"""Several engines as one: each action goes to an engine that has its verb and its hosts.
 
 Redfish powers and fences, an agent patches, OpenStack migrates; planners and guards see one engine.
+Of several that could, a specialist goes before one that does more: whoever named a host's
+management controller wants its power to come from there. Among equals the first named counts.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Final, TypeVar
 
+from billow.act.power.turns import in_turn
 from billow.errors import NotFound, Refused
 from billow.model.action import Action
 from billow.model.assessment import Assessment, Guest
+from billow.model.kinds import Power
 from billow.model.pool import Pool
 from billow.model.run import Progress
-from billow.ports import Assessor, Blocker, Canceller, Engine, Trace, Weigher
+from billow.ports import Assessor, Blocker, Bmc, Canceller, Engine, Trace, Weigher
 from billow.sense.merge import merge
+
+_NEXT_S: Final = 6.0
+"""How long one management controller may let wait before another one of the host is asked, too."""
+Found = TypeVar("Found")
 
 
 class Pairing:
-    """Engines in order of precedence; fulfils `billow.ports.Engine`."""
+    """Engines in order of precedence; fulfils `billow.ports.Engine` and `Bmc`."""
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = tuple(engines)
+        self._specialists = sorted(engines, key=lambda engine: len(engine.verbs))
         self._hosts: dict[str, frozenset[str]] = {}
 
     @property
@@ -86,12 +98,45 @@ class Pairing:
                     return await engine.cancel(action_id)
         raise NotFound(f"action {action_id} is not under way")
 
+    async def power(self, host: str) -> Power:
+        """Return what a host's management controller reads. Raises as `billow.ports.Bmc` says."""
+        return await self._by_power(host, lambda bmc: bmc.power(host))
+
+    async def off(self, host: str) -> str:
+        """Turn a host off and prove it. Raises as `billow.ports.Bmc` says."""
+        return await self._by_power(host, lambda bmc: bmc.off(host))
+
+    async def on(self, host: str) -> None:
+        """Let a host return and turn it on. Raises as `billow.ports.Bmc` says."""
+        await self._by_power(host, lambda bmc: bmc.on(host))
+
+    async def identity(self, host: str) -> str:
+        """Return who a host's controller says that it is. Raises as `billow.ports.Bmc` says."""
+        return await self._by_power(host, lambda bmc: bmc.identity(host))
+
+    async def _by_power(self, host: str, ask: Callable[[Bmc], Awaitable[Found]]) -> Found:
+        """Ask those whose business the power of this host is, the next when one lets wait."""
+        for peers in self._power_peers():
+            try:
+                _, found = await in_turn([partial(ask, each) for each in peers], _NEXT_S)
+            except NotFound:
+                continue
+            return found
+        raise NotFound(f"no management controller of {host} is known", fix="add it to bmc.toml")
+
+    def _power_peers(self) -> Iterator[list[Bmc]]:
+        """Yield engines that reach management controllers: specialists first, equals together."""
+        for _, equals in groupby(self._specialists, key=lambda engine: len(engine.verbs)):
+            peers: list[Bmc] = [each for each in equals if isinstance(each, Bmc)]
+            if peers:
+                yield peers
+
     async def aclose(self) -> None:
         """Let go of all."""
         await asyncio.gather(*(engine.aclose() for engine in self._engines))
 
     def _engine_for(self, action: Action) -> Engine | None:
-        for engine in self._engines:
+        for engine in self._specialists:
             known = self._hosts.get(engine.name, frozenset())
             if type(action) in engine.verbs and known.issuperset(action.hosts):
                 return engine

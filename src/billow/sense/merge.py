@@ -4,6 +4,7 @@
 A view is what one engine sees. The later view counts (`taken_at`), but what it does not say is kept
 from the one before: an unseen measurement, an unknown state, a field at its default. Absence is no
 evidence: an instance that a later view does not show stays, for that view may not see instances.
+A host without anything in it is a management controller's view: it knows the power at its source.
 """
 
 import math
@@ -150,6 +151,11 @@ def _apart(tables: Sequence[AnyTable]) -> tuple[AnyTable, list[str]]:
 
 
 def _joined_host(first: Host, second: Host, gaps: set[Gap]) -> Host:
+    """Join two views; of a hollow one only the power counts, and before the other's."""
+    for hollow, whole in ((first, second), (second, first)):
+        if not any(map(any, (node.amounts for node in hollow.nodes))):
+            known = hollow.power is not Power.UNKNOWN
+            return replace(whole, power=hollow.power) if known else whole
     if first.nodes != second.nodes:
         gaps.add(Gap(f"host/{first.id}", "two views disagree on its NUMA nodes; the most count"))
     nodes = max(second.nodes, first.nodes, key=len)

@@ -6,11 +6,11 @@ paths in turn, two readings, and that an answer which does not come says nothing
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, TypeVar
 
 from billow.act.power.identity import check_identity
-from billow.act.power.inventory import Controller
+from billow.act.power.inventory import DIRECT, Controller
 from billow.act.power.line import Dial, Line, Reading
 from billow.act.power.prove import prove_off
 from billow.act.power.records import Identities
@@ -25,7 +25,6 @@ _NEXT_PATH_S: Final = 3.0
 _NEXT_PROOF_S: Final = 6.0
 _BAR_S: Final = 0.2
 """How long a proof waits for the host's return to be inhibited."""
-_ORDER_FIRST_S: Final = 0.2
 _LOOK_EVERY_S: Final = 1.0
 
 Found = TypeVar("Found")
@@ -97,6 +96,17 @@ class Controllers:
         await self._try_paths(host, lambda _, path: self._line(host, path).ask_off())
         return await self._becomes(host, Power.OFF, self._of(host).shutdown_s)
 
+    async def cut(self, host: str) -> str:
+        """Turn a host off and prove it, but let it return. Raises as `billow.ports.Bmc`."""
+        await self.power(host)
+        return await self._try_paths(
+            host, lambda _, path: self._off_over(host, path, bars=False), _NEXT_PROOF_S
+        )
+
+    def now(self) -> float:
+        """Return seconds since the epoch, by the clock that all of this goes by."""
+        return self._clock.now()
+
     async def aclose(self) -> None:
         """Let go of all lines."""
         for task in self._afterwards:
@@ -105,10 +115,8 @@ class Controllers:
         await asyncio.gather(*(each.aclose() for each in self._lines.values()))
         self._lines.clear()
 
-    async def _off_over(self, host: str, path: str) -> str:
+    async def _off_over(self, host: str, path: str, *, bars: bool = True) -> str:
         known, line = self._of(host), self._line(host, path)
-        barring = asyncio.create_task(self._bar(line))
-        self._keep(barring)
         apart_s = await prove_off(
             line,
             lambda reading: self._check(host, reading),
@@ -116,18 +124,20 @@ class Controllers:
             at_once=known.at_once,
             limit_s=known.off_s,
         )
-        over = "" if path == "direct" else f" over {path}"
+        over = "" if path == DIRECT else f" over {path}"
+        proved = (
+            f"{known.kind} {known.address}{over} of machine {self.recorded(host)} turned it off "
+            f"and read off twice, {apart_s:.1f} s apart"
+        )
+        if not bars:
+            return proved
+        barring = self._kept(self._bar(line))
         done, _ = await asyncio.wait({barring}, timeout=_BAR_S)
         lacks = barring.result() if done else ("its return is being inhibited",)
-        return (
-            f"{known.kind} {known.address}{over} of machine {self.recorded(host)} turned it off "
-            f"and read off twice, {apart_s:.1f} s apart; "
-            + ("; ".join(lacks) if lacks else "its return is inhibited")
-        )
+        return f"{proved}; " + ("; ".join(lacks) if lacks else "its return is inhibited")
 
     async def _bar(self, line: Line) -> tuple[str, ...]:
         """Inhibit a return as far as that can be done; what cannot is said, and stops nothing."""
-        await self._clock.sleep(_ORDER_FIRST_S)
         try:
             return await line.bar()
         except BillowError as error:
@@ -188,7 +198,9 @@ class Controllers:
             self._lines[host, path] = self._dial(self._of(host), path)
         return self._lines[host, path]
 
-    def _keep(self, task: asyncio.Task[tuple[str, ...]]) -> None:
-        """Let a task end by itself, whoever waits for it."""
+    def _kept(self, work: Coroutine[None, None, tuple[str, ...]]) -> asyncio.Task[tuple[str, ...]]:
+        """Start what ends by itself, whoever waits for it."""
+        task = asyncio.create_task(work)
         self._afterwards.add(task)
         task.add_done_callback(self._afterwards.discard)
+        return task

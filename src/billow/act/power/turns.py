@@ -18,6 +18,7 @@ async def in_turn(
     Raises:
         Refused: all failed, and at least one was told no.
         Unavailable: all failed, and none got an answer.
+        BillowError: all failed otherwise.
     """
     under_way: dict[asyncio.Task[Found], int] = {}
     failures: list[BillowError] = []
@@ -52,8 +53,9 @@ async def _awaited(begin: Callable[[], Awaitable[Found]]) -> Found:
 
 
 def _gravest(failures: Sequence[BillowError]) -> BillowError:
-    """Return what is told of several failures: a no before a silence."""
+    """Return what is told of several failures: a no before a silence, and both before no path."""
+    silent = [each for each in failures if isinstance(each, Unavailable)]
     nos = [each for each in failures if isinstance(each, Refused)]
-    chosen = (nos or list(failures) or [Unavailable("there is no path to it")])[0]
+    chosen = (nos or silent or list(failures) or [Unavailable("there is no path to it")])[0]
     others = tuple(each.brief for each in failures if each.brief != chosen.brief)
     return type(chosen)(chosen.brief, (*chosen.details, *others), chosen.fix, chosen.code)

@@ -133,7 +133,7 @@ class Tool:
             raise Unavailable(f"{self._name} did not answer within {limit_s:g} s") from error
         finally:
             await _ended(process)
-        return process.returncode or 0, *(_text(each) for each in (told, complained))
+        return process.returncode or 0, _text(told), _text(complained)
 
     def _command(self) -> list[str]:
         known = self._controller
