@@ -8,7 +8,7 @@ arrays is all that happens.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -44,11 +44,14 @@ class Agreement:
             seconds since the epoch.
         faults: Who is not believed now.
         unjudged: Of each host that is missed where too few may judge, on which networks.
+        torn: Of each host that a majority misses and another hears, on which networks: a network
+            that is torn in part, and no fault of the host.
     """
 
     lost: Mapping[str, Mapping[Network, float]] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     unjudged: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+    torn: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,12 +61,14 @@ class Ballot:
     Attributes:
         rows: The doubted hosts' rows in the layout, `(doubted,) int64`.
         missed, may: Who misses whom, and who may say so, `(observers, doubted, 3) bool`.
+        heard: Whom anybody heard just now, `(doubted, 3) bool`; hearing needs no permission.
         sound: `(observers, 3) bool`.
     """
 
     rows: IntArray
     missed: BoolArray
     may: BoolArray
+    heard: BoolArray
     sound: BoolArray
 
     @property
@@ -91,15 +96,26 @@ def agree(views: Sequence[View], layout: Layout, now: float, voters: int) -> Agr
         return Agreement()
     sound = np.array([each.sound for each in speaking], dtype=bool)
     heard = _heard_elsewhere(watched[:, :, None] & ~missed, watched, layout, rows)
-    ballot = Ballot(rows, missed[:, rows], heard & watched[:, rows, None] & sound[:, None], sound)
+    may = heard & watched[:, rows, None] & sound[:, None]
+    ballot = Ballot(rows, missed[:, rows], may, _heard_now(speaking, layout, rows), sound)
     quorum = voters // 2 + 1
     lonely = _lonely(ballot, watched, quorum)
-    sober = Ballot(rows, ballot.missed, ballot.may & ~lonely[:, None], sound)
+    sober = replace(ballot, may=may & ~lonely[:, None])
+    few = np.asarray(sober.may.sum(axis=0) < quorum) & np.asarray(sober.missed.any(axis=0))
     return Agreement(
         lost=_lost(sober, speaking, layout, quorum, now),
         faults=tuple(_faults(ballot, speaking, lonely)),
-        unjudged=_unjudged(sober, layout, quorum),
+        unjudged=_named(few, sober, layout),
+        torn=_named((sober.votes >= quorum) & sober.heard, sober, layout),
     )
+
+
+def _heard_now(views: Sequence[View], layout: Layout, rows: IntArray) -> BoolArray:
+    """Return whom anybody heard within its limit from now, not from its view's own instant."""
+    ages = [each.age_s + _silent_s(each, layout, rows) for each in views]
+    limits = [each.limit_s for each in views]
+    heard = np.stack([age <= limit for age, limit in zip(ages, limits, strict=True)])
+    return np.asarray(heard.any(axis=0))
 
 
 def _aligned(view: View, layout: Layout) -> tuple[BoolArray, BoolArray]:
@@ -161,7 +177,7 @@ def _lonely(ballot: Ballot, watched: BoolArray, quorum: int) -> BoolArray:
 def _lost(
     ballot: Ballot, views: Sequence[View], layout: Layout, quorum: int, now: float
 ) -> dict[str, dict[Network, float]]:
-    doubted, networks = np.nonzero(ballot.votes >= quorum)
+    doubted, networks = np.nonzero((ballot.votes >= quorum) & ~ballot.heard)
     if not len(doubted):
         return {}
     since = np.stack([_missed_since(each, layout, ballot.rows, now) for each in views])
@@ -176,10 +192,15 @@ def _lost(
 
 def _missed_since(view: View, layout: Layout, rows: IntArray, now: float) -> FloatArray:
     """Return since when a view misses hosts, by the reader's clock, `(doubted, 3) float64`."""
+    return np.asarray(now - view.age_s - (_silent_s(view, layout, rows) - view.limit_s))
+
+
+def _silent_s(view: View, layout: Layout, rows: IntArray) -> FloatArray:
+    """Return for how long a view does not hear hosts, infinite for those that it does not watch."""
     places = rows if view.hosts == layout.hosts else _places(view.hosts, layout.hosts)[rows]
-    heard_at = np.full((len(rows), len(NETWORKS)), np.inf)
-    heard_at[places >= 0] = view.heard_at[places[places >= 0]]
-    return np.asarray(now - view.age_s - (view.at - heard_at - view.limit_s))
+    silent_s = np.full((len(rows), len(NETWORKS)), np.inf)
+    silent_s[places >= 0] = view.at - view.heard_at[places[places >= 0]]
+    return silent_s
 
 
 def _faults(ballot: Ballot, views: Sequence[View], lonely: BoolArray) -> list[Fault]:
@@ -196,11 +217,10 @@ def _faults(ballot: Ballot, views: Sequence[View], lonely: BoolArray) -> list[Fa
     return found
 
 
-def _unjudged(ballot: Ballot, layout: Layout, quorum: int) -> dict[str, tuple[Network, ...]]:
-    """Return who is missed by one that may not say so, while too few may say anything."""
-    few = np.asarray(ballot.may.sum(axis=0) < quorum) & np.asarray(ballot.missed.any(axis=0))
+def _named(which: BoolArray, ballot: Ballot, layout: Layout) -> dict[str, tuple[Network, ...]]:
+    """Return the hosts and networks of an array `(doubted, 3)`."""
     return {
-        layout.hosts[row]: tuple(NETWORKS[n] for n in np.flatnonzero(few[which]))
-        for which, row in enumerate(ballot.rows.tolist())
-        if few[which].any()
+        layout.hosts[row]: tuple(NETWORKS[n] for n in np.flatnonzero(which[place]))
+        for place, row in enumerate(ballot.rows.tolist())
+        if which[place].any()
     }
