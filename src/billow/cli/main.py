@@ -29,6 +29,7 @@ from billow.cli import (
     pool,
     report,
     run,
+    sim,
     token,
     up,
     watch,
@@ -56,6 +57,7 @@ app.add_typer(run.app, name="run")
 app.add_typer(migration.app, name="migration")
 app.add_typer(incident.app, name="incident")
 app.add_typer(ha.app, name="ha")
+app.add_typer(sim.app, name="sim")
 app.add_typer(event.app, name="event")
 app.add_typer(token.app, name="token")
 

@@ -206,11 +206,13 @@ async def test_without_a_lease_nothing_resets_a_silent_host() -> None:
     assert held.engine.view(held.clock.now()).reports["h1"].lease_s == 0.0
 
 
-async def test_a_dead_agent_loses_its_lease_and_a_started_one_keeps_it() -> None:
+async def test_a_hung_agent_loses_its_lease_and_a_started_one_keeps_it() -> None:
     held = Hosts()
-    held.strike("host h1 agent dies", "host h2 agent dies")
+    held.strike("host h1 agent hangs", "host h2 agent dies")
     await held.clock.sleep(2.0)
-    assert held.missed() == list(NETWORKS)
+    assert held.missed("h1") == list(NETWORKS)
+    assert held.missed("h2") == [], "its kernel says that the process has ended"
+    assert held.engine.view(held.clock.now()).reports["h1"].answers
     held.strike("host h2 agent starts")
     await held.clock.sleep(LEASE_S)
     assert await held.state("a1") is State.FAILED

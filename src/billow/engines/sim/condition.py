@@ -51,6 +51,7 @@ class Condition:
     Attributes:
         lost: Networks on which nothing of it passes.
         heard: When it was heard last on each network that is silent now.
+        agent, hung: Whether its agent speaks; if not, whether it is there and says nothing.
         told: What was heard of it last before it fell silent.
         clean_since: Since when nothing is wrong with it.
         silent_since: Since when no beat of it is acknowledged; None while one is.
@@ -64,6 +65,7 @@ class Condition:
     powered: bool = True
     kernel: Kernel = Kernel.ALIVE
     agent: bool = True
+    hung: bool = False
     bmc: Bmc = Bmc.HONEST
     bmc_s: float = 0.1
     hardware: Hardware = Hardware.SOUND
@@ -96,6 +98,16 @@ class Condition:
         """The networks on which its beats pass."""
         speaks = self.works and self.agent
         return tuple(each for each in NETWORKS if each not in self.lost) if speaks else ()
+
+    @property
+    def answering(self) -> tuple[Network, ...]:
+        """The networks on which its kernel answers."""
+        return tuple(each for each in NETWORKS if each not in self.lost) if self.works else ()
+
+    @property
+    def noticed(self) -> tuple[Network, ...]:
+        """The networks on which it is not missed: its kernel speaks for an agent that is gone."""
+        return self.audible if self.hung else self.answering
 
     @property
     def clean(self) -> bool:

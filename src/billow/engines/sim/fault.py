@@ -4,11 +4,12 @@
     host h3 loses storage tenant      rack r1 loses everything       zone z1 regains storage
     host h3 freezes                   host h3 thaws                  host h3 crashes
     host h3 gasps                     rack r2 goes dark              host h3 comes up
-    host h3 agent dies                host h3 agent starts           host h3 lease 4
+    host h3 agent hangs               host h3 agent dies             host h3 agent starts
     host h3 hardware hurting          host h3 bmc dies               host h3 bmc lies
-    host h3 bmc is another's          host h3 bmc answers after 5    observer c1 loses storage
+    host h3 bmc is another's          host h3 bmc answers after 5    host h3 lease 4
+    host h3 heals                     all heals                      observer c1 loses storage
 
-A fault is a value; the field strikes. `heal` makes all well again.
+A fault is a value; the field strikes.
 """
 
 from dataclasses import dataclass
@@ -47,6 +48,9 @@ class Blow(StrEnum):
     UP = "comes up"
     """It boots: power, a new kernel, an agent; nothing else starts by itself."""
     AGENT_DIES = "agent dies"
+    """Its kernel answers in its place, and says so at once."""
+    AGENT_HANGS = "agent hangs"
+    """It says nothing; its kernel answers whoever asks."""
     AGENT_STARTS = "agent starts"
     HARDWARE = "hardware"
     LEASE = "lease"

@@ -9,7 +9,7 @@ whatever the records say. It must not decide anything, and everything happens in
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, Self
 
 from billow.engines.sim.agenda import Agenda
 from billow.engines.sim.condition import BEAT_S, BOOT_S, LEASE_S, Bmc, Condition, Kernel
@@ -21,6 +21,7 @@ from billow.model.action import Action, Evacuate, Fence, PowerOff, PowerOn
 from billow.model.ha.evidence import NETWORKS, Hardware, Network
 from billow.model.host import Host
 from billow.model.kinds import Health, Power, State
+from billow.model.pool import Pool
 
 _LIVE: Final = (State.RUNNING, State.PAUSED)
 
@@ -75,6 +76,15 @@ class Field:
             for host in self.hosts_of(fault):
                 self.befall(host, fault)
         self._agenda.tell(str(fault))
+
+    @classmethod
+    def of(cls, pool: Pool) -> Self:
+        """Return the field of a pool in which nothing happens."""
+        return cls(Ground(pool), Agenda(), lambda _host, _why: None)
+
+    def befallen(self, fault: Fault) -> list[str]:
+        """Return whom a fault befalls, an observer too. Raises Invalid: nobody."""
+        return [fault.name] if fault.whom is Whom.OBSERVER else self.hosts_of(fault)
 
     def hosts_of(self, fault: Fault) -> list[str]:
         """Return whom a fault befalls. Raises Invalid: nobody."""
@@ -229,6 +239,7 @@ class Field:
         """Let a host be up: it starts nothing, and counts only when it was cleaned."""
         self._forget_strays(host)
         there.powered, there.kernel, there.agent = True, Kernel.ALIVE, True
+        there.hung = False
         there.gasped, there.quarantined, there.retired = False, True, False
         there.boot += 1
         there.version += 1
@@ -309,6 +320,7 @@ class Field:
 
     def _agent(self, _host: str, there: Condition, fault: Fault) -> None:
         there.agent = fault.blow is Blow.AGENT_STARTS
+        there.hung = fault.blow is Blow.AGENT_HANGS
 
     def _ail(self, _host: str, there: Condition, fault: Fault) -> None:
         if there.hardware is not fault.grade:
@@ -324,7 +336,8 @@ class Field:
 
     def _heal(self, host: str, there: Condition, fault: Fault) -> None:
         there.lost, there.bmc, there.lease_s = frozenset(), Bmc.HONEST, LEASE_S
-        there.bmc_s, there.hardware, there.agent = Condition().bmc_s, Hardware.SOUND, True
+        there.bmc_s, there.hardware = Condition().bmc_s, Hardware.SOUND
+        there.agent, there.hung = True, False
         self._thaw(host, there, fault)
 
     def _fenced(self, host: str, there: Condition, fault: Fault) -> None:
@@ -347,6 +360,7 @@ _BLOWS: Final[dict[Blow, _Struck]] = {
     Blow.DARK: Field._darken,  # noqa: SLF001
     Blow.UP: Field._come_up,  # noqa: SLF001
     Blow.AGENT_DIES: Field._agent,  # noqa: SLF001
+    Blow.AGENT_HANGS: Field._agent,  # noqa: SLF001
     Blow.AGENT_STARTS: Field._agent,  # noqa: SLF001
     Blow.HARDWARE: Field._ail,  # noqa: SLF001
     Blow.LEASE: Field._lease,  # noqa: SLF001

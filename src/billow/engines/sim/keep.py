@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from billow.engines.sim.fault import Fault
+from billow.engines.sim.field import Field
 from billow.engines.sim.ledger import Head, Ledger, Record
 from billow.engines.sim.operation import Operation
 from billow.engines.sim.setting import Setting
@@ -177,6 +178,30 @@ class KeptWorld:
         )
         self._ledger.begin(replace(head, serial=self._serial + 1))
         return self._replayed()
+
+
+def strike(path: Path, fault: Fault, clock_now: float) -> list[str]:
+    """Let a fault befall in a world that other processes keep; return whom. Does I/O.
+
+    Raises:
+        NotFound: no world is kept there.
+        Invalid: the fault befalls nobody.
+        Unavailable: it cannot be written down.
+    """
+    ledger = Ledger(path)
+    if not ledger.exists():
+        fix = "begin one: billow up --engine sim"
+        raise NotFound(f"no simulated world is kept in {path.parent}", fix=fix)
+    with ledger.locked():
+        head = ledger.head()
+        began_at, speed, last = head.began_at, head.speed, Record(head.now, head.fence)
+        for last in ledger.news():
+            if last.speed:
+                speed, began_at = last.speed, last.clock_now - last.at / last.speed
+        befallen = Field.of(head.pool).befallen(fault)
+        at = max((clock_now - began_at) * speed, last.at)
+        ledger.append(Record(at, last.fence, fault=str(fault)))
+    return befallen
 
 
 def _past(action: Action, trace: Trace, error: Any) -> Operation:  # noqa: ANN401 (a document)

@@ -171,7 +171,7 @@ class Watched:
         return there
 
     def _heard(self, world: World, there: Condition, network: Network, now: float) -> float:
-        silent_from = there.heard.get(network)
+        silent_from = None if network in there.noticed else there.heard.get(network)
         return now if silent_from is None else min(now, _at(world, silent_from))
 
     def _reports(
@@ -196,6 +196,7 @@ def _report(world: World, host: str, there: Condition, now: float) -> AgentRepor
         quarantined=said.quarantined,
         gasped=said.gasped,
         clean_beats=int(clean_s / BEAT_S),
+        answers=bool(there.answering) and not there.agent,
     )
 
 
