@@ -101,6 +101,23 @@ def test_a_process_that_dies_is_told_at_once_and_its_host_is_not_missed(ear: Ear
     ear.until(lambda: ear.kinds("h1").count(Kind.CAME) == 2)
 
 
+def test_a_kernel_that_answers_for_a_silent_agent_is_told_and_does_not_count_as_heard(
+    ear: Ear,
+) -> None:
+    ear.receiver.expect(["h1"])
+    lines = [ear.speaker("h1", network) for network in NETWORKS]
+    for line in lines:
+        line.say(Frame.BEAT)
+    ear.until(lambda: ear.kinds("h1").count(Kind.MISSED) == len(NETWORKS))
+    ear.until(lambda: ear.view().reports["h1"].answers)
+    time.sleep(1)
+    assert Kind.BACK not in ear.kinds("h1")
+    assert ear.view().reports["h1"].answers
+    for line in lines:
+        line.say(Frame.BEAT)
+    ear.until(lambda: not ear.view().reports["h1"].answers)
+
+
 def test_an_agent_that_takes_its_leave_has_not_died(ear: Ear) -> None:
     speaker = ear.speaker("h1")
     speaker.say(Frame.BYE)

@@ -9,7 +9,8 @@ agent's line. A certificate that must not be believed any more is named in `revo
     ca.crt                  what agents and controllers trust
     controller.crt, .key    this controller's papers
     tokens/DIGEST           a token that was not used yet: its host, and when it ends
-    agents/HOST.SERIAL.crt  what was signed, while it is good
+    agents/HOST.SERIAL.crt  what was signed, while it is good; .sent: the agent has not said that
+                            it took it
     revoked                 serials, one a line
     lock                    held while any of these changes
 """
@@ -18,7 +19,7 @@ import contextlib
 import hashlib
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from billow.act.authority import RENEWED, Authority, authority_in, pem, secret
 from billow.act.durable import load, locked, make_folder, save, write
-from billow.errors import Conflict, Denied, Invalid
+from billow.errors import Bug, Denied, Invalid
 from billow.ha.lines import CONTROLLER_URI, HOST_URI
 from billow.ports import Clock
 
@@ -84,7 +85,7 @@ class Enrolment:
             if not self._own_serve(authority, moment):
                 key = ec.generate_private_key(ec.SECP256R1())
                 uri = CONTROLLER_URI + self.controller
-                signed = _signed(authority, self.controller, uri, key.public_key(), moment)
+                signed = _signed(authority, (self.controller, uri), key.public_key(), moment)
                 write(self.folder / "controller.key", secret(key))
                 write(self.folder / "controller.crt", pem(signed))
         return self.folder
@@ -123,31 +124,33 @@ class Enrolment:
             kept.unlink()
             return self._sign(authority, known.host, public, moment)
 
-    def renewed(self, shown: bytes) -> Signed:
-        """Return a new certificate for the key of one that an agent shows on its line, DER.
-
-        Raises Conflict when it is revoked, or none of ours.
-        """
-        old = x509.load_der_x509_certificate(shown)
+    def due(self) -> Mapping[str, Signed]:
+        """Return new certificates, for the same keys, of hosts whose own last not long any more."""
         with self._held() as (authority, moment):
-            public = old.public_key()
-            if old.serial_number in self.revoked() or not isinstance(
-                public, ec.EllipticCurvePublicKey
-            ):
-                raise Conflict("the certificate is believed no more", code="revoked")
-            return self._sign(authority, _host_in(old), public, moment)
+            newest = self._newest()
+            ending = {
+                host: shown
+                for host, shown in newest.items()
+                if moment < shown.not_valid_after_utc <= moment + RENEWED
+            }
+            return {host: self._again(authority, host, ending[host], moment) for host in ending}
+
+    def taken(self, host: str, signed: Signed) -> None:
+        """Know that a host's agent has taken its new certificate."""
+        serial = x509.load_pem_x509_certificate(signed.certificate.encode()).serial_number
+        sent = self._agents / f"{host}.{serial:040x}.sent"
+        with self._held():
+            sent.rename(sent.with_suffix(".crt"))
 
     def revoke(self, host: str) -> frozenset[int]:
         """Believe nothing more that was signed for a host so far; return all that is revoked."""
         with self._held():
-            signed = (
-                path.stem.rpartition(".")
-                for path in make_folder(self.folder / "agents").glob("*.crt")
-            )
-            serials = {int(serial, 16) for name, _, serial in signed if name == host}
-            known = self.revoked() | serials
+            signed = [path for path in self._agents.iterdir() if _host_of(path) == host]
+            known = self.revoked() | {int(path.stem.rpartition(".")[2], 16) for path in signed}
             text = "".join(f"{serial:040x}\n" for serial in sorted(known))
             write(self.folder / "revoked", text.encode())
+            for path in signed:
+                path.unlink()
         return known
 
     def revoked(self) -> frozenset[int]:
@@ -159,8 +162,24 @@ class Enrolment:
 
     def hosts(self) -> frozenset[str]:
         """Return the hosts whose agents were enrolled: they are missed when they are not heard."""
-        kept = make_folder(self.folder / "agents").glob("*.crt")
-        return frozenset(path.name.rsplit(".", 2)[0] for path in kept)
+        return frozenset(map(_host_of, self._agents.glob("*.crt")))
+
+    @property
+    def _agents(self) -> Path:
+        return make_folder(self.folder / "agents")
+
+    def _newest(self) -> Mapping[str, x509.Certificate]:
+        """Return per host the certificate that lasts longest; forget those that have ended."""
+        newest: dict[str, x509.Certificate] = {}
+        moment = datetime.fromtimestamp(self.clock.now(), UTC)
+        for path in sorted(self._agents.glob("*.crt")):
+            host, shown = _host_of(path), x509.load_pem_x509_certificate(path.read_bytes())
+            known = newest.get(host)
+            if known is None or shown.not_valid_after_utc > known.not_valid_after_utc:
+                newest[host] = shown
+            if shown.not_valid_after_utc < moment and known is not None:
+                path.unlink()
+        return newest
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[tuple[Authority, datetime]]:
@@ -170,14 +189,28 @@ class Enrolment:
         with locked(self.folder / "lock"):
             yield authority_in(self.folder / "authority.pem", self.pool, moment), moment
 
-    def _sign(
-        self, authority: Authority, host: str, public: ec.EllipticCurvePublicKey, moment: datetime
+    def _again(
+        self, authority: Authority, host: str, old: x509.Certificate, moment: datetime
     ) -> Signed:
-        signed = _signed(authority, host, HOST_URI + host, public, moment)
-        kept = make_folder(self.folder / "agents")
-        write(kept / f"{host}.{signed.serial_number:040x}.crt", pem(signed))
-        ends_at = signed.not_valid_after_utc.timestamp()
-        return Signed(pem(signed).decode(), authority.trusted(moment).decode(), ends_at)
+        """Sign once more for a key; what was sent before and not taken is sent again."""
+        for path in self._agents.glob(f"{host}.*.sent"):
+            sent = x509.load_pem_x509_certificate(path.read_bytes())
+            if _host_of(path) == host and sent.not_valid_after_utc > moment + RENEWED:
+                return _told(sent, authority, moment)
+        return self._sign(authority, host, _key_of(old), moment, "sent")
+
+    def _sign(
+        self,
+        authority: Authority,
+        host: str,
+        public: ec.EllipticCurvePublicKey,
+        moment: datetime,
+        kind: str = "crt",
+    ) -> Signed:
+        """Sign, and know of it before anybody has it: what nobody knows of cannot be revoked."""
+        signed = _signed(authority, (host, HOST_URI + host), public, moment)
+        write(self._agents / f"{host}.{signed.serial_number:040x}.{kind}", pem(signed))
+        return _told(signed, authority, moment)
 
     def _own_serve(self, authority: Authority, moment: datetime) -> bool:
         """Return whether this controller's papers are whole, and last long enough."""
@@ -196,13 +229,30 @@ class Enrolment:
 
 def _signed(
     authority: Authority,
-    name: str,
-    uri: str,
+    names: tuple[str, str],
     public: ec.EllipticCurvePublicKey,
     moment: datetime,
 ) -> x509.Certificate:
+    name, uri = names
     _check_name(name)
     return authority.certify(name, public, (x509.UniformResourceIdentifier(uri),), moment)
+
+
+def _told(signed: x509.Certificate, authority: Authority, moment: datetime) -> Signed:
+    ends_at = signed.not_valid_after_utc.timestamp()
+    return Signed(pem(signed).decode(), authority.trusted(moment).decode(), ends_at)
+
+
+def _host_of(path: Path) -> str:
+    """Return the host of `HOST.SERIAL.crt`; its name may have dots."""
+    return path.name.rsplit(".", 2)[0]
+
+
+def _key_of(shown: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    key = shown.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise Bug("a certificate of ours is for a key that we do not sign for")
+    return key
 
 
 def _check_name(name: str) -> None:
@@ -227,12 +277,6 @@ def _requested(request: str) -> ec.EllipticCurvePublicKey:
         fix="let `billow agent enrol` make it: PEM, a key on an elliptic curve",
         code="bad-request",
     )
-
-
-def _host_in(shown: x509.Certificate) -> str:
-    names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    [uri] = names.get_values_for_type(x509.UniformResourceIdentifier)
-    return uri.removeprefix(HOST_URI)
 
 
 def _digest(token: str) -> str:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask the kernels of hosts whose agent has ended whether they live: by a connection to them.
+"""Ask the kernels of hosts whose agent is silent whether they live: by a connection to them.
 
-A kernel that refuses it lives, as does one that takes it. So an agent that is restarted, or cannot
-be, never makes its host look dead. Only who said good-bye by its kernel (the line was reset or
-closed) is asked: a host that fell silent may be one whose kernel alone still answers. Nothing here
-waits; the receiver's event loop drives it.
+A kernel that refuses it lives, as does one that takes it. Where the agent's process ended (its line
+was reset or closed, which a kernel does) the host counts as heard by that, so that an agent that is
+restarted, or cannot be, never makes its host look dead. Where the agent fell silent it does not
+count, for a host may be one whose kernel alone still answers; others may wait a little for it.
+Nothing here waits; the receiver's event loop drives it.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ class _Asked:
     source: str
     due: float
     lived_at: float
+    counts: bool
     question: socket.socket | None = None
 
 
@@ -42,10 +44,17 @@ class Kernels:
         self._asked: dict[int, _Asked] = {}
         self._cells: dict[int, int] = {}
 
-    def watch(self, cell: int, address: str, source: str, now: float) -> None:
-        """Ask a kernel from now on; its line's end showed that it lives."""
+    def watch(self, cell: int, ways: tuple[str, str], now: float, *, counts: bool) -> None:
+        """Ask a kernel from now on.
+
+        Args:
+            cell: Of the matrix.
+            ways: The host's address and the one of this controller on the same network.
+            now: Seconds of the monotonic clock.
+            counts: Whether its answer is to count as if its agent had been heard.
+        """
         self.forget(cell)
-        self._asked[cell] = _Asked((address, self._port), source, now + EVERY_S, now)
+        self._asked[cell] = _Asked((ways[0], self._port), ways[1], now, now, counts)
 
     def forget(self, cell: int) -> None:
         """Ask no more: its agent is there again."""
@@ -75,18 +84,18 @@ class Kernels:
         self._cells[question.fileno()] = cell
         self._epoll.register(question.fileno(), select.EPOLLOUT)
 
-    def answered(self, handle: int, now: float) -> int | None:
-        """Return the cell whose kernel has just shown that it lives; None for none."""
+    def answered(self, handle: int, now: float) -> tuple[int, bool] | None:
+        """Return the cell whose kernel has just shown that it lives, and whether that counts."""
         cell = self._cells.get(handle)
         asked = self._asked.get(cell) if cell is not None else None
-        if asked is None or asked.question is None:
+        if cell is None or asked is None or asked.question is None:
             return None
         failure = asked.question.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._end(asked)
         if failure not in {0, errno.ECONNREFUSED}:
             return None
         asked.lived_at = now
-        return cell
+        return cell, asked.counts
 
     def close(self) -> None:
         """End every question."""

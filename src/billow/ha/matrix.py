@@ -21,6 +21,8 @@ from billow.ports import Clock
 
 FIRST_S: Final = 10.0
 """A host that was never heard is missed only so long after it was expected."""
+_ANSWERED_S: Final = 1.0
+"""So long an answer of a kernel says that it lives."""
 _COUNT: Final = len(NETWORKS)
 
 
@@ -58,6 +60,7 @@ class Matrix:
         self._watched_rows = np.zeros(0, np.intp)
         self._reports: dict[int, AgentReport] = {}
         self._unclean: set[int] = set()
+        self._answered: dict[int, float] = {}
         self.heard, self._since = np.full(0, -np.inf), np.full(0, np.inf)
         self.beats, self._base = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._missed = np.zeros(0, bool)
@@ -110,9 +113,12 @@ class Matrix:
         """Count a host's network as heard, and its silence from now on."""
         self.heard[cell] = self._since[cell] = now
 
-    def lives(self, cell: int, now: float) -> None:
-        """Count a host's network as heard, though no agent speaks: its kernel answered."""
-        self._since[cell] = max(self._since[cell], now)
+    def answers(self, cell: int, counts: bool) -> None:  # noqa: FBT001 - a value, no switch
+        """Know that a host's kernel answered in its agent's place; it may count as if heard."""
+        now = self._monotonic()
+        self._answered[cell // _COUNT] = now
+        if counts:
+            self._since[cell] = max(self._since[cell], now)
 
     def unclean(self, row: int) -> None:
         """Begin to count a host's clean beats anew."""
@@ -166,7 +172,7 @@ class Matrix:
         return Snapshot(looked, hosts, heard, self.reports())
 
     def reports(self) -> Mapping[str, AgentReport]:
-        """Return what agents said last, with how long they have been well."""
+        """Return what agents said last, how long they have been well, and who answers without."""
         clean = (self.beats - self._base).reshape(-1, _COUNT).min(axis=1)
         counts = np.clip(clean, 0, MOST_CLEAN).tolist()
         said: dict[str, AgentReport] = {}
@@ -175,7 +181,15 @@ class Matrix:
             report = self._reports.get(row)
             if report is None:
                 continue
-            if report.clean_beats != counts[row]:
-                self._reports[row] = report = replace(report, clean_beats=counts[row])
+            answers = row in self._answered and self._alive(row)
+            if report.clean_beats != counts[row] or report.answers != answers:
+                report = replace(report, clean_beats=counts[row], answers=answers)
+                self._reports[row] = report
             said[host] = report
         return said
+
+    def _alive(self, row: int) -> bool:
+        """Return whether a host that is missed everywhere has a kernel that answers."""
+        cells = slice(row * _COUNT, row * _COUNT + _COUNT)
+        fresh = self._monotonic() - self._answered[row] <= _ANSWERED_S
+        return fresh and bool(self._missed[cells].all())

@@ -155,14 +155,6 @@ class Receiver:
                 events.append(self._events.popleft())
         return tuple(events)
 
-    def ending(self, before: float) -> Mapping[str, tuple[Network, bytes]]:
-        """Return hosts whose certificate ends before an instant, where to tell them, and it."""
-        ending = {}
-        for line in tuple(self._by_cell.values()):
-            if line.ends_at < before and (shown := line.socket.getpeercert(binary_form=True)):
-                ending[line.host] = line.network, shown
-        return ending
-
     def post(self, host: str, network: Network, body: dict[str, object]) -> None:
         """Send an order, with its `id`; what becomes of it goes to the answers."""
         self._do(partial(self._order, host, network, body))
@@ -191,12 +183,25 @@ class Receiver:
         if late_s > _LATE_S:
             self._matrix.stalled(late_s)
         for event in self._matrix.look(now):
+            self._doubt(event, now)
             self._tell(event)
         self._kernels.look(now)
         for handle in tuple(self._strangers):
             line = self._lines[handle]
             if now - line.opened_at > _STRANGERS_S:
                 self._close(line)
+
+    def _doubt(self, event: Event, now: float) -> None:
+        """Ask the kernel of a host that fell silent, until it is heard again."""
+        cell = self._cell(event.host, event.network)
+        line = self._by_cell.get(cell)
+        if event.kind is Kind.MISSED and line is not None:
+            self._kernels.watch(cell, self._ways(line), now, counts=False)
+        elif event.kind is Kind.BACK and line is not None:
+            self._kernels.forget(cell)
+
+    def _cell(self, host: str, network: Network) -> int:
+        return self._matrix.row(host) * len(NETWORKS) + NETWORKS.index(network)
 
     def _hear(self, ready: list[tuple[int, int]], now: float) -> None:
         """Read what has come: lines that stand first, then whoever comes anew."""
@@ -314,9 +319,8 @@ class Receiver:
         elif handle in self._ears:
             self._accept(*self._ears[handle])
         elif (line := self._lines.get(handle)) is None:
-            cell = self._kernels.answered(handle, time.monotonic())
-            if cell is not None:
-                self._matrix.lives(cell, time.monotonic())
+            if (answer := self._kernels.answered(handle, time.monotonic())) is not None:
+                self._matrix.answers(*answer)
         elif line.stage is Stage.SHAKING:
             self._shake(line)
         else:
@@ -376,15 +380,16 @@ class Receiver:
         self._close(line)
         if not (ended and current):
             return
-        now, (ear, _) = time.monotonic(), self._ear_of(line.place)
-        self._kernels.watch(line.cell, line.address, str(ear.getsockname()[0]), now)
-        self._matrix.lives(line.cell, now)
+        self._kernels.watch(line.cell, self._ways(line), time.monotonic(), counts=True)
+        self._matrix.answers(line.cell, True)
         self._matrix.unclean(line.row)
         if not line.parted:
             self._tell(self._speech.event(Kind.DIED, line.row, line.network))
 
-    def _ear_of(self, place: int) -> tuple[socket.socket, int]:
-        return next(each for each in self._ears.values() if each[1] == place)
+    def _ways(self, line: Line) -> tuple[str, str]:
+        """Return a host's address, and this controller's on the same network."""
+        ear = next(ear for ear, place in self._ears.values() if place == line.place)
+        return line.address, str(ear.getsockname()[0])
 
     def _close(self, line: Line) -> None:
         handle = line.socket.fileno()
@@ -411,8 +416,7 @@ class Receiver:
                 self._close(line)
 
     def _order(self, host: str, network: Network, body: dict[str, object]) -> None:
-        cell = self._matrix.row(host) * len(NETWORKS) + NETWORKS.index(network)
-        line = self._by_cell.get(cell)
+        line = self._by_cell.get(self._cell(host, network))
         if line is None:
             self._answers.fail(host, str(body["id"]), f"has no line on the {network} network")
             return

@@ -85,5 +85,5 @@ class Views:
 
 def _telling(report: AgentReport) -> bool:
     """Return whether others should know: it is armed, or was not well for long enough yet."""
-    troubled = report.symptoms or report.gasped or report.quarantined
+    troubled = report.symptoms or report.gasped or report.quarantined or report.answers
     return bool(troubled or report.lease_s or report.clean_beats < MOST_CLEAN)
