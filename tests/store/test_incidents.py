@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billow.errors import Bug, Conflict, Invalid, Leased, NotFound
+from billow.model.event import EventKind
 from billow.model.ha.evidence import Network
 from billow.model.ha.explanation import Explanation, Gate
 from billow.model.ha.incident import Attempt, Fate, Incident, Method, Phase, Proof, Victim
@@ -207,6 +208,9 @@ async def test_what_a_step_tells_is_in_the_outbox_with_it(store: Store) -> None:
     first = replace(a_step(an_incident()), deeds=DEEDS)
     await store.open_incident(first)
     await store.open_incident(first)
+    (event,) = await store.events(subject="incident/i1")
+    assert (event.kind, event.text) == (EventKind.INCIDENT_STEP, "h1: so it was")
+    assert await store.events(subject="host/h1") == [event]
     (alarm,) = await store.alarms()
     assert (alarm.key, alarm.host, alarm.incident, alarm.epoch) == ("i1/3", "h1", "i1", 1)
     lost = replace(a_step(after(an_incident()), fence=7), deeds=(Tell("x", Severity.NOTICE, "no"),))

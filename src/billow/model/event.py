@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     STEP_STARTED = "step.started"
     STEP_PROGRESS = "step.progress"
     STEP_ENDED = "step.ended"
+    INCIDENT_STEP = "incident.step"
     CONTROLLER = "controller"
     AUDIT = "audit"
 

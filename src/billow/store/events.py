@@ -30,20 +30,9 @@ class Events:
 
     async def tell(self, event: Event) -> None:
         """Record an event and wake those who follow; its id is given here."""
-        whole = replace(event, id=0, subjects=tuple(map(storable, event.subjects)))
-        values = {
-            "kind": event.kind.value,
-            "at": event.at,
-            "actor": storable(event.actor),
-            "document": json.dumps(event_document(whole)),
-        }
 
         async def add(connection: AsyncConnection) -> None:
-            added = await connection.execute(insert(events).values(values))
-            number = new_number(added)
-            rows = [{"subject": each, "event": number} for each in dict.fromkeys(whole.subjects)]
-            if rows:
-                await connection.execute(insert(event_subjects), rows)
+            await add_event(connection, event)
 
         await self._database.write(add)
         self._tail.wake()
@@ -90,6 +79,21 @@ class Events:
             for event in fresh:
                 after = event.id
                 yield event
+
+
+async def add_event(connection: AsyncConnection, event: Event) -> None:
+    """Record an event as part of a transaction; whoever commits it wakes those who follow."""
+    whole = replace(event, id=0, subjects=tuple(map(storable, event.subjects)))
+    values = {
+        "kind": event.kind.value,
+        "at": event.at,
+        "actor": storable(event.actor),
+        "document": json.dumps(event_document(whole)),
+    }
+    number = new_number(await connection.execute(insert(events).values(values)))
+    rows = [{"subject": each, "event": number} for each in dict.fromkeys(whole.subjects)]
+    if rows:
+        await connection.execute(insert(event_subjects), rows)
 
 
 def _event(number: int, document: str) -> Event:

@@ -2,8 +2,9 @@
 """Incidents: one record per failure of a host, changed by compare-and-set, each step kept.
 
 A step is one transaction: it checks the fence and the version, writes the record and the step, and
-puts what people are told into the outbox. So any controller may go on where another stopped, none
-beside another. A step may be written again, as after a lost connection, and does nothing then.
+puts what people are told into the outbox and the event stream. So any controller may go on where
+another stopped, none beside another. A step may be written again, as after a lost connection, and
+does nothing then.
 This module must not read a clock.
 """
 
@@ -15,6 +16,7 @@ from sqlalchemy import Select, Update, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billow.errors import Bug, Conflict, NotFound
+from billow.model.event import Event, EventKind
 from billow.model.ha.document import (
     incident_document,
     incident_from_document,
@@ -25,10 +27,12 @@ from billow.model.ha.incident import Incident, Phase
 from billow.model.ha.response import Tell
 from billow.model.ha.step import IncidentStep
 from billow.store.database import Database
+from billow.store.events import add_event
 from billow.store.outbox import add_alarm, alarm_of
 from billow.store.rows import AnyRow, check_limit, new_number
 from billow.store.standing import HELD, check_fence
 from billow.store.tables import incident_steps, incidents
+from billow.store.tail import Tail
 from billow.store.text import storable
 
 _ADVANCE: Final = (
@@ -50,6 +54,7 @@ class Incidents:
     """The incidents of one database; it is `billow.ports.Incidents`."""
 
     _database: Database
+    _tail: Tail
 
     async def open_incident(self, step: IncidentStep) -> None:
         """Record the first step of a new incident.
@@ -74,6 +79,7 @@ class Incidents:
                 raise _is_open(known)
 
         await self._database.write(write)
+        self._tail.wake()
 
     async def advance_incident(self, step: IncidentStep) -> None:
         """Record a step, if the record is still the one that the step was decided for.
@@ -110,6 +116,7 @@ class Incidents:
                 raise _moved_on(known, step)
 
         await self._database.write(write)
+        self._tail.wake()
 
     async def incident(self, incident_id: str) -> Incident:
         """Return an incident as it is now. Raises NotFound."""
@@ -217,9 +224,24 @@ async def _add_step(
         "packed": packed,
     }
     await connection.execute(insert(incident_steps).values(values))
+    await add_event(connection, _event(step))
     for deed in step.deeds:
         if isinstance(deed, Tell):
             await add_alarm(connection, alarm_of(deed, step))
+
+
+def _event(step: IncidentStep) -> Event:
+    """Return what the timeline has of a step."""
+    record = step.incident
+    subjects = (f"incident/{record.id}", f"host/{record.host}")
+    data: dict[str, str | int | float | bool | None] = {
+        "phase": record.phase.value,
+        "row": record.row,
+        "version": record.version,
+        "held": record.held,
+    }
+    text = f"{record.host}: {step.why}"
+    return Event(EventKind.INCIDENT_STEP, step.at, text, subjects, step.actor, data)
 
 
 async def _is_recorded(
