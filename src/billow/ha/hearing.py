@@ -21,6 +21,12 @@ from billow.ports import Board, Observer
 PUBLISHED_EVERY_S: Final = 0.5
 """How often a view is published in which nobody is missed anew."""
 
+ALONE_EVERY_S: Final = 1.0
+"""How often a controller without others reads what is on the board."""
+
+Watched = tuple[tuple[str, ...], ...]
+"""The hosts that each view tells of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -60,10 +66,12 @@ class Hearing:
         self._power = power
         self._published = published
         self._voters = voters
+        self._views: Sequence[View] = ()
+        self._read_at = 0.0
         self._told: dict[str, tuple[float, BoolArray]] = {}
 
     async def look(
-        self, lay_out: Callable[[frozenset[str]], Layout], cared: Collection[str], now: float
+        self, lay_out: Callable[[Watched], Layout], cared: Collection[str], now: float
     ) -> Heard:
         """Publish what is heard, read what others heard, and put it together.
 
@@ -75,10 +83,9 @@ class Hearing:
         own = [ear.view(now) for ear in self._ears]
         for view in own:
             await self._publish(view, now)
-        names = {view.observer for view in own}
-        others = [view for view in await self._board.views() if view.observer not in names]
+        others = await self._others({view.observer for view in own}, now)
         views = (*own, *others)
-        layout = lay_out(frozenset(host for view in views for host in view.hosts))
+        layout = lay_out(tuple(view.hosts for view in views))
         agreed = agree(views, layout, now, self._voters)
         doubted = {*agreed.lost, *_complaining(views), *cared}
         self._power.watch(doubted & {*agreed.lost, *cared})
@@ -92,6 +99,16 @@ class Hearing:
     async def aclose(self) -> None:
         """Listen to nobody any more."""
         await self._power.aclose()
+
+    async def _others(self, own: Collection[str], now: float) -> Sequence[View]:
+        """Return what other controllers told; of a lone one's predecessors it is read seldom.
+
+        A view that was read a while ago seems younger than it is, and so says no more than it may.
+        """
+        if self._voters > 1 or now - self._read_at >= ALONE_EVERY_S:
+            self._read_at = now
+            self._views = [each for each in await self._board.views() if each.observer not in own]
+        return self._views
 
     async def _publish(self, view: View, now: float) -> None:
         """Publish a view when it says something new of who is missed, or it is time to."""

@@ -9,6 +9,7 @@ begun. A controller that begins to write goes on with what it finds.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Final, Protocol
 
 import structlog
@@ -16,7 +17,7 @@ import structlog
 from billow.act.guard import World
 from billow.errors import Conflict
 from billow.ha.deeds import Deeds
-from billow.ha.hearing import Heard, Hearing
+from billow.ha.hearing import Heard, Hearing, Watched
 from billow.ha.rooms import Rooms
 from billow.model.ha.care import Maintenance
 from billow.model.ha.incident import Incident, Phase, Recovery, Victim
@@ -34,6 +35,9 @@ from billow.ports import Care, Incidents
 
 EVERY_S: Final = 0.05
 """How often it looks: a verdict is late by so much at most."""
+_REST: Final = 4.0
+"""It rests so many times as long as a look takes, if that is longer than `EVERY_S`."""
+_LONGEST_REST_S: Final = 0.5
 _READ_EVERY_S: Final = 1.0
 """How often what people say, and what was closed, is read again."""
 log = structlog.get_logger()
@@ -70,10 +74,21 @@ class Responder:
         self._maintenance: Sequence[Maintenance] = ()
         self._history: Sequence[Incident] = ()
         self._layout = Layout({})
-        self._seen: tuple[Pool | None, frozenset[str]] = (None, frozenset())
+        self._seen: tuple[Pool | None, Watched] = (None, ())
+        self._due = 0.0
 
     async def turn(self) -> None:
-        """Look once, and take every step that is due. Call it every `EVERY_S`."""
+        """Look once, and take every step that is due. Call it every `EVERY_S`.
+
+        A fleet that takes long to look at is looked at more seldom: the controller has other work.
+        """
+        began = monotonic()
+        if began >= self._due:
+            await self._turn()
+            ended = monotonic()
+            self._due = ended + min(_REST * (ended - began) - EVERY_S, _LONGEST_REST_S)
+
+    async def _turn(self) -> None:
         now = self._world.clock.now()
         pool = await self._world.collector.last()
         heard = await self._crew.hearing.look(partial(self._lay_out, pool), self._open.keys(), now)
@@ -176,7 +191,7 @@ class Responder:
             if now - max(ended, default=0.0) >= self._policy.again_s:
                 self._crew.deeds.begin(incident, away)
 
-    def _lay_out(self, pool: Pool, watched: frozenset[str]) -> Layout:
+    def _lay_out(self, pool: Pool, watched: Watched) -> Layout:
         """Say where watched hosts stand, anew when the pool or the watch is another one."""
         if self._seen[0] is not pool or self._seen[1] != watched:
             self._seen = (pool, watched)
@@ -184,12 +199,13 @@ class Responder:
         return self._layout
 
 
-def layout_of(pool: Pool, watched: frozenset[str]) -> Layout:
-    """Return where hosts stand, as far as the pool knows them."""
-    places: dict[str, Place] = {}
-    for host in sorted(watched):
-        known = pool.host(host) if host in pool.hosts.row else None
-        places[host] = Place(zone=known.zone, rack=known.rack) if known else Place()
+def layout_of(pool: Pool, watched: Watched) -> Layout:
+    """Return where hosts stand, as far as the pool knows them. Linear in the hosts."""
+    zones, racks, row = pool.hosts.zone.values(), pool.hosts.rack.values(), pool.hosts.row
+    places = {
+        host: Place(zones[row[host]], racks[row[host]]) if host in row else Place()
+        for host in dict.fromkeys(host for hosts in watched for host in hosts)
+    }
     return Layout(places)
 
 
