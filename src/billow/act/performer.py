@@ -8,7 +8,7 @@ What an action does, and what brings one that somebody left to its end, is the e
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -47,6 +47,15 @@ class Craft(Protocol):
     @property
     def past_recall(self) -> frozenset[str]:
         """Phases of a move's progress from which on it can no longer be called off."""
+
+    def left(self) -> Collection[str]:
+        """Return subjects that somebody left half-way, as the engine's own records show them."""
+
+    async def settle(self, subject: str) -> None:
+        """Bring such a subject to a clear state. Raises BillowError: it cannot be done yet."""
+
+    def changed(self) -> None:
+        """Take note that an action has ended: what was seen before is old."""
 
 
 class Performer:
@@ -110,12 +119,16 @@ class Performer:
             raise NotFound(f"action {action_id} is not under way here")
         await operation.call_off()
 
-    async def aclose(self) -> None:
-        """Let go: actions under way are left to the next engine."""
+    async def rest(self) -> None:
+        """Do nothing more: actions under way are left to the next engine."""
         tasks = [each.task for each in self._running.values() if each.task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Let go."""
+        await self.rest()
         self._deeds.close()
 
     async def _accept(self, action: Action, fence: int) -> Operation | None:
@@ -159,6 +172,7 @@ class Performer:
 
     def _ended(self, operation: Operation) -> None:
         """Let go of an operation, and of everybody who waits for it, however it ended."""
+        self._craft.changed()
         del self._running[operation.action.id]
         operation.ended = True
         operation.tell()
@@ -197,10 +211,18 @@ class Performer:
             return
         self._adopted = fence
         self._stuck.clear()
+        at_work = set()
         for deed in list(self._deeds.all()):
             if str(deed.document["id"]) not in self._running and self._deeds.is_orphan(deed):
                 with self._stuck_on(deed.action.subject):
                     await self._adopt(deed)
+            elif deed.standing is Standing.RUNNING:
+                at_work.add(deed.action.subject)
+        for subject in self._craft.left():
+            if subject not in at_work:
+                with self._stuck_on(subject):
+                    await self._craft.settle(subject)
+        self._craft.changed()
 
     @contextlib.contextmanager
     def _stuck_on(self, subject: str) -> Iterator[None]:
@@ -219,6 +241,7 @@ class Performer:
                     self._deeds.save(replace(deed, standing=Standing.DONE))
                 else:
                     self._deeds.forget(action.id)
+                self._craft.changed()
 
     async def _follow_elsewhere(self, action: Action) -> None:
         """Wait until another controller has done an action. Raises what it ended with."""

@@ -215,7 +215,7 @@ async def test_nobody_waits_for_an_action_that_was_cancelled_before_it_began(
 
     async with asyncio.timeout(10):
         follower = asyncio.create_task(follow())
-        while not engine._running:  # noqa: ASYNC110  # the very first instant
+        while not engine._performer.under_way:  # noqa: ASYNC110  # the very first instant
             await asyncio.sleep(0)
         await engine.aclose()
         await follower

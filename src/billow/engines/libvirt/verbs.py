@@ -7,7 +7,7 @@ more than one call of libvirt is needed, so that `mend` can go on from any insta
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -88,6 +88,17 @@ class LibvirtCraft:
     def past_recall(self) -> frozenset[str]:
         """Phases of a move from which on it can no longer be called off."""
         return PAST_RECALL
+
+    def left(self) -> Collection[str]:
+        """Nothing: what is left half-way has a deed, and libvirt's hosts say the rest."""
+        return ()
+
+    async def settle(self, subject: str) -> None:
+        """Do nothing: nothing is left without a deed."""
+
+    def changed(self) -> None:
+        """Look again before the next action."""
+        self._glanced = None
 
     async def look(self) -> Pool:
         """Return the pool as it is now."""

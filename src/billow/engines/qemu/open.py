@@ -20,11 +20,12 @@ from billow.engines.qemu.groups import Groups, Hierarchy, find_hierarchy
 from billow.engines.qemu.images import Catalogue
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.network import MOST_HOSTS, Network
+from billow.engines.qemu.obstacles import Obstacles
 from billow.engines.qemu.probe import Findings, has_tools, probe
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan
 from billow.engines.qemu.sight import Sight
-from billow.engines.qemu.verbs import Craft
+from billow.engines.qemu.verbs import QemuCraft
 from billow.errors import Invalid
 from billow.model.group import Gap
 from billow.model.host import Node
@@ -115,8 +116,9 @@ async def open_pool(
     groups = _groups(folder, plan, findings.hierarchy)
     ground = Ground(ledger, findings, network, groups, rules.terms, rules.cpu_model)
     sight = Sight(ground, plan.hosts, rules.notices)
-    craft = Craft(ground, Catalogue(folder.images, findings.qemu_img), sight)
-    return QemuEngine(craft, deeds, clock)
+    catalogue = Catalogue(folder.images, findings.qemu_img)
+    obstacles = Obstacles(ground, sight, catalogue, clock)
+    return QemuEngine(QemuCraft(ground, catalogue, sight, clock, obstacles), deeds)
 
 
 async def remove_pool(settings: Settings) -> None:

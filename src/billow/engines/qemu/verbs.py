@@ -6,7 +6,7 @@ instant.
 """
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -22,12 +22,13 @@ from billow.engines.qemu.lifecycle import boot, destroy, regulate, stop
 from billow.engines.qemu.linux import LinuxGuest
 from billow.engines.qemu.machine import Disk
 from billow.engines.qemu.migration.move import move
-from billow.engines.qemu.migration.order import Order
+from billow.engines.qemu.migration.order import PAST_RECALL, Order
 from billow.engines.qemu.monitor import talk
+from billow.engines.qemu.obstacles import Obstacles
 from billow.engines.qemu.process import alive, kill
 from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
 from billow.engines.qemu.seed import seed
-from billow.engines.qemu.settle import settle
+from billow.engines.qemu.settle import settle, unclear
 from billow.engines.qemu.sight import Sight
 from billow.engines.qemu.translate import cpus_of, record_of
 from billow.errors import Bug, Refused
@@ -52,6 +53,7 @@ from billow.model.action import (
 )
 from billow.model.kinds import Power, State
 from billow.model.run import Progress
+from billow.ports import Blocker, Clock
 
 VERBS: frozenset[type[Action]] = frozenset(
     {
@@ -63,12 +65,35 @@ RESIZE_GRACE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Craft:
-    """What the verbs work with."""
+class QemuCraft:
+    """What the verbs work with; fulfils `billow.act.performer.Craft`."""
 
     ground: Ground
     catalogue: Catalogue
     sight: Sight
+    clock: Clock
+    obstacles: Obstacles
+
+    @property
+    def past_recall(self) -> frozenset[str]:
+        """Phases of a move from which on it can no longer be called off."""
+        return PAST_RECALL
+
+    def changed(self) -> None:
+        """Look again before the next action."""
+        self.obstacles.look_again()
+
+    def left(self) -> list[str]:
+        """Return the instances that somebody left half-way."""
+        return [f"instance/{name}" for name in unclear(self.ground.ledger)]
+
+    async def settle(self, subject: str) -> None:
+        """Bring an instance to a clear state. Raises BillowError: it cannot be done yet."""
+        await settle(self.ground, subject.partition("/")[2])
+
+    async def blockers(self, action: Action, under_way: Sequence[Action]) -> Sequence[Blocker]:
+        """Return why an action must not be done, with what others under way will take."""
+        return await self.obstacles.of(action, under_way)
 
     def do(self, action: Action) -> AsyncGenerator[Progress, None]:
         """Do an action; yield how far it is. After an error, `mend` puts things right."""
@@ -86,7 +111,7 @@ class Craft:
             case _:
                 return self._on_host(action)
 
-    async def mend(self, action: Action, now: float) -> bool:
+    async def mend(self, action: Action) -> bool:
         """Bring what an action left half-way to a clear state; return whether it is achieved.
 
         Raises:
@@ -101,7 +126,7 @@ class Craft:
             await self._run_again(name)
         if isinstance(action, Fence) and self.ground.ledger.host(action.host).power is Power.OFF:
             await self._end_all(action.host)
-        return not unmet(self.sight.pool(now), action.achieves)
+        return not unmet(self.sight.pool(self.clock.now()), action.achieves)
 
     async def _place(self, action: Place) -> AsyncGenerator[Progress, None]:
         name, ledger = action.instance.id, self.ground.ledger
