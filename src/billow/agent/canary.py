@@ -18,6 +18,7 @@ from typing import Final
 from billow.agent.clock import now, wall
 from billow.agent.findings import Progress
 from billow.agent.options import Place
+from billow.agent.threads import begin
 from billow.errors import Unavailable
 from billow.model.ha.evidence import Hardware, Network, Symptom
 
@@ -39,7 +40,7 @@ class Canary:
 
     def start(self) -> None:
         """Begin."""
-        threading.Thread(target=self._run, name=f"canary-{self.place.name}", daemon=True).start()
+        begin(f"canary-{self.place.name}", self._run)
 
     @property
     def progress(self) -> Progress:

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find the guests that come, in a thread of its own: what hangs there holds up no beat."""
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from billow.agent.clock import now
-from billow.agent.guests import Guest, namespace, running, take
+from billow.agent.guests import Guest, namespace, processes, running, take
+from billow.agent.threads import begin
 
-EVERY_S: Final = 0.5
+EVERY_S: Final = 1.0
 FENCED_EVERY_S: Final = 0.1
 """How often, while nothing may run here."""
+_NONE: Final = frozenset[int]()
 FORGET_AFTER: Final = 10
 """Looks, after which one that was no guest is looked at again."""
-_STACK: Final = 256 * 1024
 
 
 class Census:
@@ -32,14 +32,14 @@ class Census:
         """When it began the last look that it finished."""
         self._ring = ring
         self._known: frozenset[int] = frozenset()
-        self._others: dict[int, int] = {}
+        self._once = self._twice = _NONE
+        self._looks = 0
         self._wake = threading.Event()
         self._fenced = False
 
     def start(self) -> None:
         """Begin to look."""
-        threading.stack_size(_STACK)
-        threading.Thread(target=self._run, name="census", daemon=True).start()
+        begin("census", self._run)
 
     def hurry(self, *, fenced: bool) -> None:
         """Look now, and often from now on while nothing may run here."""
@@ -60,14 +60,19 @@ class Census:
         A process becomes a hypervisor after it began, so others are looked at twice, and all of
         them again every few seconds; while nothing may run here, all of them each time.
         """
-        living = {int(name) for name in os.listdir("/proc") if name.isdecimal()}  # noqa: PTH208
+        living = processes()
         self._known &= living
-        left_out = set() if self._fenced else {p for p, looks in self._others.items() if looks > 1}
-        for pid in running(self.net, self._known | left_out):
+        others = living - self._known
+        self._once &= others
+        self._twice = (
+            self._twice & others if self._looks % FORGET_AFTER and not self._fenced else _NONE
+        )
+        self._looks += 1
+        looked_at = others - self._twice
+        for pid in running(self.net, looked_at):
             if guest := take(pid, self.net):
                 self._known |= {pid}
                 self.found.append(guest)
                 self._ring()
-        self._others = {
-            pid: (self._others.get(pid, 0) + 1) % FORGET_AFTER for pid in living - self._known
-        }
+        self._twice |= self._once & looked_at
+        self._once = looked_at - self._twice - self._known

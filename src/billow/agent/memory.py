@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from billow.agent.threads import begin
+
 AGAIN_S: Final = 1.0
 _NAME: Final = "obeyed.json"
 _RUN: Final = Path("/run/billow-agent")
@@ -52,7 +54,7 @@ class Memory:
         highest = max(each.fence for each in read)
         self.obeyed = replace(read[0], fence=highest).in_boot(boot)
         self._asked = threading.Event()
-        threading.Thread(target=self._write_for_ever, name="memory", daemon=True).start()
+        begin("memory", self._write_for_ever)
 
     def change(self, **changed: object) -> None:
         """Remember in memory now, and on the disk soon."""

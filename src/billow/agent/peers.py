@@ -11,8 +11,8 @@ import json
 import socket
 import ssl
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from billow.agent.clock import now
@@ -21,6 +21,7 @@ from billow.agent.memory import Memory
 from billow.agent.options import Options, address_of
 from billow.agent.orders import Order
 from billow.agent.talk import say
+from billow.agent.threads import begin
 from billow.agent.trust import as_server
 
 ANSWER_S: Final = 0.5
@@ -57,8 +58,7 @@ class Answering:
             except OSError as error:
                 say(f"peers cannot ask on {address}: {error}")
                 continue
-            arguments = (listener, context)
-            threading.Thread(target=self._serve, args=arguments, name="peers", daemon=True).start()
+            begin("peers", partial(self._serve, listener, context))
 
     def unserved(self, asker: str) -> bool:
         """Return whether it says to a host that it is unserved, and remember that it did."""
@@ -107,18 +107,24 @@ class Asking:
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="peer")
 
     def unserved(self, peers: dict[str, dict[str, str]]) -> int:
         """Return how many peers say that they are unserved.
 
         Each is asked on all of its addresses at once; takes at most a second or two.
         """
-        asked = [
-            [self._pool.submit(self._says, peer, text) for text in addresses.values()]
+        said: dict[str, list[bool | None]] = {peer: [] for peer in peers}
+        asking = [
+            begin("asking", partial(self._ask, peer, text, said[peer]))
             for peer, addresses in peers.items()
+            for text in addresses.values()
         ]
-        return sum(_agreed([each.result() for each in answers]) for answers in asked)
+        for each in asking:
+            each.join(2 * ANSWER_S)
+        return sum(_agreed(answers) for answers in said.values())
+
+    def _ask(self, peer: str, text: str, said: list[bool | None]) -> None:
+        said.append(self._says(peer, text))
 
     def _says(self, peer: str, text: str) -> bool | None:
         """Return what a peer says; None when it cannot be asked on this address."""

@@ -18,10 +18,10 @@ from billow.agent.findings import Progress
 from billow.agent.options import Options
 from billow.agent.probes.probe import Probe
 from billow.agent.probes.register import probes_for
+from billow.agent.threads import begin
 from billow.model.ha.evidence import Hardware, Symptom
 
-STACK: Final = 256 * 1024
-LOOK_EVERY_S: Final = 0.2
+LOOK_EVERY_S: Final = 0.5
 AGAIN_S: Final = 2.0
 """Everything is said again so often, for a speaker that was begun anew."""
 SLACK_S: Final = 30.0
@@ -39,7 +39,7 @@ class Running:
 
     def start(self) -> None:
         """Begin."""
-        threading.Thread(target=self._run, name=self.probe.name, daemon=True).start()
+        begin(self.probe.name, self._run)
 
     def _run(self) -> None:
         while True:
@@ -68,7 +68,6 @@ class Prober:
     """All probes and canaries of a host."""
 
     def __init__(self, options: Options, speaker: socket.socket) -> None:
-        threading.stack_size(STACK)
         self._speaker = speaker
         self._ring = threading.Event()
         self._running = [Running(each, self._ring) for each in probes_for(options)]

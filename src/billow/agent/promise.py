@@ -15,6 +15,7 @@ from billow.agent.memory import Memory
 from billow.agent.options import Options
 from billow.agent.orders import Order
 from billow.agent.peers import Asking
+from billow.agent.threads import begin
 from billow.agent.watchdog import wanted_s
 
 ARMING_S: Final = 3.0
@@ -35,7 +36,7 @@ class Promise:
         self._excused_at = 0.0
         self._acked_at = self._board.feed_until - self._left_s if self._restored else now()
         self._ask = threading.Event()
-        threading.Thread(target=self._ask_for_ever, name="asking", daemon=True).start()
+        begin("lease", self._ask_for_ever)
 
     @property
     def _left_s(self) -> float:

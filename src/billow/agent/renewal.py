@@ -6,12 +6,13 @@ whether it is done.
 """
 
 import ssl
-import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from billow.agent.orders import Order
+from billow.agent.threads import begin
 from billow.agent.trust import AUTHORITY, CERTIFICATE, KEY, as_client
 from billow.errors import BillowError
 
@@ -34,7 +35,7 @@ class Renewal:
             return said
         if not self._busy:
             self._busy = True
-            threading.Thread(target=self._write, args=(order,), name="papers", daemon=True).start()
+            begin("papers", partial(self._write, order))
         late: Order = {"ok": False, "text": "the papers cannot be written: the disk hangs"}
         return late if waited_s > WRITTEN_S else None
 

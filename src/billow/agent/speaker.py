@@ -62,6 +62,7 @@ class Speaker:
         self.census = Census(lambda: os.eventfd_write(self._bell, 1))
         self._epoll = select.epoll()
         self._by_socket: dict[int, Line] = {}
+        self._wanted: dict[int, int] = {}
         self._by_pidfd: dict[int, Guest] = {}
         self._answers_over: dict[str, Line] = {}
         self._next = now()
@@ -162,11 +163,12 @@ class Speaker:
                 del self._by_socket[old]
         if number < 0:
             return
-        if number in self._by_socket:
-            self._epoll.modify(number, line.wants())
-        else:
-            self._epoll.register(number, line.wants())
-        self._by_socket[number] = line
+        wanted = line.wants()
+        if number not in self._by_socket:
+            self._epoll.register(number, wanted)
+        elif wanted != self._wanted.get(number):
+            self._epoll.modify(number, wanted)
+        self._by_socket[number], self._wanted[number] = line, wanted
 
     def _on_line(self, line: Line, mask: int) -> None:
         moment = now()

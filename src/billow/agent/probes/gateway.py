@@ -20,8 +20,10 @@ from billow.agent.probes.probe import Probe
 from billow.model.ha.evidence import Hardware, Network, Symptom
 
 WAIT_S: Final = 0.8
+EVERY_S, SOON_S = 1.0, 0.2
+"""Between two rounds: at rest, and while an answer is missed."""
 MISSED: Final = 3
-"""So many rounds without any answer, one each second, and the gateway is out of reach."""
+"""So many rounds without any answer, and the gateway is out of reach."""
 SLOW_S: Final = 0.2
 _ARP, _ASK, _ANSWER = 0x0806, 1, 2
 _BROADCAST: Final = b"\xff" * 6
@@ -67,7 +69,7 @@ class Gateways(Probe):
     """Asks each gateway once a second, from the tenant address."""
 
     name = "gateway"
-    period_s = 0.2  # after a round, which itself waits for answers
+    period_s = 1.0
 
     def __init__(self, local: str, gateways: tuple[str, ...]) -> None:
         self._local, self._gateways = local, gateways
@@ -91,6 +93,8 @@ class Gateways(Probe):
         for gateway, record in self._records.items():
             record.note(asked(self._local, gateway))
             found += judge(gateway, record, wall)
+        missed = any(each.missed for each in self._records.values())
+        self.period_s = SOON_S if missed else EVERY_S
         return found
 
 

@@ -16,7 +16,7 @@ class Mounts(Probe):
     """Looks for file systems on disks that could be written and no longer can."""
 
     name = "filesystem"
-    period_s = 1.0
+    period_s = 2.0
 
     def __init__(self, file: Path = MOUNTS) -> None:
         self._file = file
