@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 from labs.ha import frozen, space, wire
 from labs.ha.audit import guests
 from labs.ha.lab import Lab
-from labs.ha.layout import Node
+from labs.ha.layout import LINK, Node
 from labs.ha.space import LabError
 from labs.ha.wire import Way
 
@@ -145,6 +145,35 @@ def _nothing(_: Reach) -> None:
     """There is no way back from a process's death but a new process."""
 
 
+def _show(reach: Reach, path: str, text: str) -> None:
+    kept = reach.lab.folder(reach.node) / path.rpartition("/")[2]
+    frozen.show(reach.mounted, path, text, kept)
+
+
+def _connections() -> str:
+    return Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text()
+
+
+def _speed(reach: Reach) -> str:
+    """Return the file of a card's speed, below no link: one cannot mount upon a link."""
+    link = LINK[reach.over[0]]
+    return f"/sys/devices/virtual/net/{link}/speed"
+
+
+def _bond(reach: Reach) -> None:
+    text = "MII Status: up\n\nSlave Interface: eth0\nMII Status: up\n\n"
+    text += "Slave Interface: eth1\nMII Status: down\n"
+    kept = reach.lab.folder(reach.node) / "net"
+    for number in reach.lab.processes(reach.node):
+        if "prober" in space.words_of(number):
+            frozen.show_bond(number, LINK[reach.over[0]], text, kept)
+
+
+def _say(reach: Reach) -> None:
+    with (reach.lab.folder(reach.node) / "kmsg").open("w") as kernel:
+        kernel.write(f"4,1,1,-;{reach.what}\n")
+
+
 def _kill(reach: Reach) -> None:
     space.send(reach.numbers, space.KILL)
 
@@ -201,6 +230,25 @@ FAULTS: Final = {
         lambda r: frozen.freeze_disk(r.lab.folder(r.node), r.mounted),
         lambda r: frozen.thaw_disk(r.lab.folder(r.node)),
     ),
+    "local-disk": Fault(
+        "its own disk hangs: every write waits, beats go on",
+        lambda r: frozen.freeze_disk(r.lab.folder(r.node), r.mounted, frozen.DISK),
+        lambda r: frozen.thaw_disk(r.lab.folder(r.node)),
+    ),
+    "conntrack": Fault(
+        "its agent reads that the table of connections is full",
+        lambda r: _show(r, "/proc/sys/net/netfilter/nf_conntrack_count", _connections()),
+        lambda r: frozen.unshow(r.mounted, "/proc/sys/net/netfilter/nf_conntrack_count"),
+    ),
+    "speed": Fault(
+        "its agent reads that a card (--network) has fallen to 10 Mbit/s",
+        lambda r: _show(r, _speed(r), "10\n"),
+        lambda r: frozen.unshow(r.mounted, _speed(r)),
+    ),
+    "bond": Fault(
+        "its agent reads that a leg of the bond under --network is down", _bond, _nothing
+    ),
+    "kernel": Fault("its kernel says --what", _say, _nothing),
     "readonly": Fault(
         "its storage is mounted read-only",
         lambda r: _protect(r, on=True),

@@ -14,9 +14,16 @@ from labs.ha import space
 from labs.ha.space import LabError
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
-POOL: Final = "pool"
-"""In a node's folder: the file system that stands for its way to the shared storage."""
+POOL, DISK = "pool", "disk"
+"""In a node's folder: file systems for its way to the shared storage, and for its own disk."""
 _DISK_MIB: Final = 16
+_MOUNTED: Final = """\
+mount -t sysfs sysfs /sys
+mount -o loop "$1/pool.img" "$1/pool"
+mount -o loop "$1/disk.img" "$1/disk"
+shift
+exec "$@"
+"""
 
 
 def freeze_processes(group: str, numbers: Iterable[int]) -> None:
@@ -66,41 +73,66 @@ def forget(group: str) -> None:
                 folder.rmdir()
 
 
-def with_disk(folder: Path, command: Iterable[str]) -> tuple[str, ...]:
-    """Return a command that runs with the node's own file system mounted at `FOLDER/pool`.
+def with_disks(folder: Path, command: Iterable[str]) -> tuple[str, ...]:
+    """Return a command that runs with the node's file systems at `FOLDER/pool` and `FOLDER/disk`.
 
-    The mount is the process's own, and goes when its last process ends.
+    It sees its own links in /sys, too. The mounts are the process's own, and go with its end.
     """
-    image, place = folder / "pool.img", folder / POOL
-    place.mkdir(parents=True, exist_ok=True)
-    if not image.exists():
-        with image.open("wb") as file:
-            file.truncate(_DISK_MIB * 2**20)
-        space.run("mkfs.ext4", "-q", "-O", "^has_journal", str(image))
-    script = 'mount -o loop "$1" "$2" && shift 2 && exec "$@"'
-    held = ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "pool")
-    return (*held, str(image), str(place), *command)
+    for name in (POOL, DISK):
+        image = folder / f"{name}.img"
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        if not image.exists():
+            with image.open("wb") as file:
+                file.truncate(_DISK_MIB * 2**20)
+            space.run("mkfs.ext4", "-q", "-O", "^has_journal", str(image))
+    held = ("unshare", "--mount", "--propagation", "private", "sh", "-ec", _MOUNTED, "disks")
+    return (*held, str(folder), *command)
 
 
-def freeze_disk(folder: Path, number: int) -> None:
+def freeze_disk(folder: Path, number: int, name: str = POOL) -> None:
     """Let every write to a node's file system wait; `number` is a process that has it mounted."""
-    (folder / "frozen-disk").write_text(str(number))
-    _in_mounts(number, "fsfreeze", "--freeze", str(folder / POOL))
+    (folder / f"frozen-{name}").write_text(str(number))
+    _in_mounts(number, "fsfreeze", "--freeze", str(folder / name))
 
 
 def thaw_disk(folder: Path) -> None:
-    """Let writes to a node's file system go on; nothing frozen is no error."""
-    note = folder / "frozen-disk"
-    if note.exists():
-        with contextlib.suppress(LabError):
-            _in_mounts(int(note.read_text()), "fsfreeze", "--unfreeze", str(folder / POOL))
-        note.unlink()
+    """Let writes to a node's file systems go on; nothing frozen is no error."""
+    for name in (POOL, DISK):
+        note = folder / f"frozen-{name}"
+        if note.exists():
+            with contextlib.suppress(LabError):
+                _in_mounts(int(note.read_text()), "fsfreeze", "--unfreeze", str(folder / name))
+            note.unlink()
 
 
-def write_protect(folder: Path, number: int, *, protected: bool) -> None:
+def write_protect(folder: Path, number: int, name: str = POOL, *, protected: bool) -> None:
     """Mount a node's file system read-only, as a kernel does after an error, or not."""
     options = f"remount,{'ro' if protected else 'rw'}"
-    _in_mounts(number, "mount", "-o", options, str(folder / POOL))
+    _in_mounts(number, "mount", "-o", options, str(folder / name))
+
+
+def show(number: int, path: str, text: str, kept: Path) -> None:
+    """Let the processes that share mounts with one read a text at a path of /proc or /sys.
+
+    `kept` is the file in which the text is.
+    """
+    kept.write_text(text)
+    _in_mounts(number, "mount", "--bind", str(kept), path)
+
+
+def unshow(number: int, path: str) -> None:
+    """Let them read what is there."""
+    _in_mounts(number, "umount", path)
+
+
+def show_bond(number: int, name: str, text: str, kept: Path) -> None:
+    """Let one process read a bond's state, as /proc/net/bonding has it where there are bonds."""
+    (kept / "bonding").mkdir(parents=True, exist_ok=True)
+    (kept / "bonding" / name).write_text(text)
+    for each in ("route", "dev", "if_inet6", "arp", "fib_trie"):
+        with contextlib.suppress(OSError):
+            (kept / each).write_text(Path(f"/proc/{number}/net/{each}").read_text())
+    _in_mounts(number, "mount", "--bind", str(kept), f"/proc/{number}/net")
 
 
 def pause(numbers: Iterable[int], *, on: bool) -> None:

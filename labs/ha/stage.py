@@ -7,6 +7,7 @@ namespace, guests and agent, dies when its power is cut. Nothing here is a doubl
 
 import asyncio
 import json
+import os
 import shutil
 import sys
 import time
@@ -185,7 +186,9 @@ class Stage:
             *("--state", str(folder / "agent"), "--boot", str(uuid4())),
             *(word for each in NETWORKS for word in (f"--{each}", node.address(each))),
             *(word for each in controllers for word in ("--controller", each)),
-            *("--pool", f"pool={folder / frozen.POOL}", "--gateway", address(NETWORKS[1], GATEWAY)),
+            *("--pool", f"pool={folder / frozen.POOL}", "--disk", f"disk={folder / frozen.DISK}"),
+            *("--gateway", address(NETWORKS[1], GATEWAY), "--kmsg", str(folder / "kmsg")),
+            *("--qmp", f"{self.state}/qemu/hosts/{node.name}/*/qmp"),
         ]
         if self.plan.lease_s:
             words += [
@@ -196,7 +199,9 @@ class Stage:
                 "--listen",
                 "8522",
             ]
-        self.lab.start(node, "agent", frozen.with_disk(folder, words))
+        if not (folder / "kmsg").exists():
+            os.mkfifo(folder / "kmsg")
+        self.lab.start(node, "agent", frozen.with_disks(folder, words))
 
     def leader(self) -> Node:
         """Return the controller that writes: the one that holds the lease in the database."""

@@ -98,7 +98,7 @@ def test_networks_suffer_and_are_mended(lab: Lab) -> None:
 @as_root
 def test_what_is_frozen_still_ends_when_its_power_is_cut(lab: Lab) -> None:
     node = lab.hosts[0]
-    process = lab.start(node, "agent", frozen.with_disk(lab.folder(node), ("sleep", "600")))
+    process = lab.start(node, "agent", frozen.with_disks(lab.folder(node), ("sleep", "600")))
     space.until(lambda: space.words_of(process.pid)[:1] == ("sleep",), "no sleep")
     reach = Reach(lab=lab, node=node)
     FAULTS["readonly"].begin(reach)
