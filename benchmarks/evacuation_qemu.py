@@ -18,8 +18,6 @@ from billow.act.guard import World
 from billow.act.lease import Writer
 from billow.act.traffic import Traffic
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import Orders, encode
-from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.groups import Groups
 from billow.engines.qemu.ledger import Ledger
@@ -32,6 +30,8 @@ from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan, Resident, Role, Stage
 from billow.engines.qemu.translate import record_of
 from billow.errors import Unavailable
+from billow.firmware.control import Orders, encode
+from billow.firmware.image import unpack
 from billow.model.action import Migrate, Place
 from billow.model.host import Node
 from billow.model.instance import Instance

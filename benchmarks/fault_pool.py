@@ -35,9 +35,6 @@ from billow.act.durable import make_folder
 from billow.engines.qemu import linux
 from billow.engines.qemu.disk import Layout, disk_of, make
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import ADDRESS, FIRST_FREE, PAGE, Orders, decode, encode
-from billow.engines.qemu.firmware.control import Role as Task
-from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.folder import Residence, StateFolder
 from billow.engines.qemu.images import LINUX
 from billow.engines.qemu.lifecycle import boot
@@ -49,6 +46,9 @@ from billow.engines.qemu.process import alive
 from billow.engines.qemu.record import Resident, Role, Stage
 from billow.engines.qemu.translate import record_of
 from billow.errors import BillowError, Unavailable
+from billow.firmware.control import ADDRESS, FIRST_FREE, PAGE, Orders, decode, encode
+from billow.firmware.control import Role as Task
+from billow.firmware.image import unpack
 from billow.model.action import Place
 from billow.model.instance import Instance
 from billow.model.kinds import MigrationPolicy, State, Storage

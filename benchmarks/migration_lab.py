@@ -13,8 +13,6 @@ from pathlib import Path
 from billow.act.clock import SystemClock
 from billow.act.terms import Terms
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import Orders, Role, encode
-from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.folder import Residence, StateFolder
 from billow.engines.qemu.groups import Groups
 from billow.engines.qemu.ledger import Ledger
@@ -28,6 +26,8 @@ from billow.engines.qemu.record import HostPlan, Resident, Stage
 from billow.engines.qemu.record import Role as Part
 from billow.engines.qemu.translate import record_of
 from billow.errors import Unavailable
+from billow.firmware.control import Orders, Role, encode
+from billow.firmware.image import unpack
 from billow.model.action import Place
 from billow.model.host import Node
 from billow.model.instance import Instance

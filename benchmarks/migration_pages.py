@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from billow.engines.qemu.firmware.control import ADDRESS, PAGE, WORDS, Orders, Role, decode
 from billow.engines.qemu.monitor import Monitor, talk
+from billow.firmware.control import ADDRESS, PAGE, WORDS, Orders, Role, decode
 
 Words = NDArray[np.uint64]
 _PAGE_WORDS = PAGE // 8

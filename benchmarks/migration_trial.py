@@ -19,9 +19,9 @@ from benchmarks.migration_watch import (
     on_host,
     rate,
 )
-from billow.engines.qemu.firmware.control import Orders, Role
 from billow.engines.qemu.process import process_id
 from billow.errors import Unavailable
+from billow.firmware.control import Orders, Role
 
 BEFORE_S, AFTER_S = 2.0, 1.0
 """The guest is watched so long without a move, before and after it."""

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from billow.engines.qemu.firmware.control import ADDRESS, PAGE
 from billow.engines.qemu.process import threads
+from billow.firmware.control import ADDRESS, PAGE
 
 EVERY_S = 0.02
 _WAITS_EVERY = 10

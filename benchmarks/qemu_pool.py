@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.machine import Accelerator
 from billow.engines.qemu.probe import probe
 from billow.errors import Unavailable
+from billow.firmware.image import unpack
 
 AT_ONCE = 4
 """Bare processes that start side by side: enough to keep two cores busy."""

@@ -27,8 +27,8 @@ from billow.engines.libvirt.engine import LibvirtEngine
 from billow.engines.libvirt.open import open_engine
 from billow.engines.libvirt.wire import Api, connect
 from billow.engines.libvirt.words import Domain
-from billow.engines.qemu.firmware.control import Orders, Role
 from billow.errors import BillowError, Invalid, Refused
+from billow.firmware.control import Orders, Role
 from billow.model.action import Delete, Migrate, Start, Stop
 from billow.model.assessment import Way
 from billow.model.group import Group

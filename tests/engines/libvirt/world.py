@@ -15,7 +15,7 @@ from billow.engines.libvirt.line import Fault
 from billow.engines.libvirt.open import firmware, open_engine
 from billow.engines.libvirt.wire import Api, connect
 from billow.engines.libvirt.words import Domain
-from billow.engines.qemu.firmware.control import ADDRESS, Orders, encode
+from billow.firmware.control import ADDRESS, Orders, encode
 from billow.model.instance import Instance
 from billow.model.shape import Shape
 from billow.settings import Settings

@@ -14,11 +14,11 @@ from tests.engines.qemu.world import QemuStand, boot_with
 from billow.engines.qemu.carried import carried
 from billow.engines.qemu.dirtying import SAMPLED_FROM_MIB, dirtying
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
 from billow.engines.qemu.network import HOST_LINK
 from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import process_id
 from billow.errors import Invalid, NotFound
+from billow.firmware.control import FIRST_FREE, Orders, Role
 from billow.model.assessment import Way
 from billow.model.instance import Instance
 from billow.model.shape import Shape

@@ -18,8 +18,8 @@ from tests.engines.qemu.world import QemuStand, processes_of
 
 from billow.act.premise import unmet
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import ADDRESS, WORDS, decode
 from billow.engines.qemu.monitor import Monitor, talk
+from billow.firmware.control import ADDRESS, WORDS, decode
 from billow.model.action import (
     Action,
     Allot,

@@ -7,8 +7,12 @@ from dataclasses import replace
 import pytest
 from tests.engines.qemu.world import QemuStand, boot_with, said, until
 
-from billow.engines.qemu.firmware import build
-from billow.engines.qemu.firmware.control import (
+from billow.engines.qemu.machine import Accelerator
+from billow.engines.qemu.monitor import talk
+from billow.engines.qemu.process import alive, process_id
+from billow.errors import Invalid
+from billow.firmware import build
+from billow.firmware.control import (
     ADDRESS,
     FIRST_FREE,
     PAGE,
@@ -19,11 +23,7 @@ from billow.engines.qemu.firmware.control import (
     decode,
     encode,
 )
-from billow.engines.qemu.firmware.image import image
-from billow.engines.qemu.machine import Accelerator
-from billow.engines.qemu.monitor import talk
-from billow.engines.qemu.process import alive, process_id
-from billow.errors import Invalid
+from billow.firmware.image import image
 from billow.model.action import Delete, Stop
 from billow.model.kinds import State
 from billow.testing.stand import do, migrate, place

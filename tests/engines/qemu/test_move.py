@@ -10,7 +10,6 @@ from tests.engines.qemu.world import QemuStand, boot_with, processes_of, until
 from billow.act.terms import Terms
 from billow.engines.qemu import settle
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
 from billow.engines.qemu.machine import Accelerator, Boot, Disk, Firmware, Machine, Platform
 from billow.engines.qemu.migration import move
 from billow.engines.qemu.migration.order import sleeps
@@ -18,6 +17,7 @@ from billow.engines.qemu.migration.seal import unseal
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import process_id
 from billow.errors import Refused
+from billow.firmware.control import FIRST_FREE, Orders, Role
 from billow.model.action import Place
 from billow.model.kinds import State
 from billow.ports import Trace

@@ -16,12 +16,12 @@ from billow.act.durable import make_folder, save
 from billow.engines.qemu import linux
 from billow.engines.qemu.disk import Layout, make
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.lifecycle import boot
 from billow.engines.qemu.machine import Kernel
 from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.record import Resident, Role, Stage
 from billow.engines.qemu.translate import record_of
+from billow.firmware.image import unpack
 from billow.model.action import Migrate, Place, Stop
 from billow.model.kinds import State
 from billow.model.shape import Shape

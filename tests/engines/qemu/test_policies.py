@@ -9,11 +9,11 @@ import pytest
 from tests.engines.qemu.world import QemuStand, boot_with, processes_of
 
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
 from billow.engines.qemu.migration import abilities, move
 from billow.engines.qemu.migration.limits import WATCHED_MIB_S, Limits, limited, release
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.errors import Conflict, NotFound, Refused
+from billow.firmware.control import FIRST_FREE, Orders, Role
 from billow.model.action import Migrate
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy, State

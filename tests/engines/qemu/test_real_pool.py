@@ -16,10 +16,10 @@ import pytest
 from tests.engines.qemu.world import processes_of
 
 from billow.app import Billow, open_billow, remove_pool
-from billow.engines.qemu.firmware.control import Orders, Role, encode
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.machine import Firmware
+from billow.firmware.control import Orders, Role, encode
 from billow.model.ask import Ask, AskVerb
 from billow.model.instance import Instance
 from billow.model.kinds import Power, State

@@ -15,12 +15,12 @@ import pytest
 from tests.engines.qemu.world import QemuStand, boot_with
 
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import ADDRESS, WORDS, Orders, Role, decode
 from billow.engines.qemu.groups import Hierarchy, find_hierarchy
 from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.open import PoolPlan
 from billow.engines.qemu.process import process_id, threads
 from billow.engines.qemu.record import HostPlan
+from billow.firmware.control import ADDRESS, WORDS, Orders, Role, decode
 from billow.model.action import Allot, Migrate, Place, Resume, Start, Stop, Suspend, Throttle
 from billow.model.host import Node
 from billow.model.instance import Instance

@@ -16,7 +16,6 @@ from tests.engines.qemu.world import QemuStand, boot_with
 
 from billow.act.terms import Terms
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.migration import seal
 from billow.engines.qemu.migration.order import FETCHING, WAITING
@@ -24,6 +23,7 @@ from billow.engines.qemu.monitor import Arguments, Monitor, talk
 from billow.engines.qemu.pki import Papers
 from billow.engines.qemu.process import alive
 from billow.errors import Refused
+from billow.firmware.control import FIRST_FREE, Orders, Role
 from billow.model.kinds import MigrationPolicy, State
 from billow.testing.stand import do, migrate
 

@@ -11,11 +11,11 @@ from benchmarks.migration_pages import bad_pages, dump
 from tests.engines.qemu.world import QemuStand, boot_with
 
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import FIRST_FREE, Orders, Role
 from billow.engines.qemu.migration import width
 from billow.engines.qemu.migration.sample import shrinks_to
 from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.process import process_id
+from billow.firmware.control import FIRST_FREE, Orders, Role
 from billow.model.kinds import MigrationPolicy
 from billow.plan import channel
 from billow.testing.stand import do, migrate

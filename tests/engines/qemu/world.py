@@ -10,8 +10,6 @@ from pathlib import Path
 from billow.act.clock import SystemClock
 from billow.act.terms import Terms
 from billow.engines.qemu.engine import QemuEngine
-from billow.engines.qemu.firmware.control import Orders, encode
-from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.groups import Groups
 from billow.engines.qemu.ledger import Ledger
@@ -23,6 +21,8 @@ from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan, Resident, Role, Stage
 from billow.engines.qemu.translate import record_of
+from billow.firmware.control import Orders, encode
+from billow.firmware.image import unpack
 from billow.model.action import Place
 from billow.model.host import Node
 from billow.model.instance import Instance

@@ -44,5 +44,5 @@ async def open_engine(settings: Settings, clock: Clock) -> LibvirtEngine:
 
 def firmware() -> bytes:
     """Return the firmware guest's image: a file that lies with the engine `qemu`, not its code."""
-    packed = resources.files("billow.engines.qemu.firmware").joinpath("payload.bin.gz")
+    packed = resources.files("billow.firmware").joinpath("payload.bin.gz")
     return gzip.decompress(packed.read_bytes())

@@ -20,14 +20,14 @@ from typing import Final
 from billow.act import durable
 from billow.engines.qemu.command import Site, command_line
 from billow.engines.qemu.cpu import HOST, TRANSLATED, host_cpu
-from billow.engines.qemu.firmware.control import ADDRESS, WORDS, Answer, decode
-from billow.engines.qemu.firmware.image import image, unpack
 from billow.engines.qemu.folder import Residence
 from billow.engines.qemu.groups import Hierarchy, find_hierarchy
 from billow.engines.qemu.machine import Accelerator, Firmware, Machine, Platform
 from billow.engines.qemu.monitor import Monitor, listen, talk
 from billow.engines.qemu.process import claimed, kill, last_words, launch
 from billow.errors import BillowError, Refused
+from billow.firmware.control import ADDRESS, WORDS, Answer, decode
+from billow.firmware.image import image, unpack
 
 BINARY: Final = "qemu-system-x86_64"
 RING_ENTRIES: Final = 1024

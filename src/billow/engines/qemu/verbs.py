@@ -15,7 +15,6 @@ from billow.act.premise import unmet
 from billow.engines.qemu import linux
 from billow.engines.qemu.disk import disk_of
 from billow.engines.qemu.evacuate import evacuate, finish
-from billow.engines.qemu.firmware.image import unpack
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import FIRMWARE, LINUX, Catalogue
 from billow.engines.qemu.lifecycle import boot, destroy, regulate, stop
@@ -32,6 +31,7 @@ from billow.engines.qemu.settle import settle, unclear
 from billow.engines.qemu.sight import Sight
 from billow.engines.qemu.translate import cpus_of, record_of
 from billow.errors import Bug, Refused
+from billow.firmware.image import unpack
 from billow.model.action import (
     Action,
     Allot,
