@@ -77,7 +77,7 @@ def test_a_token_enrols_no_other_host_and_stays_good(enrolment: Enrolment, host:
     key, token = ec.generate_private_key(ec.SECP256R1()), enrolment.token("h1")
     with pytest.raises(Denied):
         enrolment.enrol(token, host, requested(key))
-    assert enrolment.enrol(token, "h1", requested(key))
+    assert enrolment.enrol(token, "h1", requested(key)).certificate
 
 
 def test_a_token_ends(enrolment: Enrolment, clock: Still) -> None:
@@ -117,7 +117,7 @@ def test_a_request_must_prove_its_key(enrolment: Enrolment) -> None:
     for bad in ("", "x", broken, other, good + "x" * 20_000):
         with pytest.raises(Invalid):
             enrolment.enrol(token, "h1", bad)
-    assert enrolment.enrol(token, "h1", good)
+    assert enrolment.enrol(token, "h1", good).certificate
 
 
 def test_a_controller_gets_new_papers_before_its_own_end(

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from billow import __version__
 from billow.api import (
+    agents,
     answers,
     assessments,
     changes,
@@ -73,6 +74,7 @@ def application(billow: Billow) -> FastAPI:
         migrations,
         incidents,
         ha,
+        agents,
         events,
         system,
     ):

@@ -24,7 +24,7 @@ from billow.errors import BillowError, Conflict, Invalid
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _KEPT_HEADERS = ("content-type", "location", "etag")
-SECRETS = frozenset({"/v1/tokens"})
+SECRETS = frozenset({"/v1/tokens", "/v1/agents/tokens"})
 """Answers from here hold a secret, so they are not kept."""
 
 

@@ -18,6 +18,7 @@ from billow.cli import (
     demo,
     doctor,
     down,
+    enrol,
     event,
     ha,
     host,
@@ -49,6 +50,7 @@ for part in (up, down, agent, demo, doctor, report, policy, run, watch):
 assess.add_to(instance.app)
 cpu_baseline.add_to(pool.app)
 ha.add_to(host.app)
+enrol.add_to(host.app)
 app.add_typer(host.app, name="host")
 app.add_typer(instance.app, name="instance")
 app.add_typer(plan.app, name="plan")

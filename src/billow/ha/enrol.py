@@ -113,16 +113,18 @@ class Enrolment:
         """
         public = _requested(request)
         with self._held() as (authority, moment):
-            kept = self.folder / "tokens" / _digest(token)
-            known = load(_Token, kept)
-            if known is None or known.ends_at < moment.timestamp() or host not in {"", known.host}:
-                raise Denied(
-                    "the token enrols nobody",
-                    fix="make another with `billow agent token HOST`; it is good once, for an hour",
-                    code="bad-enrolment-token",
-                )
-            kept.unlink()
-            return self._sign(authority, known.host, public, moment)
+            meant = self.meant(token)
+            if host not in {"", meant}:
+                raise _denied()
+            (self.folder / "tokens" / _digest(token)).unlink()
+            return self._sign(authority, meant, public, moment)
+
+    def meant(self, token: str) -> str:
+        """Return the host that a token enrols. Raises Denied when it enrols nobody."""
+        known = load(_Token, self.folder / "tokens" / _digest(token))
+        if known is None or known.ends_at < self.clock.now():
+            raise _denied()
+        return known.host
 
     def due(self) -> Mapping[str, Signed]:
         """Return new certificates, for the same keys, of hosts whose own last not long any more."""
@@ -236,6 +238,14 @@ def _signed(
     name, uri = names
     _check_name(name)
     return authority.certify(name, public, (x509.UniformResourceIdentifier(uri),), moment)
+
+
+def _denied() -> Denied:
+    return Denied(
+        "the token enrols nobody",
+        fix="make another with `billow host enrol HOST`: it is good once, for an hour",
+        code="bad-enrolment-token",
+    )
 
 
 def _told(signed: x509.Certificate, authority: Authority, moment: datetime) -> Signed:
