@@ -17,6 +17,8 @@ from billow.ha.consul import Rings
 from billow.ha.ear import Ear, Hearing
 from billow.ha.enrol import Enrolment
 from billow.ha.joined import Joined
+from billow.ha.renew import EVERY_S as RENEWED_EVERY_S
+from billow.ha.renew import Renewing
 from billow.model.ha.evidence import NETWORKS, Network
 from billow.model.ha.view import View
 from billow.ports import Clock, Commander, Engine, Observer
@@ -94,7 +96,7 @@ def open_ears(
     if agents is None:
         return Ears(rings, _Nobody(), lambda _: None, turns)
     both = Joined(name_of(settings), (agents.observer, rings))
-    return Ears(both, agents.commander, agents.published, turns)
+    return Ears(both, agents.commander, agents.published, (*agents.turns, *turns))
 
 
 def _agents(settings: Settings, clock: Clock, opened: AsyncExitStack) -> Ears | None:
@@ -108,7 +110,8 @@ def _agents(settings: Settings, clock: Clock, opened: AsyncExitStack) -> Ears | 
     ear = Ear(Hearing(controller=name, places=places, papers=papers, limit_s=limit_s))
     ear.start()
     opened.callback(ear.stop)
-    return Ears(_Agents(enrolment, ear), ear, ear.published)
+    renewing = (Renewing(enrolment, ear).turn, RENEWED_EVERY_S)
+    return Ears(_Agents(enrolment, ear), ear, ear.published, (renewing,))
 
 
 def _rings(settings: Settings, opened: AsyncExitStack) -> Rings | None:
