@@ -108,10 +108,10 @@ def test_an_ear_that_dies_or_hangs_begins_anew_and_has_no_voice_meanwhile(
     monkeypatch.setattr("billow.ha.ear._SILENT_S", 1.0)
     ear.expect(["h1"])
     until(lambda: ear.view(CLOCK.now()).hosts == ("h1",))
-    first = process_of(ear)
+    first = ear.process_id
     os.kill(first, how)
     until(lambda: CLOCK.now() - ear.view(CLOCK.now()).at > 0.5)
-    until(lambda: process_of(ear) != first and CLOCK.now() - ear.view(CLOCK.now()).at < VIEW_S)
+    until(lambda: ear.process_id != first and CLOCK.now() - ear.view(CLOCK.now()).at < VIEW_S)
     until(lambda: any(each.kind is Kind.MISSED for each in ear.events()))  # it watches h1 again
 
 
@@ -134,12 +134,6 @@ def test_an_ear_without_papers_says_so(tmp_path: Path) -> None:
     ear = Ear(Hearing(controller="c1", places=places, papers=tmp_path))
     with pytest.raises(Unavailable, match="papers"):
         ear.start()
-
-
-def process_of(ear: Ear) -> int:
-    """Return the id of the ear's process."""
-    process = ear._process
-    return process.pid if process is not None else 0
 
 
 def _compute(over: threading.Event) -> None:

@@ -114,6 +114,11 @@ class Ear:
         """Return the ports on which it listens."""
         return self._ports
 
+    @property
+    def process_id(self) -> int:
+        """Return the id of the process; 0 while there is none."""
+        return self._process.pid if self._process is not None else 0
+
     def expect(self, hosts: Iterable[str]) -> None:
         """Watch these hosts, and no others, from now on."""
         self._keep("expect", tuple(hosts))

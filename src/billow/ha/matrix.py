@@ -21,8 +21,6 @@ from billow.ports import Clock
 
 FIRST_S: Final = 10.0
 """A host that was never heard is missed only so long after it was expected."""
-_ANSWERED_S: Final = 1.0
-"""So long an answer of a kernel says that it lives."""
 _COUNT: Final = len(NETWORKS)
 
 
@@ -60,7 +58,7 @@ class Matrix:
         self._watched_rows = np.zeros(0, np.intp)
         self._reports: dict[int, AgentReport] = {}
         self._unclean: set[int] = set()
-        self._answered: dict[int, float] = {}
+        self._answered: set[int] = set()
         self.heard, self._since = np.full(0, -np.inf), np.full(0, np.inf)
         self.beats, self._base = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._missed = np.zeros(0, bool)
@@ -115,10 +113,9 @@ class Matrix:
 
     def answers(self, cell: int, counts: bool) -> None:  # noqa: FBT001 - a value, no switch
         """Know that a host's kernel answered in its agent's place; it may count as if heard."""
-        now = self._monotonic()
-        self._answered[cell // _COUNT] = now
+        self._answered.add(cell // _COUNT)
         if counts:
-            self._since[cell] = max(self._since[cell], now)
+            self._since[cell] = max(self._since[cell], self._monotonic())
 
     def unclean(self, row: int) -> None:
         """Begin to count a host's clean beats anew."""
@@ -189,7 +186,9 @@ class Matrix:
         return said
 
     def _alive(self, row: int) -> bool:
-        """Return whether a host that is missed everywhere has a kernel that answers."""
+        """Return whether a kernel answered since its host was missed everywhere."""
         cells = slice(row * _COUNT, row * _COUNT + _COUNT)
-        fresh = self._monotonic() - self._answered[row] <= _ANSWERED_S
-        return fresh and bool(self._missed[cells].all())
+        if self._missed[cells].all():
+            return True
+        self._answered.discard(row)
+        return False
