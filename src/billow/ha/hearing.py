@@ -87,8 +87,9 @@ class Hearing:
         views = (*own, *others)
         layout = lay_out(tuple(view.hosts for view in views))
         agreed = agree(views, layout, now, self._voters)
-        doubted = {*agreed.lost, *_complaining(views), *cared}
-        self._power.watch(doubted & {*agreed.lost, *cared})
+        known = [each for each in cared if each in layout.row]  # of others nobody knows a thing
+        doubted = {*agreed.lost, *_complaining(views), *known}
+        self._power.watch(doubted & {*agreed.lost, *known})
         sights = {
             host: sight_of(host, agreed.lost.get(host, {}), views, self._power.reading, now)
             for host in sorted(doubted)
