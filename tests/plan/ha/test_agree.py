@@ -79,6 +79,7 @@ def test_who_is_heard_by_anybody_is_not_lost_the_network_is_torn(layout: Layout)
     assert set(agreement.torn["h0"]) == ALL
     late = agree([*views, view(layout, "c", age_s=1.5)], layout, NOW, 3)
     assert lost(late) == {"h0": ALL}, "what was heard long ago says nothing of now"
+    assert late.lost["h0"][Network.TENANT] == pytest.approx(NOW - 0.6), "the last to hear it counts"
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ class Agreement:
     """What is agreed.
 
     Attributes:
-        lost: Of each host that is down somewhere, on which networks, and since when it is agreed,
-            seconds since the epoch.
+        lost: Of each host that is down somewhere, on which networks, and since when nobody hears
+            it there any more, seconds since the epoch: when the last who did began to miss it.
         faults: Who is not believed now.
         unjudged: Of each host that is missed where too few may judge, on which networks.
         torn: Of each host that a majority misses and another hears, on which networks: a network
@@ -180,19 +180,13 @@ def _lost(
     doubted, networks = np.nonzero((ballot.votes >= quorum) & ~ballot.heard)
     if not len(doubted):
         return {}
-    since = np.stack([_missed_since(each, layout, ballot.rows, now) for each in views])
-    since = np.where(ballot.missed & ballot.may, since, np.inf)
-    agreed = np.sort(since, axis=0)[quorum - 1]
+    heard_s = np.min([each.age_s + _silent_s(each, layout, ballot.rows) for each in views], axis=0)
+    agreed = now - heard_s + np.min([each.limit_s for each in views], axis=0)
     lost: dict[str, dict[Network, float]] = {}
     for which, n in zip(doubted.tolist(), networks.tolist(), strict=True):
         host = layout.hosts[ballot.rows[which]]
         lost.setdefault(host, {})[NETWORKS[n]] = float(agreed[which, n])
     return lost
-
-
-def _missed_since(view: View, layout: Layout, rows: IntArray, now: float) -> FloatArray:
-    """Return since when a view misses hosts, by the reader's clock, `(doubted, 3) float64`."""
-    return np.asarray(now - view.age_s - (_silent_s(view, layout, rows) - view.limit_s))
 
 
 def _silent_s(view: View, layout: Layout, rows: IntArray) -> FloatArray:
