@@ -14,13 +14,14 @@ from tests.web.visitor import Outline, Visitor
 PAGES = (
     "/", "/racks", "/hosts", "/hosts/host-01", "/instances", "/create", "/plans", "/runs",
     "/cpu-baseline", "/migrations", "/migrations?running=yes",
+    "/incidents", "/incidents?open=yes", "/ha", "/ha/card", "/ha/host?host=host-01",
     "/timeline", "/search?q=host", "/tree/racks?zone=z1", "/tree/hosts?zone=z1&rack=r001",
     "/map.json", "/map/residents?first=0&count=20", "/trend.json",
 )  # fmt: skip
 FORMS = (
     "/create", "/create/preview", "/instances/ask", "/instances/x/ask/start",
     "/hosts/host-01/ask/cordon", "/plans/p/apply", "/runs/r/stop", "/runs/r/undo",
-    "/migrations/m/cancel", "/logout",
+    "/migrations/m/cancel", "/incidents/i/release", "/ha/leave", "/ha/resume", "/logout",
 )  # fmt: skip
 CALM = (re.compile(r"^(hx-|aria-|data-)"), {"class", "href", "title", "value", "name", "datetime"})
 

@@ -12,10 +12,10 @@ from billow.model.ha.care import Maintenance, Reach
 from billow.model.ha.document import incident_document, step_document
 from billow.model.ha.evidence import Network
 from billow.model.ha.incident import Fate, Incident, Method, Phase, Recovery
-from billow.model.ha.response import Response, Severity
+from billow.model.ha.response import Severity
 from billow.model.ha.status import Readiness, Status
 from billow.model.ha.step import IncidentStep
-from billow.plan.ha.table import rows
+from billow.plan.ha.retrace import row_of
 from billow.plan.ha.word import waits
 
 
@@ -191,18 +191,13 @@ class ReadinessPage(Answer):
     hosts: int = Field(description="How many are watched in all.")
 
 
-def row_of(incident: Incident) -> Response:
-    """Return the row of the decision table that an incident stands under."""
-    return next(each for each in rows().values() if each.row == incident.row)
-
-
 def incident_row(incident: Incident) -> Document:
     """Return an incident as the list has it."""
     names = ("id", "host", "phase", "row", "recovery", "held", "opened_at", "closed_at", "outcome")
     fates = [each.fate for each in incident.victims]
     return {
         **{name: written(getattr(incident, name)) for name in names},
-        "diagnosis": row_of(incident).diagnosis,
+        "diagnosis": row_of(incident.row).diagnosis,
         "waits_for_word": waits(incident),
         "proof": None if incident.proof is None else written(incident.proof),
         "instances": len(fates),
@@ -220,7 +215,7 @@ def incident_answer(
     return {
         **incident_row(incident),
         **{name: whole[name] for name in names},
-        "advice": row_of(incident).advice,
+        "advice": row_of(incident.row).advice,
         "steps": [step_document(each) for each in steps],
         "alarms": [written(each) for each in alarms],
     }

@@ -65,6 +65,16 @@ def cancel(migration_id: str) -> str:
     return line("migration", "cancel", migration_id)
 
 
+def incidents(host: str = "", *, is_open: bool = False) -> str:
+    """Return the command that lists failures of hosts."""
+    return line("incident", "list", *([f"--host={host}"] if host else []), *["--open"] * is_open)
+
+
+def release(incident_id: str) -> str:
+    """Return the command that lets a held incident go on."""
+    return line("incident", "release", incident_id, "--why=WHAT I SAW")
+
+
 def assess(name: str, target: str = "") -> str:
     """Return the command that measures a move beforehand."""
     return line("instance", "assess", name, *([f"--to={target}"] if target else []))

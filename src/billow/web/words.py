@@ -18,6 +18,7 @@ from billow.web import commands
 NOT_SEEN = "\N{EN DASH}"
 PAGES = {
     "host": "hosts",
+    "incident": "incidents",
     "instance": "instances",
     "migration": "migrations",
     "plan": "plans",

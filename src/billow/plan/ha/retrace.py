@@ -75,9 +75,14 @@ def _fields_apart(one: Incident, other: Incident) -> Iterator[str]:
             yield name
 
 
+def row_of(number: int) -> Response:
+    """Return a row of the decision table by its number, as it is now."""
+    return next(each for each in rows().values() if each.row == number)
+
+
 def _row_now(was: Response) -> str | None:
     """Say how the row of the table has changed since; None when it has not."""
-    now = next(each for each in rows().values() if each.row == was.row)
+    now = row_of(was.row)
     if (now.recovery, now.fence, now.grace) == (was.recovery, was.fence, was.grace):
         return None
     return f"row {was.row} asks for {now.recovery} now, it asked for {was.recovery}"

@@ -130,6 +130,7 @@ document.addEventListener("billow:line", ({ detail }) => {
   if (run && detail.subjects.includes(`run/${run}`)) say("step");
   const move = document.querySelector("[data-migration]")?.dataset.migration;
   if (move && detail.subjects.includes(`migration/${move}`)) say("move");
+  if (detail.kind === "incident.step") say("incident");
   if (detail.kind.startsWith("plan.")) say("plans");
   if (detail.kind.startsWith("run.") || detail.kind === "step.ended") say("runs");
   if (detail.kind.startsWith("run.")) say("plans");
