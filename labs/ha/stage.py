@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from labs.ha.audit import Finding, Watch, of_serial, spaces_of
 from labs.ha.bmc import Emulator
 from labs.ha.database import Database
 from labs.ha.lab import Lab
-from labs.ha.layout import GATEWAY, Node, address
+from labs.ha.layout import GATEWAY, Node, address, layout_of
 from labs.ha.space import LabError
 
 from billow.act.clock import SystemClock
@@ -114,10 +115,15 @@ class Stage:
     def settings(self) -> Settings:
         """What a program outside the lab needs to open the pool and its store."""
         return Settings(
-            engine="qemu", state_dir=self.state, database=self.database.url, pool="ha",
+            engine=self._engine, bmc_file=self.root / "bmc.toml" if self.plan.bmc else None,
+            state_dir=self.state, database=self.database.url, pool="ha",
             hosts=self.plan.hosts, host_cpus=16, host_memory_mib=8192, standing={},
             steps_at_once=8,
         )  # fmt: skip
+
+    @property
+    def _engine(self) -> str:
+        return f"qemu+{self.plan.bmc}" if self.plan.bmc else "qemu"
 
     def watch(self) -> Watch:
         """Return an auditor of the pool's processes."""
@@ -149,7 +155,7 @@ class Stage:
     def start_controller(self, node: Node) -> None:
         """Start a controller in its namespace, and wait until it hears agents."""
         given = {
-            "ENGINE": f"qemu+{self.plan.bmc}" if self.plan.bmc else "qemu",
+            "ENGINE": self._engine,
             "STATE_DIR": str(self.state),
             "DATABASE": self.database.url,
             "POOL": "ha",
@@ -225,31 +231,48 @@ class Stage:
         self.root.mkdir(parents=True)
         self.state.mkdir()
         self.database.start()
-        asyncio.run(self._fill())
-        folder = StateFolder(self.state / "qemu")
-        tag = tag_of(folder, "ha")
-        pairs = [
-            (each.name, f"bw-{tag}-{each.name}") for each in lay_out(folder, self.settings).hosts
-        ]
-        self.lab = Lab.planned(
-            self.root / "lab",
-            controllers=self.plan.controllers,
-            racks=self.plan.racks,
-            adopted=pairs,
-        )
-        self.lab.up()
-        self._start_bmcs()
-        for node in self.lab.hosts:
-            self._enrol(node)
+        self._name_bmcs()
+        asyncio.run(self._begin())
         for node in self.lab.controllers:
             self.start_controller(node)
         for node in self.lab.hosts:
             self.start_agent(node)
 
-    async def _fill(self) -> None:
-        """Make the pool and its instances, before any controller is there."""
+    async def _begin(self) -> None:
+        """Make the pool's hosts, add the lab's networks to them, and fill them.
+
+        The pool is kept open meanwhile: without guests, its network goes with its last user.
+        """
         engine = await open_engine(self.settings, SystemClock())
-        await engine.aclose()
+        try:
+            await asyncio.to_thread(self._join)
+        finally:
+            await engine.aclose()
+
+    def _join(self) -> None:
+        folder = StateFolder(self.state / "qemu")
+        tag = tag_of(folder, "ha")
+        names = [each.name for each in lay_out(folder, self.settings).hosts]
+        self.lab = Lab.planned(
+            self.root / "lab",
+            controllers=self.plan.controllers,
+            racks=self.plan.racks,
+            adopted=[(name, f"bw-{tag}-{name}") for name in names],
+        )
+        self.lab.up()
+        with ThreadPoolExecutor() as starting:
+            list(starting.map(Emulator.start, self.bmcs.values()))
+        self._fill_within()
+        for node in self.lab.hosts:
+            self._enrol(node)
+
+    def _fill_within(self) -> None:
+        """Fill the pool from within the lab: nothing of this machine's own network is asked."""
+        with space.entered(self.lab.layout.fabric):
+            asyncio.run(self._fill())
+
+    async def _fill(self) -> None:
+        """Make the pool's instances, before any controller is there."""
         billow = await open_billow(self.settings)
         try:
             plan = await billow.loop.plan(
@@ -273,24 +296,26 @@ class Stage:
             for name, host in named
         ]
 
-    def _start_bmcs(self) -> None:
-        """Start a management controller for each host, on the spine of the management network."""
+    def _name_bmcs(self) -> None:
+        """Say where each host's management controller will be: on the spine of management."""
         lines = []
-        for node in self.lab.hosts if self.plan.bmc else ():
-            self.bmcs[node.name] = Emulator(
+        fabric = layout_of(self.root / "lab", 1, 0, 1).fabric
+        for number in range(1, self.plan.hosts + 1) if self.plan.bmc else ():
+            self.bmcs[f"h{number}"] = made = Emulator(
                 self.plan.bmc,
-                uuid=str(uuid5(NAMESPACE_DNS, node.netns)),
-                turn=partial(self._turn, node),
+                uuid=str(uuid5(NAMESPACE_DNS, f"{fabric}.h{number}")),
+                turn=partial(self._turn, f"h{number}"),
                 host=address(NETWORKS[0], GATEWAY),
-                port=BMC_PORT + node.number,
-                within=space.within(self.lab.layout.fabric),
-            ).start()
-            entry = self.bmcs[node.name].entry(node.name)
+                port=BMC_PORT + number,
+                within=space.within(fabric),
+            )
+            entry = made.entry(f"h{number}")
             lines += ["[[bmc]]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]
         (self.root / "bmc.toml").write_text("\n".join(lines) + "\n")
 
-    def _turn(self, node: Node, power: str) -> None:
+    def _turn(self, host: str, power: str) -> None:
         """Do to a host what its management controller does to its power."""
+        node = self.lab.node(host)
         if power == "off":
             self.lab.power_off(node)
         else:
