@@ -36,6 +36,7 @@ PARTS = {
         "libvirtd virsh ip qemu-system-x86_64",
         "libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients iproute2 qemu-system-x86",
     ),
+    "bmc": ("/usr/sbin/ipmi-raw ipmitool", "freeipmi-tools ipmitool"),
     "postgres": ("/usr/lib/postgresql/*/bin/postgres", "postgresql"),
     "browser": ("chromium", "chromium"),
 }

@@ -152,6 +152,17 @@ class Canceller(Protocol):
 
 
 @runtime_checkable
+class Rehearsed(Protocol):
+    """Who reaches hosts' management controllers over several paths, and can try each."""
+
+    async def rehearse(self, host: str) -> str:
+        """Read a host's power over every path; return what each showed. Changes nothing.
+
+        Raises as `Bmc.power` when none of them gives a reading that counts.
+        """
+
+
+@runtime_checkable
 class Bmc(Protocol):
     """Who reaches the management controllers of hosts: proof by power.
 

@@ -14,7 +14,6 @@ import shlex
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from typing import Any
 
 from labs.ha.bmc.machine import Machine
@@ -49,7 +48,7 @@ class _Talk:
         for line in sys.stdin:
             said: dict[str, Any] = json.loads(line)
             if "faults" in said:
-                machine.faults = replace(machine.faults, **said["faults"])
+                machine.befall(**said["faults"])
                 self.tell(set=True)
             if "become" in said:
                 threading.Thread(target=machine.become, args=(said["become"],)).start()

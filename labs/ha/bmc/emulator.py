@@ -31,7 +31,7 @@ class Emulator:
         boot, restore: What was set of its host's return.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a lab says each by its name
         self,
         kind: str,
         *,
@@ -99,7 +99,7 @@ class Emulator:
         self._wait_until_ready(process)
         return self
 
-    def set(self, **faults: Any) -> None:
+    def set(self, **faults: object) -> None:
         """Let these faults hold from now on; without arguments, none at all.
 
         Returns when the controller knows it.

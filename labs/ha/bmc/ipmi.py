@@ -4,13 +4,15 @@
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from labs.ha.bmc.machine import Machine
 from pyghmi.ipmi.bmc import Bmc
 from pyghmi.ipmi.private.serversession import ServerSession
 
+Given: TypeAlias = Any
+"""What a library without types hands over."""
 _OPEN_SESSION = 16
 _CHASSIS, _APP = 0, 6
 _CONTROL, _POLICY, _BOOT = 2, 6, 8
@@ -45,7 +47,7 @@ class _Session(ServerSession):  # type: ignore[misc]  # the library has no types
 class _Full(ServerSession):  # type: ignore[misc]
     """The refusal of a session: insufficient resources."""
 
-    def create_open_session_response(self, request: Any) -> bytearray:
+    def create_open_session_response(self, request: Given) -> bytearray:
         return bytearray([request[0], 1, 0, 0]) + bytearray(request[4:8])
 
 
@@ -59,7 +61,7 @@ class IpmiServer(Bmc):  # type: ignore[misc]
         self.sending = threading.Lock()
         self._machine = machine
 
-    def sessionless_data(self, data: bytes, sockaddr: Any) -> None:
+    def sessionless_data(self, data: bytes, sockaddr: Given) -> None:
         """Open a session, as long as there is room for one."""
         if self._machine.mute or len(data) < 22:
             return
@@ -67,7 +69,8 @@ class IpmiServer(Bmc):  # type: ignore[misc]
             super().sessionless_data(data, sockaddr)
             return
         now, limit = time.time(), self._machine.faults.sessions
-        self.sessions = {key: at for key, at in self.sessions.items() if now - at < _IDLE_S}
+        oldest = max(now - _IDLE_S, self._machine.befell_at)
+        self.sessions = {key: at for key, at in self.sessions.items() if at > oldest}
         kind = _Full if limit and len(self.sessions) >= limit else _Session
         opened = kind(
             self.authdata, None, sockaddr, self.serversocket, data[16:], self.uuid, bmc=self
@@ -75,12 +78,12 @@ class IpmiServer(Bmc):  # type: ignore[misc]
         if kind is _Session:
             self.sessions[id(opened)] = now
 
-    def handle_raw_request(self, request: Any, session: Any) -> None:
+    def handle_raw_request(self, request: Given, session: Given) -> None:
         """Answer when it is time: a slow answer holds up nobody else."""
         asked = (request, session.answering())
         threading.Thread(target=self._answer, args=asked, daemon=True).start()
 
-    def _answer(self, request: Any, session: Any) -> None:
+    def _answer(self, request: Given, session: Given) -> None:
         faults = self._machine.faults
         time.sleep(faults.slow_s)
         if self._machine.mute:

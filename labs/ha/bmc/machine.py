@@ -4,7 +4,7 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Machine:
 
     Attributes:
         uuid: Its true system UUID.
-        orders: What its controller was ordered, oldest first.
+        befell_at: When its faults were set last; sessions of before are forgotten then.
     """
 
     def __init__(self, uuid: str, turn: Callable[[str], None], told: Callable[..., None]) -> None:
@@ -56,6 +56,7 @@ class Machine:
         self.faults = Faults()
         self.boot = "default"
         self.restore = "previous"
+        self.befell_at = 0.0
         self._turn, self._told = turn, told
         self._power = "on"
         self._changes: list[tuple[float, str]] = [(0.0, "on")]
@@ -83,6 +84,12 @@ class Machine:
             return self.faults.says
         at = time.time() - self.faults.stale_s
         return [power for since, power in self._changes if since <= at][-1]
+
+    def befall(self, **faults: object) -> None:
+        """Let other faults hold from now on; old readings are of what is true now, or later."""
+        self.faults = replace(self.faults, **faults)  # type: ignore[arg-type]  # as JSON gave them
+        self._changes = [(0.0, self._power)]
+        self.befell_at = time.time()
 
     def order(self, wanted: str) -> None:
         """Do what the controller was ordered, as far as it is not deaf."""

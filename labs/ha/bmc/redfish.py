@@ -10,13 +10,15 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from labs.ha.bmc.machine import Machine
 from sushy_tools.emulator import main
 from sushy_tools.emulator.resources.systems.base import AbstractSystemsDriver
 from werkzeug.serving import make_server
 
+Given: TypeAlias = Any
+"""What a library without types hands over."""
 _SYSTEMS = "/redfish/v1/Systems/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _POLICIES = {"AlwaysOff": "always-off", "LastState": "previous", "AlwaysOn": "always-on"}
@@ -30,7 +32,7 @@ class _Driver(AbstractSystemsDriver):  # type: ignore[misc]  # the library has n
     machine: Machine
 
     @classmethod
-    def initialize(cls, config: Any, logger: Any) -> type["_Driver"]:  # noqa: ARG003
+    def initialize(cls, config: Given, logger: Given) -> type["_Driver"]:  # noqa: ARG003
         return cls
 
     @property
@@ -64,7 +66,7 @@ class _Driver(AbstractSystemsDriver):  # type: ignore[misc]  # the library has n
 class _Front:
     """Who may ask, and what is wrong today: in front of sushy-tools' application."""
 
-    def __init__(self, app: Any, machine: Machine, user: str, password: str) -> None:
+    def __init__(self, app: Given, machine: Machine, user: str, password: str) -> None:
         self._app, self._machine = app, machine
         self._user, self._password = user, password
         self._tokens: set[str] = set()

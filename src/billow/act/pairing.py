@@ -20,7 +20,7 @@ from billow.model.assessment import Assessment, Guest
 from billow.model.kinds import Power
 from billow.model.pool import Pool
 from billow.model.run import Progress
-from billow.ports import Assessor, Blocker, Bmc, Canceller, Engine, Trace, Weigher
+from billow.ports import Assessor, Blocker, Bmc, Canceller, Engine, Rehearsed, Trace, Weigher
 from billow.sense.merge import merge
 
 _NEXT_S: Final = 6.0
@@ -114,6 +114,24 @@ class Pairing:
         """Return who a host's controller says that it is. Raises as `billow.ports.Bmc` says."""
         return await self._by_power(host, lambda bmc: bmc.identity(host))
 
+    async def rehearse(self, host: str) -> str:
+        """Try every way to a host's management controllers; return what each showed.
+
+        Raises as `billow.ports.Rehearsed` says.
+        """
+        for peers in self._power_peers():
+            found = await asyncio.gather(
+                *(_rehearsed(each, host) for each in peers), return_exceptions=True
+            )
+            shown = [each for each in found if isinstance(each, str)]
+            failed = [each for each in found if isinstance(each, BaseException)]
+            known = [each for each in failed if not isinstance(each, NotFound)]
+            if shown:
+                return "; ".join([*shown, *(str(each).partition("\n")[0] for each in known)])
+            if known:
+                raise known[0]
+        raise NotFound(f"no management controller of {host} is known", fix="add it to bmc.toml")
+
     async def _by_power(self, host: str, ask: Callable[[Bmc], Awaitable[Found]]) -> Found:
         """Ask those whose business the power of this host is, the next when one lets wait."""
         for peers in self._power_peers():
@@ -141,3 +159,10 @@ class Pairing:
             if type(action) in engine.verbs and known.issuperset(action.hosts):
                 return engine
         return None
+
+
+async def _rehearsed(bmc: Bmc, host: str) -> str:
+    """Try a host's controller in every way that there is, or in the one. Raises as `ports.Bmc`."""
+    if isinstance(bmc, Rehearsed):
+        return await bmc.rehearse(host)
+    return f"reads {await bmc.power(host)}"

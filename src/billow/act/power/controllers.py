@@ -76,6 +76,21 @@ class Controllers:
         self._check(host, reading)
         return reading
 
+    async def rehearse(self, host: str) -> str:
+        """Read over every path; return what each showed. Raises as `billow.ports.Bmc`."""
+        paths = self.paths(host)
+        found = await asyncio.gather(
+            *(self.read(host, path) for path in paths), return_exceptions=True
+        )
+        shown = [f"{path}: {_shown(each)}" for path, each in zip(paths, found, strict=True)]
+        for each in found:
+            if isinstance(each, BaseException) and not isinstance(each, BillowError):
+                raise each
+        if not any(isinstance(each, Reading) for each in found):
+            (first, *_) = (each for each in found if isinstance(each, BillowError))
+            raise type(first)(first.brief, tuple(shown), first.fix, first.code)
+        return "; ".join(shown)
+
     async def off(self, host: str) -> str:
         """Turn a host off and prove it. Raises as `billow.ports.Bmc`."""
         if self._clock.now() - self._matched.get(host, -_DAY_S) >= _DAY_S:
@@ -204,3 +219,7 @@ class Controllers:
         self._afterwards.add(task)
         task.add_done_callback(self._afterwards.discard)
         return task
+
+
+def _shown(found: Reading | BaseException) -> str:
+    return f"reads {found.power}" if isinstance(found, Reading) else str(found).partition("\n")[0]

@@ -99,6 +99,10 @@ class PowerEngine:
         """Return who its controller says that it is. Raises as `billow.ports.Bmc` says."""
         return await self.controllers.identity(host)
 
+    async def rehearse(self, host: str) -> str:
+        """Try every path to a host's controller. Raises as `billow.ports.Rehearsed` says."""
+        return await self.controllers.rehearse(host)
+
     async def aclose(self) -> None:
         """Let go of connections; the hosts stay as they are."""
         if self._refreshing is not None:

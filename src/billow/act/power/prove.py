@@ -48,10 +48,15 @@ class _Search:
     noes: list[BillowError] = field(default_factory=list)
     silence: BillowError | None = None
 
-    async def look(self) -> None:
-        """Ask once; what does not answer is remembered. Raises Refused for another machine."""
-        question = _Asked(self.clock.now())
-        self.asked.append(question)
+    def look(self) -> Coroutine[Any, Any, None]:
+        """Ask once, from now; what does not answer is remembered.
+
+        The work raises Refused for another machine.
+        """
+        self.asked.append(_Asked(self.clock.now()))
+        return self._asking(self.asked[-1])
+
+    async def _asking(self, question: _Asked) -> None:
         try:
             reading = await self.line.read()
         except (Unavailable, TimeoutError) as error:
@@ -151,7 +156,7 @@ async def _tasks() -> AsyncIterator[_Start]:
 
 
 def _is_time(search: _Search, now: float) -> bool:
-    return not search.asked or now - search.asked[-1].at >= _EVERY_S
+    return not search.asked or now >= search.asked[-1].at + _EVERY_S
 
 
 def _until_next(search: _Search, now: float, until: float) -> float:
@@ -159,7 +164,7 @@ def _until_next(search: _Search, now: float, until: float) -> float:
     next_look = search.asked[-1].at + _EVERY_S if search.asked else now
     wait_s = next_look - now
     if wait_s <= 0:  # as many questions as may be are under way
-        wait_s = _EVERY_S
+        wait_s = until - now
     return max(min(wait_s, until - now), 0.001)
 
 

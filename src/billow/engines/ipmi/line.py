@@ -7,8 +7,8 @@ from uuid import UUID
 
 from billow.act.power.inventory import Controller
 from billow.act.power.line import Reading
-from billow.engines.ipmi.tool import Denied, Request, Tool
-from billow.errors import Unavailable
+from billow.engines.ipmi.tool import COMPLETION, Request, Tool
+from billow.errors import Refused, Unavailable
 from billow.model.kinds import Power
 
 _STATUS: Final = Request(0x00, 0x01)
@@ -18,7 +18,7 @@ _POLICIES: Final = {"always-off": 0, "previous": 1, "always-on": 2}
 _KEEP_FLAGS: Final = Request(0x00, 0x08, (3, 0x1F))
 _SETUP: Final = Request(0x00, 0x08, (5, 0xC0, 6 << 2, 0, 0, 0))
 _USUAL: Final = Request(0x00, 0x08, (5, 0x80, 0, 0, 0, 0))
-_STATE: Final = 0xD5
+_STATE: Final = f"{COMPLETION}d5"
 """Not supported in the present state: off already, or on already."""
 _IS_ON: Final = 1
 _WHO_S: Final = 10.0
@@ -75,8 +75,8 @@ class IpmiLine:
     async def _order(self, request: Request) -> None:
         try:
             await self._tool.ask(request)
-        except Denied as denied:
-            if denied.completion != _STATE:
+        except Refused as denied:
+            if denied.code != _STATE:
                 raise
 
     async def _set(self, *what: tuple[str, *tuple[Request, ...]]) -> tuple[str, ...]:
@@ -85,6 +85,6 @@ class IpmiLine:
         for name, *requests in what:
             try:
                 await self._tool.ask(*requests)
-            except Denied as denied:
+            except Refused as denied:
                 lacks.append(f"{name} not set: {'; '.join(denied.details)}")
         return tuple(lacks)

@@ -31,6 +31,8 @@ _MISSING: Final = 127
 _SSH: Final = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5")
 _ANSWER: Final = re.compile(r"^rcvd: ((?:[0-9A-F]{2} ?)+)$", re.MULTILINE)
 _DENIALS: Final = ("password invalid", "username invalid", "privilege level")
+COMPLETION: Final = "ipmi-0x"
+"""How the code of a refused request begins; its completion code follows."""
 _RESEND: Final = 0.55
 """Share of the patience after which a request is sent again: not before a slow answer can come."""
 _BUSY: Final = frozenset({0xC0, 0xC3, 0xC4, 0xCF, 0xD2, 0xFF})
@@ -51,14 +53,6 @@ class Request:
         return " ".join(f"{each:x}" for each in (0, self.netfn, self.command, *self.data))
 
 
-class Denied(Refused):
-    """The controller said no, by this completion code."""
-
-    def __init__(self, brief: str, completion: int) -> None:
-        super().__init__(brief, (f"completion code 0x{completion:02x}",))
-        self.completion = completion
-
-
 class Tool:
     """`ipmi-raw`, as it asks one controller over one path."""
 
@@ -73,7 +67,7 @@ class Tool:
 
         Raises:
             Unavailable: no session, no answer, or no ipmi-raw there.
-            Refused: it does not let us in; Denied: one of the requests was refused.
+            Refused: it does not let us in, or refused one of the requests (`COMPLETION` and how).
             NotFound, Invalid: the password cannot be read or used.
         """
         lines = [_usable(self._controller.secret()), *(each.line for each in requests)]
@@ -114,7 +108,12 @@ class Tool:
         if len(answer) < 2 or answer[1] in _BUSY:
             raise Unavailable(f"{self._name} is busy")
         if answer[1]:
-            raise Denied(f"{self._name} refuses request {request.line}", answer[1])
+            raise Refused(
+                f"{self._name} refuses request {request.line}",
+                (f"completion code 0x{answer[1]:02x}",),
+                "see whether its user may control the chassis",
+                f"{COMPLETION}{answer[1]:02x}",
+            )
 
     async def _run(self, lines: str, requests: int) -> tuple[int, str, str]:
         """Run it; return the exit code, what it told and what it complained of."""

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from billow.act.power.inventory import Controller
 from billow.act.power.line import Reading
-from billow.engines.redfish.service import Answer, Service
+from billow.engines.redfish.service import STATUS, Service
 from billow.errors import Refused, Unavailable
 from billow.model.kinds import Power
 
 _SYSTEMS: Final = "/redfish/v1/Systems"
-_CONFLICT: Final = 409
-_CHANGED: Final = (412, 428)
+_CONFLICT: Final = f"{STATUS}409"
+_CHANGED: Final = (f"{STATUS}412", f"{STATUS}428")
 _POWER: Final = {
     "On": Power.ON,
     "Off": Power.OFF,
@@ -107,9 +107,9 @@ class RedfishLine:
         for _ in range(3):
             try:
                 await self._service.patch(await self._where(), change, etag)
-            except Answer as answer:
-                if answer.answered not in _CHANGED:
-                    return "; ".join(answer.details)
+            except Refused as refusal:
+                if refusal.code not in _CHANGED:
+                    return "; ".join(refusal.details)
                 etag = str((await self._system()).get("@odata.etag", ""))
             else:
                 return ""
@@ -123,8 +123,8 @@ class RedfishLine:
         kind = next((each for each in kinds if not known or each in known), kinds[0])
         try:
             await self._service.post(place, {"ResetType": kind})
-        except Answer as answer:
-            if answer.answered != _CONFLICT:
+        except Refused as refusal:
+            if refusal.code != _CONFLICT:
                 raise
 
     async def _system(self) -> dict[str, Any]:

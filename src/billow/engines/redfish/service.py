@@ -21,14 +21,8 @@ _IDLE_S: Final = 2.0
 _FRESH: Final = {"Cache-Control": "no-cache", "OData-Version": "4.0"}
 UNHEARD: Final = (408, 425, 429, 500, 502, 503, 504)
 """Answers of a service that cannot answer now; asking again may help."""
-
-
-class Answer(Refused):
-    """The service said no; `status` is how."""
-
-    def __init__(self, status: int, brief: str, details: tuple[str, ...], fix: str = "") -> None:
-        super().__init__(brief, details, fix)
-        self.answered = status
+STATUS: Final = "http-"
+"""How the code of a refused request begins; its HTTP status follows."""
 
 
 class Service:
@@ -92,8 +86,11 @@ class Service:
         if answer.status_code in UNHEARD:
             raise Unavailable(f"{self._name} cannot answer now", (_said(answer),))
         if answer.status_code >= 300:
-            raise Answer(
-                answer.status_code, f"{self._name} refuses {method} {place}", (_said(answer),)
+            raise Refused(
+                f"{self._name} refuses {method} {place}",
+                (_said(answer),),
+                "see whether its user may control the system",
+                f"{STATUS}{answer.status_code}",
             )
         return answer
 

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What proves that a host is off, in virtual time: a controller as a script of its answers."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from billow.act.power.controllers import Controllers
+from billow.act.power.inventory import Controller
+from billow.act.power.line import Reading
+from billow.act.power.prove import prove_off
+from billow.act.power.records import Identities
+from billow.errors import BillowError, Conflict, Invalid, Refused, Unavailable
+from billow.model.kinds import Power
+from billow.testing.clock import VirtualClock
+
+pytestmark = pytest.mark.anyio
+WHO = "4c4c4544-0042-3610-8051-b4c04f564231"
+ON, OFF = Reading(Power.ON, (WHO,)), Reading(Power.OFF, (WHO,))
+SILENT = Unavailable("no answer")
+NO = Refused("it says no")
+
+
+class Script:
+    """A line that answers as it is written down; the last answer is repeated."""
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        reads: list[Reading | BillowError],
+        cuts: list[BillowError | None] | None = None,
+        *,
+        takes_s: float = 0.1,
+    ) -> None:
+        self._clock, self._takes_s = clock, takes_s
+        self._reads: Iterator[Reading | BillowError] = _last_repeated(reads)
+        self._cuts: Iterator[BillowError | None] = _last_repeated(cuts or [None])
+        self.cuts, self.reads, self.bars, self.closed = 0, 0, 0, False
+
+    async def read(self) -> Reading:
+        self.reads += 1
+        found = next(self._reads)
+        await self._clock.sleep(self._takes_s)
+        if isinstance(found, BillowError):
+            raise found
+        return found
+
+    async def cut(self) -> None:
+        self.cuts += 1
+        error = next(self._cuts)
+        await self._clock.sleep(self._takes_s)
+        if error is not None:
+            raise error
+
+    async def ask_off(self) -> None:
+        return
+
+    async def give(self) -> None:
+        return
+
+    async def bar(self) -> tuple[str, ...]:
+        self.bars += 1
+        return ()
+
+    async def unbar(self) -> tuple[str, ...]:
+        return ()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def _last_repeated(values: list) -> Iterator:  # type: ignore[type-arg]  # of whatever it is given
+    return itertools.chain(values, itertools.repeat(values[-1]))
+
+
+async def proved(line: Script, clock: VirtualClock, *, at_once: int = 4) -> float:
+    """Return the seconds until it was proved. Raises what the search raises."""
+    began = clock.now()
+    await prove_off(line, lambda _: None, clock, at_once=at_once, limit_s=30.0)
+    return clock.now() - began
+
+
+async def test_two_readings_a_second_apart_are_a_proof() -> None:
+    clock = VirtualClock()
+    line = Script(clock, [OFF])
+    assert 1.0 < await proved(line, clock) < 1.4
+    assert (line.cuts, line.reads) == (1, 2)
+
+
+async def test_one_reading_of_on_in_between_begins_anew() -> None:
+    clock = VirtualClock()
+    line = Script(clock, [OFF, ON, OFF])
+    assert 3.0 < await proved(line, clock) < 3.6
+    assert line.reads == 4
+
+
+async def test_slow_answers_are_asked_for_side_by_side() -> None:
+    clock = VirtualClock()
+    assert 6.0 < await proved(Script(clock, [OFF], takes_s=5.0), clock) < 6.6
+    assert await proved(Script(clock, [OFF], takes_s=5.0), clock, at_once=1) > 10.0
+
+
+async def test_silence_in_between_neither_helps_nor_harms() -> None:
+    clock = VirtualClock()
+    assert 2.0 < await proved(Script(clock, [OFF, SILENT, OFF]), clock) < 2.6
+
+
+async def test_silence_alone_is_no_proof() -> None:
+    clock = VirtualClock()
+    line = Script(clock, [SILENT], [SILENT])
+    with pytest.raises(Unavailable, match="no answer"):
+        await proved(line, clock)
+    assert clock.now() - VirtualClock().now() == pytest.approx(30.0, abs=1.5)
+
+
+async def test_an_order_that_nobody_acknowledged_is_given_again_and_the_reading_decides() -> None:
+    clock = VirtualClock()
+    line = Script(clock, [ON, ON, OFF], [SILENT, SILENT, None])
+    assert await proved(line, clock) > 3.0
+    assert line.cuts == 3
+
+
+async def test_an_order_that_is_refused_does_not_matter_when_it_reads_off() -> None:
+    clock = VirtualClock()
+    assert await proved(Script(clock, [OFF], [NO]), clock) < 1.6
+
+
+async def test_an_order_that_is_refused_while_it_is_on_ends_the_search() -> None:
+    clock = VirtualClock()
+    began = clock.now()
+    line = Script(clock, [ON], [NO])
+    with pytest.raises(Refused, match="it says no"):
+        await proved(line, clock)
+    assert line.cuts == 3
+    assert clock.now() - began < 6.0
+
+
+async def test_an_unknown_power_is_no_proof() -> None:
+    clock = VirtualClock()
+    line = Script(clock, [OFF, Reading(Power.UNKNOWN, (WHO,))])
+    with pytest.raises(Unavailable, match="did not read off in time: unknown"):
+        await proved(line, clock)
+
+
+class House:
+    """Controllers whose paths are scripts."""
+
+    def __init__(self, folder: Path, **lines: list[Reading | BillowError]) -> None:
+        self.clock = VirtualClock()
+        self.lines = {
+            path: Script(self.clock, reads, [SILENT] if SILENT in reads else [None])
+            for path, reads in lines.items()
+        }
+        known = Controller(
+            host="h1",
+            kind="ipmi",
+            address="a",
+            secret_file=Path("s"),
+            uuid=WHO,
+            proxies=tuple(f"netns:{path}" for path in lines),
+        )
+        self.identities = Identities(folder)
+        self.bmc = Controllers(
+            [known],
+            lambda _, path: self.lines[path.removeprefix("netns:")],
+            self.identities,
+            self.clock,
+        )
+
+
+async def test_the_next_path_is_walked_when_one_is_dead_and_first_from_then_on(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path, a=[SILENT], b=[ON, OFF])
+    assert await house.bmc.power("h1") is Power.ON
+    assert house.bmc.paths("h1") == ("netns:b", "netns:a")
+    assert "over netns:b" in await house.bmc.off("h1")
+    assert house.lines["a"].cuts == 0
+    assert house.lines["b"].bars == 1
+
+
+async def test_a_machine_with_another_name_is_not_turned_off(tmp_path: Path) -> None:
+    stranger = Reading(Power.ON, ("4c4c4544-0042-3610-8051-000000000001",))
+    house = House(tmp_path, a=[stranger])
+    with pytest.raises(Refused, match="another machine's"):
+        await house.bmc.off("h1")
+    assert house.lines["a"].cuts == 0
+
+
+async def test_a_machine_that_is_exchanged_during_a_search_proves_nothing(tmp_path: Path) -> None:
+    stranger = Reading(Power.OFF, ("4c4c4544-0042-3610-8051-000000000001",))
+    house = House(tmp_path, a=[ON, OFF, stranger])
+    with pytest.raises(Refused, match="another machine's"):
+        await house.bmc.off("h1")
+    assert house.lines["a"].bars == 0
+
+
+async def test_an_identity_is_read_again_after_a_day(tmp_path: Path) -> None:
+    house = House(tmp_path, a=[ON, OFF])
+    await house.bmc.power("h1")
+    house.lines["a"].reads = 0
+    await house.bmc.off("h1")
+    assert house.lines["a"].reads == 2
+    await house.clock.sleep(100_000.0)
+    house.lines["a"].reads = 0
+    await house.bmc.off("h1")
+    assert house.lines["a"].reads == 3
+
+
+async def test_a_rehearsal_tells_of_every_path(tmp_path: Path) -> None:
+    house = House(tmp_path, a=[SILENT], b=[ON])
+    assert await house.bmc.rehearse("h1") == "netns:a: no answer; netns:b: reads on"
+    deaf = House(tmp_path, a=[SILENT])
+    with pytest.raises(Unavailable) as error:
+        await deaf.bmc.rehearse("h1")
+    assert error.value.details == ("netns:a: no answer",)
+
+
+async def test_what_was_recorded_is_not_replaced_unasked(tmp_path: Path) -> None:
+    records = Identities(tmp_path)
+    await records.record("h1", WHO)
+    await records.record("h1", WHO.upper())
+    with pytest.raises(Conflict, match="another machine"):
+        await records.record("h1", "4c4c4544-0042-3610-8051-000000000001")
+    with pytest.raises(Invalid, match="as many machines do"):
+        await records.record("h2", "00000000-0000-0000-0000-000000000000")
+    assert Identities(tmp_path).recorded("h1") == WHO.upper()
+    await records.record("h1", "SN-77", replace=True)
+    assert records.recorded("h1") == "SN-77"
