@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from billow.model.ha.evidence import NETWORKS, Hardware, Sight
+from billow.model.ha.evidence import NETWORKS, Hardware, Network, Sight
 from billow.model.ha.incident import Fate, Incident, Phase, Recovery
 from billow.model.ha.policy import HaPolicy
 from billow.model.ha.response import Grace, Response, Turn
@@ -18,9 +18,11 @@ from billow.plan.ha.facts import Facts, Terms
 from billow.plan.ha.fleet import Evidence
 from billow.plan.ha.gates import Gates, Ruling
 from billow.plan.ha.protocol import EARLY, WELL, advance, opened
-from billow.plan.ha.table import respond
+from billow.plan.ha.table import key_of, respond
 
 _LAST_BAND: Final = 1_000_000
+UNHEARD_S: Final = 3.0
+"""Who was heard by nobody for so long is not well, whatever may not be judged about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,20 @@ def judged(sight: Sight, incident: Incident | None, policy: HaPolicy, now: float
     if lies:
         return respond(blind)
     if since and sight.heard_at < since <= now - policy.doubt_s:
-        return respond(replace(sight, lost={**dict.fromkeys(NETWORKS, now), **sight.lost}))
+        return respond(replace(sight, lost=_everywhere(sight, now)))
     return replace(respond(sight), distrust=False)
+
+
+def _everywhere(sight: Sight, since: float) -> dict[Network, float]:
+    return {**dict.fromkeys(NETWORKS, since), **sight.lost}
+
+
+def _is_unheard(sight: Sight, now: float) -> bool:
+    """Whether nobody hears a host, though it is not agreed that it is silent.
+
+    Observers that are deaf themselves may not judge: it is neither lost nor well then.
+    """
+    return not sight.silent and 0.0 < sight.heard_at < now - UNHEARD_S
 
 
 def _patient(response: Response, sight: Sight) -> Response:
@@ -111,6 +125,8 @@ def _released(incident: Incident | None) -> bool:
 
 def _ungated(evidence: Evidence, gates: Gates, host: str, incident: Incident | None) -> Facts:
     sight = evidence.sights.get(host) or Sight(host=host)
+    if incident is not None and incident.phase is Phase.FENCING and _is_unheard(sight, gates.now):
+        sight = replace(sight, lost=_everywhere(sight, sight.heard_at))
     if gates.flaps(host) and sight.hardware is Hardware.SOUND and not sight.silent:
         sight = replace(sight, hardware=Hardware.PREDICTED)
     return Facts(
@@ -163,9 +179,17 @@ def _next(evidence: Evidence, gates: Gates) -> Iterator[Decision]:
         if incident.host not in evidence.sights and incident.phase is not Phase.RECOVERING:
             continue
         facts = facts_for(evidence, gates, incident.host, incident)
+        if incident.phase in EARLY and _is_moot(facts):
+            continue
         turn = advance(incident, facts, terms)
         if turn is not None:
             yield _decided(turn, facts, gates)
+
+
+def _is_moot(facts: Facts) -> bool:
+    """Whether too little is known of a host to do anything, or to take it for well."""
+    is_dark = all(key_of(facts.response.row).lost)
+    return _is_unheard(facts.sight, facts.now) and not is_dark
 
 
 def _urgency(incident: Incident, evidence: Evidence) -> tuple[bool, int, int, float, str]:

@@ -300,7 +300,7 @@ class Gates:
 
     def _suspect(self, incident: Incident) -> tuple[float, float]:
         """Return from when to when a host counts as suspected: until something became of it."""
-        begin = incident.suspected_at
+        begin = min(incident.suspected_at, self.now)  # a clock may have been put back
         dark = is_dark(self.evidence.sights.get(incident.host), incident)
         lasts = incident.phase is Phase.WAITING and not dark
         return begin, inf if lasts else begin + self.evidence.policy.storm_s
