@@ -67,6 +67,15 @@ class Options:
     qmp: str = ""
     kmsg: Path = Path("/dev/kmsg")
 
+    @property
+    def asked_at(self) -> dict[str, str]:
+        """Where other agents may ask this one, `ADDRESS:PORT` by network."""
+        local = self.local.items() if self.listen else ()
+        return {
+            each.value: f"[{text}]:{self.listen}" if ":" in text else f"{text}:{self.listen}"
+            for each, text in local
+        }
+
 
 def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
     """Return the options in a command line and the rest of what it says. Raises Invalid."""

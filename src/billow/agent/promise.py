@@ -87,6 +87,9 @@ class Promise:
         wanted = order.get("lease_s", self._options.lease_s)
         if not isinstance(wanted, int | float) or not self._options.watchdog:
             return "no watchdog was named: --watchdog and --lease"
+        peers, bound = order.get("peers"), self._memory.obeyed
+        if bound.lease_s and isinstance(peers, dict) and peers.keys() != bound.peers.keys():
+            return "it is armed with other peers, and they stay until it is disarmed, or boots"
         self._board.feed_until = max(self._board.feed_until, now() + ASK_EVERY_S)
         if now() - self._board.fed_at > ASK_EVERY_S * 2:
             return "the watchdog cannot be fed" if waited_s > ARMING_S else None

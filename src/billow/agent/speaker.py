@@ -191,6 +191,8 @@ class Speaker:
                 "boot": self.options.boot,
                 "lease_s": obeyed.lease_s,
                 "lease_possible_s": self.promise.possible_s,
+                "peers": sorted(obeyed.peers),
+                "asked_at": self.options.asked_at,
                 "version": __version__,
                 "fence": obeyed.fence,
                 "quarantined": not obeyed.clean,

@@ -7,7 +7,7 @@ Whatever it listens to is one voice among the controllers'.
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from billow.act.turns import Turn
@@ -17,6 +17,7 @@ from billow.ha.consul import Rings
 from billow.ha.ear import Ear, Hearing
 from billow.ha.enrol import Enrolment
 from billow.ha.joined import Joined
+from billow.ha.leases import Leases
 from billow.ha.renew import EVERY_S as RENEWED_EVERY_S
 from billow.ha.renew import Renewing
 from billow.model.ha.evidence import NETWORKS, Network
@@ -36,19 +37,22 @@ class Ears:
 
     Attributes:
         turns: What must be done again and again for it, and every how many seconds.
+        leases: Of the hosts' watchdogs; the leading controller sees to them.
     """
 
     observer: Observer
     commander: Commander
     published: Callable[[View], None]
     turns: tuple[tuple[Turn, float], ...] = ()
+    leases: Leases | None = None
 
 
 class _Agents:
     """What the agents say that are enrolled by now; one that was never heard is missed, too."""
 
-    def __init__(self, enrolment: Enrolment, ear: Ear) -> None:
+    def __init__(self, enrolment: Enrolment, ear: Ear, leases: Leases) -> None:
         self._enrolment = enrolment
+        self._leases = leases
         self._ear = ear
         self._read_at = 0.0
 
@@ -58,7 +62,7 @@ class _Agents:
             self._read_at = now
             self._ear.expect(sorted(self._enrolment.hosts()))
             self._ear.revoke(self._enrolment.revoked())
-        return self._ear.view(now)
+        return self._leases.marked(self._ear.view(now), self._ear.reports())
 
 
 class _Nobody:
@@ -96,7 +100,7 @@ def open_ears(
     if agents is None:
         return Ears(rings, _Nobody(), lambda _: None, turns)
     both = Joined(name_of(settings), (agents.observer, rings))
-    return Ears(both, agents.commander, agents.published, (*agents.turns, *turns))
+    return replace(agents, observer=both, turns=(*agents.turns, *turns))
 
 
 def _agents(settings: Settings, clock: Clock, opened: AsyncExitStack) -> Ears | None:
@@ -111,7 +115,8 @@ def _agents(settings: Settings, clock: Clock, opened: AsyncExitStack) -> Ears | 
     ear.start()
     opened.callback(ear.stop)
     renewing = (Renewing(enrolment, ear).turn, RENEWED_EVERY_S)
-    return Ears(_Agents(enrolment, ear), ear, ear.published, (renewing,))
+    leases = Leases(ear)
+    return Ears(_Agents(enrolment, ear, leases), ear, ear.published, (renewing,), leases)
 
 
 def _rings(settings: Settings, opened: AsyncExitStack) -> Rings | None:

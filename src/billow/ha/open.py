@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from billow.act.clock import SteadyClock, SystemClock
 from billow.act.guard import World
+from billow.act.lease import Writer
 from billow.act.turns import Turn
 from billow.ha.alarms import Alarms
 from billow.ha.channels import open_channels
@@ -18,6 +19,8 @@ from billow.ha.deeds import Deeds, Hands
 from billow.ha.ears import name_of, open_ears
 from billow.ha.empty import Emptying
 from billow.ha.hearing import Hearing
+from billow.ha.leases import EVERY_S as LEASES_EVERY_S
+from billow.ha.leases import Leases
 from billow.ha.power import NoBmc, PowerWatch
 from billow.ha.responder import EVERY_S, Crew, Responder
 from billow.ha.rooms import Choose, Rooms
@@ -110,4 +113,17 @@ def _responder(
         name_of(settings), parts.world, crew, parts.store, parts.policy, settings.ha_controllers
     )
     opened.push_async_callback(responder.aclose)
-    return responder, ((responder.turn, EVERY_S), *ears.turns)
+    turns = ((responder.turn, EVERY_S), *ears.turns)
+    if ears.leases is not None:
+        turns = (*turns, (_leading(parts.world.writer, ears.leases), LEASES_EVERY_S))
+    return responder, turns
+
+
+def _leading(writer: Writer, leases: Leases) -> Turn:
+    """Return how leases are seen to, by the controller that leads."""
+
+    async def turn() -> None:
+        if writer.held:
+            await leases.turn(writer.fence)
+
+    return turn

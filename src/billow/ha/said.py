@@ -23,6 +23,9 @@ def greeted(report: AgentReport, body: Body) -> AgentReport:
         report,
         boot=_text(body.get("boot", report.boot)),
         lease_s=_number(body.get("lease_s", 0.0)),
+        lease_possible_s=_number(body.get("lease_possible_s", 0.0)),
+        peers=tuple(_text(each) for each in _list(body.get("peers", []))),
+        asked_at=_places(body.get("asked_at", {})),
         quarantined=body.get("quarantined", False) is True,
     )
 
@@ -74,6 +77,12 @@ def _acked(told: object) -> Mapping[str, Mapping[Network, float]]:
             raise Invalid("acked is no object of objects")
         ages[_text(controller)] = {_network(each): _number(age) for each, age in networks.items()}
     return ages
+
+
+def _places(told: object) -> Mapping[Network, str]:
+    if not isinstance(told, dict) or len(told) > len(NETWORKS):
+        raise Invalid("asked_at is no object")
+    return {_network(each): _text(place) for each, place in told.items()}
 
 
 def _list(told: object) -> list[object]:

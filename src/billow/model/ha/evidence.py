@@ -67,6 +67,10 @@ class AgentReport:
         at: When it was heard, seconds since the epoch.
         boot: The id of the host's boot: another one means that nothing of before runs any more.
         lease_s: After so long without an acknowledged beat its watchdog resets it; 0 for none.
+        lease_possible_s: What it could be armed with; 0 for nothing.
+        lease_excused: Whether its peers may still let it live on then (`Sight`).
+        peers: Whom it asks before it lets its watchdog act.
+        asked_at: Where its own peers ask it, `ADDRESS:PORT`.
         acked: Controller -> network -> age in seconds of the last acknowledged send.
         guests: The instances that run there.
         quarantined: Whether it came back and was not cleaned since.
@@ -79,6 +83,10 @@ class AgentReport:
     at: float
     boot: str = ""
     lease_s: float = 0.0
+    lease_possible_s: float = 0.0
+    lease_excused: bool = False
+    peers: tuple[str, ...] = ()
+    asked_at: Mapping[Network, str] = field(default_factory=dict)
     symptoms: tuple[Symptom, ...] = ()
     acked: Mapping[str, Mapping[Network, float]] = field(default_factory=dict)
     guests: tuple[str, ...] = ()

@@ -45,11 +45,19 @@ def sight_of(
         power_since=since,
         hardware=worst(symptoms),
         lease_s=report.lease_s if report is not None else 0.0,
+        lease_excused=_excused(host, views),
         gasped=report is not None and report.gasped,
         answers=_answers(host, views),
         clean_beats=report.clean_beats if report is not None and not lost else 0,
         symptoms=symptoms,
     )
+
+
+def _excused(host: str, views: Sequence[View]) -> bool:
+    """Return whether its peers may let it live on; not when one controller had them refuse."""
+    known = [view.reports.get(host) for view in views if view.age_s <= VIEW_S]
+    armed = [report for report in known if report is not None and report.lease_s]
+    return bool(armed) and all(report.lease_excused for report in armed)
 
 
 def _answers(host: str, views: Sequence[View]) -> bool:
