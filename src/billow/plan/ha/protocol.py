@@ -89,6 +89,8 @@ def advance(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
 def _before(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     """Nothing was ended yet: follow the row that holds now, and begin when it is time."""
     response = facts.response
+    if _is_new(facts):
+        return None
     if response.row != incident.row or (response.distrust and not incident.distrust):
         return _changed(incident, facts)
     if response.cordon and not incident.cordoned and not facts.storm:
@@ -167,6 +169,8 @@ def _fencing(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
         victims = _merged(incident.victims, facts.victims)
         proved = replace(incident, phase=Phase.RECOVERING, proof=proof, held="", victims=victims)
         return Turn(proved, why=proof.text)
+    if _is_new(facts):
+        return None
     if facts.response.recovery is not Recovery.RESTART and not _may_have_ended(incident):
         back = replace(incident, attempts=(), cut=False)
         return _changed(back, facts)
@@ -186,6 +190,12 @@ def _under_way(incident: Incident, last: Attempt, facts: Facts, terms: Terms) ->
     if facts.now - last.began_at >= limit_s:
         return _failed(incident, f"no answer within {limit_s:g} s")
     return None
+
+
+def _is_new(facts: Facts) -> bool:
+    """Whether a watch has just begun: nobody misses the host, and nobody heard it either."""
+    sight = facts.sight
+    return not (sight.lost or sight.clean_beats or sight.hardware or sight.symptoms)
 
 
 def _proof(incident: Incident, facts: Facts, terms: Terms) -> Proof | None:
