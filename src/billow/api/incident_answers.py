@@ -15,7 +15,7 @@ from billow.model.ha.incident import Fate, Incident, Method, Phase, Recovery
 from billow.model.ha.response import Severity
 from billow.model.ha.status import Readiness, Status
 from billow.model.ha.step import IncidentStep
-from billow.plan.ha.retrace import row_of
+from billow.plan.ha.retrace import deciding, row_of
 from billow.plan.ha.word import waits
 
 
@@ -117,6 +117,9 @@ class IncidentDocument(IncidentRow):
     advice: str = Field(description="What is done under this row, and what a person should do.")
     released: str = Field(description="Whose word lets it go on; empty for nobody's.")
     vouched: str = Field(description="Whose word it is that the host is dead.")
+    explanation: ExplanationDocument | None = Field(
+        description="Why that was begun which was, or why it is held."
+    )
     attempts: list[AttemptDocument]
     victims: list[VictimDocument]
     steps: list[IncidentStepDocument]
@@ -210,12 +213,13 @@ def incident_answer(
     incident: Incident, steps: Sequence[IncidentStep], alarms: Sequence[Alarm]
 ) -> Document:
     """Return an incident with everything that was done for it."""
-    whole = incident_document(incident)
+    whole, decided = incident_document(incident), deciding(steps)
     names = ("version", "since", "released", "vouched", "attempts", "victims")
     return {
         **incident_row(incident),
         **{name: whole[name] for name in names},
         "advice": row_of(incident.row).advice,
+        "explanation": None if decided is None else written(decided.explanation),
         "steps": [step_document(each) for each in steps],
         "alarms": [written(each) for each in alarms],
     }

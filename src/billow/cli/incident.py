@@ -18,6 +18,8 @@ from billow.errors import Invalid
 app = typer.Typer(no_args_is_help=True, help="See failures of hosts, and release held ones.")
 Name = Annotated[str, typer.Argument(metavar="INCIDENT", help="The incident's id.")]
 
+MOST_DEEDS = 4
+
 LISTED = (
     Column("INCIDENT", "id"),
     Column("HOST", "host"),
@@ -178,9 +180,14 @@ def _steps(found: Document) -> Iterator[Document]:
             "phase": record["phase"],
             "row": record["row"],
             "why": step["why"],
-            "deeds": [_deed(each) for each in step["deeds"] if each["do"] != "tell"],
+            "deeds": _few([_deed(each) for each in step["deeds"] if each["do"] != "tell"]),
             "actor": step["actor"] if step["fence"] else f"{step['actor']} (a person)",
         }
+
+
+def _few(deeds: list[str]) -> list[str]:
+    """Return deeds as a table has room for them; --json has all."""
+    return deeds if len(deeds) <= MOST_DEEDS else [*deeds[:2], f"{len(deeds) - 2} more"]
 
 
 def _deed(deed: Document) -> str:
@@ -190,12 +197,11 @@ def _deed(deed: Document) -> str:
 
 
 def _explained(found: Document) -> Iterator[list[str]]:
-    """Yield why the last step was decided so."""
-    told = [each["explanation"] for each in found["steps"] if each["explanation"]]
-    if not told:
+    """Yield why that was begun which was, or why it is held."""
+    why = found["explanation"]
+    if not why:
         return
-    last = told[-1]
-    yield from (["seen", each] for each in last["evidence"])
-    for gate in last["gates"]:
+    yield from (["seen", each] for each in why["evidence"])
+    for gate in why["gates"]:
         yield [f"gate {gate['name']} {'open' if gate['open'] else 'shut'}", gate["text"]]
-    yield from (["otherwise", each] for each in last["otherwise"])
+    yield from (["otherwise", each] for each in why["otherwise"])

@@ -15,9 +15,11 @@ from billow.model.ha.response import Deed, StartElsewhere, Tell
 from billow.model.ha.step import IncidentStep
 from billow.plan.ha.facts import Facts
 from billow.plan.ha.record import facts_from_document
-from billow.plan.ha.retrace import row_of
+from billow.plan.ha.retrace import deciding, row_of
 from billow.plan.ha.word import waits
 
+MOST_DEEDS = 6
+"""Deeds of a step that are written out."""
 STATES = {
     Phase.NOTED: "suspect",
     Phase.MOVING: "intended",
@@ -99,13 +101,13 @@ def row(incident: Incident) -> Row:
 
 def story(incident: Incident, steps: Sequence[IncidentStep]) -> Story:
     """Return all that a page shows of an incident. Linear in its steps."""
-    told = [each.explanation for each in steps if each.explanation is not None]
+    decided = deciding(steps)
     return Story(
         row=row(incident),
         advice=row_of(incident.row).advice,
         moments=tuple(_moments(steps)),
         seen=tuple(_seen(steps)),
-        explanation=told[-1] if told else None,
+        explanation=None if decided is None else decided.explanation,
         waits_for_word=waits(incident),
     )
 
@@ -114,7 +116,12 @@ def _moments(steps: Sequence[IncidentStep]) -> Iterator[Moment]:
     for step in steps:
         deeds = tuple(_words(each) for each in step.deeds if not isinstance(each, Tell))
         state = STATES[step.incident.phase]
-        yield Moment(step, step.at - steps[0].at, deeds, step.fence == 0, state)
+        yield Moment(step, step.at - steps[0].at, _few(deeds), step.fence == 0, state)
+
+
+def _few(deeds: tuple[str, ...]) -> tuple[str, ...]:
+    """Return deeds as a table has room for them; the instances below have all."""
+    return deeds if len(deeds) <= MOST_DEEDS else (*deeds[:2], f"{len(deeds) - 2} more")
 
 
 def _words(deed: Deed) -> str:

@@ -9,7 +9,7 @@ from billow.errors import Conflict, Invalid
 from billow.model.ha.document import pack_step, step_document, step_from_document, unpack_step
 from billow.model.ha.incident import Fate, Method, Phase
 from billow.plan.ha.record import facts_document, facts_from_document
-from billow.plan.ha.retrace import retraced
+from billow.plan.ha.retrace import deciding, retraced
 from billow.plan.ha.word import waits, worded
 from tests.recorded import BEGAN, held, recovered
 
@@ -78,3 +78,13 @@ def test_a_word_that_is_not_asked_for_is_refused() -> None:
     with pytest.raises(Invalid):
         worded(held().incident, actor="ada", why=" ", at=BEGAN)
     assert not waits(done)
+
+
+def test_the_step_that_decided_explains_the_incident() -> None:
+    begun, waiting = recovered(), held()
+    found = deciding(begun.steps)
+    assert found is not None
+    assert found.incident.phase is Phase.FENCING
+    assert found is begun.steps[1]
+    assert deciding(waiting.steps) is waiting.steps[-1]
+    assert deciding([]) is None

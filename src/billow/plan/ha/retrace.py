@@ -12,7 +12,7 @@ from billow.model.ha.incident import Incident
 from billow.model.ha.response import Response, Turn
 from billow.model.ha.step import IncidentStep
 from billow.plan.ha.facts import Facts
-from billow.plan.ha.protocol import advance, opened
+from billow.plan.ha.protocol import EARLY, advance, opened
 from billow.plan.ha.record import facts_from_document
 from billow.plan.ha.table import rows
 
@@ -42,6 +42,22 @@ def retraced(steps: Sequence[IncidentStep]) -> Iterator[Retraced]:
         else:
             yield _again(step, before)
         before = step.incident
+
+
+def deciding(steps: Sequence[IncidentStep]) -> IncidentStep | None:
+    """Return the step that explains an incident best: what began something, or holds it now."""
+    if not steps:
+        return None
+    last = steps[-1]
+    if last.incident.held:
+        return next((each for each in reversed(steps) if each.explanation is not None), None)
+    early = (None, *(each.incident.phase for each in steps[:-1]))
+    found = [
+        step
+        for step, before in zip(steps, early, strict=True)
+        if (before is None or before in EARLY) and step.explanation is not None
+    ]
+    return found[-1] if found else None
 
 
 def _again(step: IncidentStep, before: Incident | None) -> Retraced:
