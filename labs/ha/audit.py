@@ -9,6 +9,7 @@ auditor that saw nothing has no opinion.
 import contextlib
 import itertools
 import json
+import os
 import re
 import threading
 import time
@@ -23,6 +24,7 @@ from labs.ha import space
 Life = tuple[float, float]
 """From when to when something was seen alive, monotonic seconds."""
 
+_SEEN_OFTEN: Final = 40
 _GUEST: Final = re.compile(r"guest=([^,\s]+)")
 
 
@@ -108,6 +110,8 @@ class Watch:
     first: dict[tuple[str, str], float] = field(default_factory=dict)
     """When an instance was first seen running on a host, monotonic."""
     last: dict[tuple[str, str], float] = field(default_factory=dict)
+    _others: dict[int, int] = field(default_factory=dict)
+    """How often a process was seen that is no guest: after a while it is not looked at any more."""
     _arrived: set[tuple[int, int]] = field(default_factory=set)
     _end: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -143,7 +147,7 @@ class Watch:
     def look(self) -> None:
         """Look once."""
         at, places = time.monotonic(), defaultdict(list)
-        for number, name, incoming in guests():
+        for number, name, incoming in guests(self._others):
             with contextlib.suppress(OSError):
                 host = self.spaces.get(Path(f"/proc/{number}/ns/net").stat().st_ino)
                 if host is not None:
@@ -168,14 +172,23 @@ class Watch:
             self.doubles.append(f"{name} runs on {' and '.join(sorted(running))}")
 
 
-def guests() -> Iterator[tuple[int, str, bool]]:
-    """Yield the processes of guests: number, instance, and whether it waits for a migration."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
+def guests(others: dict[int, int] | None = None) -> Iterator[tuple[int, str, bool]]:
+    """Yield the processes of guests: number, instance, and whether it waits for a migration.
+
+    Args:
+        others: Kept from look to look, it saves looking again at what is no guest; a
+            process may still become one in its first moments.
+    """
+    others = {} if others is None else others
+    numbers = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
+    for gone in others.keys() - numbers:
+        del others[gone]
+    for number in numbers:
+        if others.get(number, 0) >= _SEEN_OFTEN:
             continue
-        number = int(entry.name)
         words = space.words_of(number)
         if not words or not Path(words[0]).name.startswith("qemu-system"):
+            others[number] = others.get(number, 0) + 1
             continue
         found = _GUEST.search(" ".join(words))
         if found and space.state(number) not in {"Z", ""}:

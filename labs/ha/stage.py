@@ -349,5 +349,5 @@ def until(true: object, timeout_s: float) -> float:
     while not true():
         if time.monotonic() - start > timeout_s:
             return float("inf")
-        time.sleep(0.02)
+        time.sleep(0.05)
     return time.monotonic() - start
