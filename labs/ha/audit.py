@@ -95,7 +95,7 @@ def of_serial(volumes: Path) -> Finding:
 class Watch:
     """Look at the kernel's processes many times a second: which instance runs in which namespace.
 
-    A process that waits for a migration (`-incoming`) is no second run while the first one is there:
+    A process that waits for a migration (`-incoming`) is no second run while the first is there:
     what moves live is in two places for a while, and QEMU runs it in one. Once it was seen alone it
     is the instance, for good.
 
