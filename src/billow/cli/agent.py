@@ -16,8 +16,14 @@ def add_to(root: typer.Typer) -> None:
     def agent(context: typer.Context) -> None:
         """Say that this host lives, what ails it, and obey when told to end it.
 
-        `billow agent enrol URL TOKEN` gets the host its certificate, `billow agent --check` says
+        `billow agent token HOST`, where the control plane runs, makes a token for a host (it is
+        `billow host enrol`); on the host `billow agent enrol URL TOKEN` gets its certificate,
+        `billow agent --check` says
         what can be looked at here, `billow agent --help` names the options.
         """
+        if context.args[:1] == ["token"]:
+            words = ["host", "enrol", *context.args[1:]]
+            context.find_root().command.main(words, standalone_mode=False)
+            return
         command = [sys.executable, "-m", "billow.agent", *context.args]
         os.execv(sys.executable, command)  # noqa: S606 (itself, and without a shell)
