@@ -2,6 +2,7 @@
 """A network namespace as a host: an agent of its own, guests that are programs named like QEMU."""
 
 import ctypes
+import itertools
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from billow.model.ha.evidence import NETWORKS
 
 Made = TypeVar("Made")
 LOCAL: Final = {each: f"127.0.{position}.1" for position, each in enumerate(NETWORKS, 1)}
+_COUNT: Final = itertools.count()
 NAMESPACES: Final = Path("/run/netns")
 
 
@@ -25,7 +27,7 @@ class Host:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
-        self.namespace = f"{name}-{os.getpid()}"
+        self.namespace = f"{name}-{os.getpid()}-{next(_COUNT)}"
         self.processes: list[subprocess.Popen[bytes]] = []
         run("ip", "netns", "add", self.namespace)
         run("ip", "-n", self.namespace, "link", "set", "lo", "up")
@@ -81,4 +83,6 @@ class Host:
 
 def run(*command: str) -> str:
     """Run a program and return what it prints."""
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+    return done.stdout

@@ -109,7 +109,12 @@ def test_its_papers_are_renewed_over_its_line(host: Host, ear: Ear) -> None:
     ear.until(lambda: ear.kinds("h1").count(Kind.CAME) == 3, 10)
     old = x509.load_pem_x509_certificate((host.folder / "agent.crt").read_bytes())
     signed = renewed(ear, old)
-    papers = {"id": "p1", "do": "papers", "certificate": signed.certificate, "ca": signed.ca}
+    papers: dict[str, object] = {
+        "id": "p1",
+        "do": "papers",
+        "certificate": signed.certificate,
+        "ca": signed.ca,
+    }
     answer = asyncio.run(ear.order("h1", Network.MANAGEMENT, papers))
     assert answer["ok"], answer
     assert (host.folder / "agent.crt").read_text() == signed.certificate
