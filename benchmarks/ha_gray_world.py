@@ -117,6 +117,7 @@ class World:
     bmc_s: float = 1.0
     age_s: float = 0.1
     _cells: list[tuple[Silence, BoolArray]] = field(default_factory=list)
+    _of: dict[int, list[Silence]] = field(default_factory=dict)
 
     def ready(self) -> "World":
         """Put the silences in the order in which they are looked at, the latest first."""
@@ -125,6 +126,9 @@ class World:
             self.silences.append(replace(gone, answers=self.death.answers))
         self.silences.sort(key=lambda each: -each.begin)
         self._cells = [(each, each.cells()) for each in self.silences]
+        for each in self.silences:
+            for row in each.hosts:
+                self._of.setdefault(row, []).append(each)
         return self
 
     def changes(self) -> list[float]:
@@ -214,7 +218,9 @@ class World:
         self, controller: int, heard: FloatArray, at: float, shift: float
     ) -> Mapping[str, AgentReport]:
         reports = {}
-        for row in {row for silence in self.silences for row in silence.hosts}:
+        for row, silences in self._of.items():
+            if silences[-1].begin > at:
+                continue
             last = float(heard[row].max())
             dead = self.death if self.death is not None and self.death.host == row else None
             reports[self._name(row)] = AgentReport(
@@ -229,13 +235,13 @@ class World:
 
     def _answers(self, controller: int, row: int, last: float, at: float) -> bool:
         """Return whether its kernel answered a controller since it heard the agent last."""
-        mine = [s for s in self.silences if row in s.hosts and s.controllers[controller]]
+        mine = [each for each in self._of[row] if each.controllers[controller]]
         asked = {(s.begin if s.answers else s.end) + ASKED_S for s in mine if s.end > last}
         return any(_answered(mine, moment) for moment in asked if last < moment <= at)
 
     def _clean(self, row: int, at: float) -> int:
         """Return how many rounds of beats were clean: since the last silence ended."""
-        ends = (min(s.end, at) for s in self.silences if row in s.hosts and s.begin <= at)
+        ends = (min(each.end, at) for each in self._of[row] if each.begin <= at)
         return int((at - max(ends, default=0.0)) / BEAT_S)
 
     def _power(self, leader: int, at: float) -> Callable[[str, float], tuple[Power, float]]:

@@ -95,7 +95,7 @@ def agree(views: Sequence[View], layout: Layout, now: float, voters: int) -> Agr
     if not len(rows):
         return Agreement()
     sound = np.array([each.sound for each in speaking], dtype=bool)
-    heard = _heard_elsewhere(watched[:, :, None] & ~missed, watched, layout, rows)
+    heard = _heard_elsewhere(missed, watched, layout, rows)
     may = heard & watched[:, rows, None] & sound[:, None]
     ballot = Ballot(rows, missed[:, rows], may, _heard_now(speaking, layout, rows), sound)
     quorum = voters // 2 + 1
@@ -138,24 +138,23 @@ def _places(hosts: tuple[str, ...], wanted: tuple[str, ...]) -> IntArray:
 
 
 def _heard_elsewhere(
-    heard: BoolArray, watched: BoolArray, layout: Layout, rows: IntArray
+    missed: BoolArray, watched: BoolArray, layout: Layout, rows: IntArray
 ) -> BoolArray:
     """Return who hears enough witnesses for whom, `(observers, doubted, 3) bool`.
 
     Witnesses are hosts on other switches; where all hang on one switch, in other racks; where all
-    stand in one rack, other hosts.
+    stand in one rack, other hosts. A network on which nobody is missed is not looked at.
     """
-    observers = range(len(heard))
-    enough = np.empty((len(heard), len(rows), len(NETWORKS)), dtype=bool)
-    for n in range(len(NETWORKS)):
+    enough = np.ones((len(missed), len(rows), len(NETWORKS)), dtype=bool)
+    for n in np.flatnonzero(missed.any(axis=(0, 1))).tolist():
         groups = _groups(layout, n)
-        size = int(groups.max()) + 1
-        for who in observers:
-            there = np.bincount(groups[watched[who]], minlength=size)
-            answer = np.bincount(groups[heard[who, :, n]], minlength=size)
-            others = there.sum() - there[groups[rows]]
+        size, doubted = int(groups.max()) + 1, groups[rows]
+        for who, watches in enumerate(watched):
+            there = np.bincount(groups[watches], minlength=size)
+            answer = np.bincount(groups[watches & ~missed[who, :, n]], minlength=size)
+            others = there.sum() - there[doubted]
             needed = np.minimum(np.maximum(others // 2, others > 0), MOST_WITNESSES)
-            enough[who, :, n] = answer.sum() - answer[groups[rows]] >= needed
+            enough[who, :, n] = answer.sum() - answer[doubted] >= needed
     return enough
 
 
