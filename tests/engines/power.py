@@ -16,15 +16,28 @@ from billow.act.power.line import Dial
 from billow.act.power.records import Identities
 from billow.errors import Refused, Unavailable
 from billow.model.kinds import Power
-from billow.ports import Bmc
+from billow.ports import Bmc, Clock
 from billow.testing.bmc_contract import BmcContract, BmcStand, Trouble
 
 UUIDS = {
     "h1": "4c4c4544-0042-3610-8051-b4c04f564231",
     "h2": "4c4c4544-0042-3610-8051-b4c04f564232",
 }
+SPEED = 4.0
+"""Seconds of the stand's clock in one of ours: what is 1 s apart there is 0.25 s apart here."""
 OTHER = "4c4c4544-0042-3610-8051-b4c04f5642ff"
-SLOW_S = 1.2
+SLOW_S = 0.4
+"""Each answer of a slow controller, our seconds."""
+
+
+class FastClock(SystemClock):
+    """Time that goes faster than ours, for whoever waits between questions."""
+
+    def now(self) -> float:
+        return super().now() * SPEED
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / SPEED)
 
 
 class EmulatedStand(BmcStand):
@@ -37,13 +50,13 @@ class EmulatedStand(BmcStand):
             each.become("on")
             each.orders.clear()
 
-    async def open(self, **more: object) -> Controllers:
-        settings = {"answer_s": 3.0, "off_s": 4.0, "shutdown_s": 3.0, **more}
+    async def open(self, clock: Clock | None = None, **more: object) -> Controllers:
+        settings = {"answer_s": 1.5, "off_s": 10.0, "shutdown_s": 3.0, **more}
         known = [
             Controller.model_validate(each.entry(host, **settings))
             for host, each in self.emulators.items()
         ]
-        return Controllers(known, self._dial, Identities(self._folder), SystemClock())
+        return Controllers(known, self._dial, Identities(self._folder), clock or FastClock())
 
     async def close(self, bmc: Bmc) -> None:
         assert isinstance(bmc, Controllers)
@@ -129,16 +142,16 @@ class EmulatedContract(BmcContract):
         await bmc.aclose()
 
     async def test_stale_readings_are_waited_out(self, stand: EmulatedStand) -> None:
-        stand.emulators["h1"].set(stale_s=1.5)
+        stand.emulators["h1"].set(stale_s=0.8)
         bmc = await stand.open()
         began = time.monotonic()
         await bmc.off("h1")
-        assert time.monotonic() - began >= 2.5
+        assert time.monotonic() - began >= 1.0
         assert not await stand.powered("h1")
         await bmc.aclose()
 
     async def test_power_that_goes_late_is_waited_for(self, stand: EmulatedStand) -> None:
-        stand.emulators["h1"].set(off_takes_s=1.5)
+        stand.emulators["h1"].set(off_takes_s=0.8)
         bmc = await stand.open()
         await bmc.off("h1")
         assert not await stand.powered("h1")
@@ -162,7 +175,7 @@ class EmulatedContract(BmcContract):
 
     async def test_few_sessions_are_enough(self, stand: EmulatedStand) -> None:
         stand.emulators["h1"].set(sessions=1, slow_s=0.2)
-        bmc = await stand.open(at_once=1, off_s=20.0)
+        bmc = await stand.open(at_once=1, off_s=60.0)
         assert "read off twice" in await bmc.off("h1")
         await bmc.aclose()
 
@@ -187,13 +200,13 @@ class EmulatedContract(BmcContract):
         await bmc.aclose()
 
     async def test_slow_answers_overlap(self, stand: EmulatedStand) -> None:
-        """Two answers, 1 s apart, each 1.2 s late: not order, answer, answer after one another."""
-        bmc = await stand.open(off_s=20.0)
+        """Two answers, 1 s apart, each 1.5 s late: not order, answer, answer after one another."""
+        bmc = await stand.open(SystemClock(), off_s=20.0, answer_s=5.0)
         await bmc.power("h1")
-        stand.emulators["h1"].set(slow_s=SLOW_S)
+        stand.emulators["h1"].set(slow_s=1.5)
         began = time.monotonic()
         await bmc.off("h1")
-        assert time.monotonic() - began < 1.35 + 2 * SLOW_S
+        assert 2.5 < time.monotonic() - began < 4.0
         await bmc.aclose()
 
 

@@ -105,6 +105,11 @@ class IpmiServer(Bmc):  # type: ignore[misc]
     def get_power_state(self) -> str:
         return self._machine.shown()
 
+    def get_chassis_status(self, session: Given) -> None:
+        on = self._machine.shown() == "on"
+        policy = _POLICIES.index(self._machine.restore)
+        session.send_ipmi_response(data=[policy << 5 | int(on), 0, 0])
+
     def power_off(self) -> int | None:
         if self._machine.faults.refuses_off and self._machine.power == "off":
             self._machine.order("off")

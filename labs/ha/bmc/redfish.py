@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 
 Given: TypeAlias = Any
 """What a library without types hands over."""
+_ROOT = "/redfish/v1"
 _SYSTEMS = "/redfish/v1/Systems/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _POLICIES = {"AlwaysOff": "always-off", "LastState": "previous", "AlwaysOn": "always-on"}
@@ -90,6 +91,9 @@ class _Front:
 
     def _let_in(self, env: dict[str, Any], start: _Start) -> Iterable[bytes]:
         path, method = env["PATH_INFO"].rstrip("/"), env["REQUEST_METHOD"]
+        if path == _ROOT:
+            found: Iterable[bytes] = self._app(env, start)
+            return found
         if path.startswith(_SESSIONS):
             return self._session(env, start, method, path)
         basic = f"{self._user}:{self._password}".encode()
