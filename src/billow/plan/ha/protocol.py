@@ -233,7 +233,8 @@ def _next_try(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     ways = list(_ways(incident, facts))
     for method, over in ways:
         if (method, over) not in tried:
-            return _begin(incident, facts, method, over, "the next way to a proof")
+            free = replace(incident, held="")
+            return _begin(free, facts, method, over, "the next way to a proof")
     last = incident.attempts[-1] if incident.attempts else None
     if ways and last is not None and facts.now - last.began_at >= terms.again_s:
         again = replace(incident, attempts=())
@@ -287,7 +288,10 @@ def _recovering(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
         for was, now in zip(incident.victims, victims, strict=True)
         if now.fate is Fate.STARTING and now != was
     )
-    return Turn(replace(incident, victims=victims), deeds, f"{len(deeds)} starts begin")
+    run = sum(each.fate is Fate.STARTED for each in victims)
+    why = f"{run} of {len(victims)} run elsewhere, " if run else ""
+    why += f"{len(deeds)} starts begin"
+    return Turn(replace(incident, victims=victims), deeds, why)
 
 
 def _next_of(victim: Victim, incident: Incident, facts: Facts, terms: Terms) -> Victim:
