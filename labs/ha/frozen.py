@@ -141,7 +141,8 @@ def pause(numbers: Iterable[int], *, on: bool) -> None:
 
 
 def _in_mounts(number: int, *command: str) -> None:
-    space.run("nsenter", f"--mount=/proc/{number}/ns/mnt", *command)
+    place = Path(f"/proc/{number}/ns")
+    space.run("nsenter", f"--mount={place / 'mnt'}", f"--net={place / 'net'}", *command)
 
 
 def _group(kind: str, name: str) -> Path:

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,6 +39,7 @@ from billow.loop import Wish
 from billow.model.action import Place
 from billow.model.ha.evidence import NETWORKS
 from billow.model.ha.incident import Incident
+from billow.model.ha.step import IncidentStep
 from billow.model.instance import Instance
 from billow.model.plan import Proposal
 from billow.model.run import Phase
@@ -63,6 +64,7 @@ class Plan:
         instances: On the first host; the others are empty but for `beside` each.
         lease_s: What agents promise; 0 for no watchdog.
         bmc: Kind of the emulated management controllers, `ipmi` or `redfish`; empty for none.
+        clocks: Whether agents read clocks that can jump.
         settings: More of a controller's environment, `BILLOW_*`.
     """
 
@@ -73,6 +75,7 @@ class Plan:
     beside: int = 0
     lease_s: float = 0.0
     bmc: str = ""
+    clocks: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -207,7 +210,44 @@ class Stage:
             ]
         if not (folder / "kmsg").exists():
             os.mkfifo(folder / "kmsg")
-        self.lab.start(node, "agent", frozen.with_disks(folder, words))
+        self.lab.start(node, "agent", frozen.with_disks(folder, words), **self._clock(node))
+
+    def _clock(self, node: Node) -> dict[str, str]:
+        """Return what puts a clock that can jump before a host's agent. Raises LabError."""
+        if not self.plan.clocks:
+            return {}
+        found = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+        if found is None:
+            raise LabError(
+                "clocks that jump need: apt-get install --no-install-recommends faketime"
+            )
+        self.jump(node, 0)
+        return {
+            "LD_PRELOAD": str(found),
+            "FAKETIME_TIMESTAMP_FILE": str(self.lab.folder(node) / "clock"),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def told(self, host: str) -> dict[str, str]:
+        """Return what the newest step of each of a host's incidents says, evidence and all."""
+
+        async def read() -> dict[str, str]:
+            store = await Store.open(self.database.url)
+            try:
+                found = {}
+                for each in await store.incidents():
+                    if each.host == host:
+                        found[each.id] = _words(await store.steps(each.id))
+                return found
+            finally:
+                await store.aclose()
+
+        return asyncio.run(read())
+
+    def jump(self, node: Node, seconds: float) -> None:
+        """Let the clock that a host's agent reads jump; `faketime` is in between."""
+        (self.lab.folder(node) / "clock").write_text(f"{seconds:+g}")
 
     def leader(self) -> Node:
         """Return the controller that writes: the one that holds the lease in the database."""
@@ -340,6 +380,13 @@ class Stage:
         )
         (folder / "agent.crt").write_text(signed.certificate)
         (folder / "ca.crt").write_text(signed.ca)
+
+
+def _words(steps: Sequence[IncidentStep]) -> str:
+    """Return all that the newest step says."""
+    step = steps[-1]
+    said = step.explanation
+    return "; ".join([step.why, *((said.diagnosis, *said.evidence) if said else ())])
 
 
 def until(true: object, timeout_s: float) -> float:
