@@ -234,6 +234,7 @@ def _certify(folder: Path, hosts: list[str]) -> None:
     authority = authority_in(folder / "authority.pem", "bench", moment)
     key = ec.generate_private_key(ec.SECP256R1())
     (folder / "agent.key").write_bytes(secret(key))
+    (folder / "ca.crt").write_bytes(authority.trusted(moment))
     for host in hosts:
         uri = x509.UniformResourceIdentifier(HOST_URI + host)
         signed = authority.certify(host, key.public_key(), (uri,), moment)

@@ -168,7 +168,7 @@ async def test_papers_are_renewed_for_the_same_key_over_any_network(
 ) -> None:
     key, signed = enrol(enrolment, "h1")
     agents = Agents()
-    renewing = Renewing(enrolment, agents)
+    renewing = Renewing(enrolment, agents, lambda: None)
     await renewing.turn()
     assert not agents.told
     clock.at += (PAPER_LASTS - timedelta(days=20)).total_seconds()

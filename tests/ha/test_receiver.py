@@ -185,7 +185,7 @@ async def test_an_order_without_a_line_or_an_answer_says_so(ear: Ear) -> None:
 def test_nobody_is_believed_without_papers_of_the_authority(ear: Ear, tmp_path: Path) -> None:
     with ear_in(tmp_path / "other") as other:
         theirs = enrolled(other.enrolment, "h1", tmp_path / "theirs")
-        (theirs / "ca.crt").write_bytes((ear.enrolment.folder / "ca.crt").read_bytes())
+        (theirs / "ca.crt").write_bytes((ear.enrolment.papers() / "ca.crt").read_bytes())
         assert _refused(ear, theirs)
     own = enrolled(ear.enrolment, "h1", tmp_path / "own")
     ear.receiver.revoke(ear.enrolment.revoke("h1"))
@@ -339,7 +339,7 @@ def _refused(ear: Ear, papers: Path) -> bool:
 
 def test_a_controller_takes_new_papers_without_losing_a_line(ear: Ear) -> None:
     speaker = ear.speaker("h1")
-    os.unlink(ear.enrolment.folder / "controller.crt")  # noqa: PTH108
+    os.unlink(ear.enrolment.papers() / "controller.crt")  # noqa: PTH108
     ear.receiver.prove(proving(ear.enrolment.papers()))
     ear.speaker("h2")
     assert not speaker.closed(0.2)

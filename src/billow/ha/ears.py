@@ -114,7 +114,7 @@ def _agents(settings: Settings, clock: Clock, opened: AsyncExitStack) -> Ears | 
     ear = Ear(Hearing(controller=name, places=places, papers=papers, limit_s=limit_s))
     ear.start()
     opened.callback(ear.stop)
-    renewing = (Renewing(enrolment, ear).turn, RENEWED_EVERY_S)
+    renewing = (Renewing(enrolment, ear, ear.prove).turn, RENEWED_EVERY_S)
     leases = Leases(ear)
     return Ears(_Agents(enrolment, ear, leases), ear, ear.published, (renewing,), leases)
 

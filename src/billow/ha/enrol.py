@@ -6,8 +6,7 @@ and gets a certificate. Before that ends, the controller sends a new one for the
 agent's line. A certificate that must not be believed any more is named in `revoked`.
 
     authority.pem           who signs (billow.act.authority)
-    ca.crt                  what agents and controllers trust
-    controller.crt, .key    this controller's papers
+    controllers/NAME/       a controller's papers: controller.crt, controller.key, ca.crt
     tokens/DIGEST           a token that was not used yet: its host, and when it ends
     agents/HOST.SERIAL.crt  what was signed, while it is good; .sent: the agent has not said that
                             it took it
@@ -28,6 +27,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from billow.act.authority import RENEWED, Authority, authority_in, pem, secret
 from billow.act.durable import load, locked, make_folder, save, write
@@ -80,15 +80,16 @@ class Enrolment:
 
     def papers(self) -> Path:
         """Return the folder with this controller's papers, good for a while. Raises Unavailable."""
+        own = make_folder(make_folder(self.folder / "controllers") / self.controller)
         with self._held() as (authority, moment):
-            write(self.folder / "ca.crt", authority.trusted(moment))
-            if not self._own_serve(authority, moment):
+            write(own / "ca.crt", authority.trusted(moment))
+            if not self._own_serve(own, authority, moment):
                 key = ec.generate_private_key(ec.SECP256R1())
-                uri = CONTROLLER_URI + self.controller
-                signed = _signed(authority, (self.controller, uri), key.public_key(), moment)
-                write(self.folder / "controller.key", secret(key))
-                write(self.folder / "controller.crt", pem(signed))
-        return self.folder
+                names = self.controller, CONTROLLER_URI + self.controller
+                signed = _signed(authority, names, key.public_key(), moment)
+                write(own / "controller.key", secret(key))
+                write(own / "controller.crt", pem(signed))
+        return own
 
     def token(self, host: str) -> str:
         """Return a token with which the agent of one host can be enrolled, once. Raises Invalid."""
@@ -214,17 +215,18 @@ class Enrolment:
         write(self._agents / f"{host}.{signed.serial_number:040x}.{kind}", pem(signed))
         return _told(signed, authority, moment)
 
-    def _own_serve(self, authority: Authority, moment: datetime) -> bool:
+    def _own_serve(self, own: Path, authority: Authority, moment: datetime) -> bool:
         """Return whether this controller's papers are whole, and last long enough."""
         with contextlib.suppress(OSError, ValueError, InvalidSignature, TypeError):
-            shown = x509.load_pem_x509_certificate((self.folder / "controller.crt").read_bytes())
+            shown = x509.load_pem_x509_certificate((own / "controller.crt").read_bytes())
             shown.verify_directly_issued_by(authority.certificate)
             uri = f"{CONTROLLER_URI}{self.controller}"
             names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             return (
                 shown.not_valid_after_utc - moment > RENEWED
                 and names.get_values_for_type(x509.UniformResourceIdentifier) == [uri]
-                and (self.folder / "controller.key").exists()
+                and load_pem_private_key((own / "controller.key").read_bytes(), None).public_key()
+                == shown.public_key()
             )
         return False
 

@@ -2,6 +2,7 @@
 """Send agents new certificates before theirs end, over their own lines. No person does anything."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,13 +20,19 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Renewing:
-    """Renews the papers of agents."""
+    """Renews the papers of agents, and this controller's own."""
 
     enrolment: Enrolment
     commander: Commander
+    prove: Callable[[], None]
 
     async def turn(self) -> None:
-        """Renew what ends soon; an agent that cannot be told is told at another turn."""
+        """Renew what ends soon; an agent that cannot be told is told at another turn.
+
+        This controller's own papers are renewed likewise, and shown to those who come from then on.
+        """
+        await asyncio.to_thread(self.enrolment.papers)
+        self.prove()
         due = await asyncio.to_thread(self.enrolment.due)
         for host, signed in due.items():
             if await self._told(host, signed):
