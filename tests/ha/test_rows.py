@@ -44,7 +44,7 @@ async def test_a_row_is_played_to_its_end(
         assert held.books.all() == []
         await _befall(held, key, dead=dead)
         await _check(held, *_in_the_end(key, response))
-        assert held.world.field.double_runs == []
+        assert held.world.field.copies.double_runs == []
         assert [held.homes()[each] for each in ("b1", "b2")] == ["h2", "h2"]
         _check_explained(held, key, response)
 

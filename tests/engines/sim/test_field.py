@@ -54,7 +54,7 @@ class Hosts:
 
     def double_runs(self) -> list[tuple[str, tuple[str, ...]]]:
         self.world.look(self.clock.now())
-        return [(each.instance, each.hosts) for each in self.world.field.double_runs]
+        return [(each.instance, each.hosts) for each in self.world.field.copies.double_runs]
 
 
 def evacuate(name: str = "a1", target: str = "h3", epoch: int = 1) -> Evacuate:
@@ -183,7 +183,7 @@ async def test_a_watchdog_resets_a_host_that_nobody_acknowledges() -> None:
     await held.clock.sleep(BOOT_S)
     held.strike("host h1 regains everything")
     report = held.engine.view(held.clock.now()).reports["h1"]
-    assert (report.boot, report.quarantined, report.guests) == ("2", True, ())
+    assert (report.boot, report.quarantined) == ("2", True)
     assert await held.state() is State.FAILED, "a host that returns starts nothing"
 
 
@@ -319,7 +319,7 @@ async def test_what_returns_is_cleaned_of_what_runs_elsewhere() -> None:
     held.strike("host h1 loses everything", "host h1 thaws", "host h1 regains management")
     said = await held.engine.order("h1", M, {"do": "clean", "fence": 3, "instances": ["a1"]})
     assert said["gone"] == ["a1"]
-    assert list(held.world.field.guests("h1")) == ["a2"]
+    assert list(held.world.field.copies.on("h1")) == ["a2"]
 
 
 async def test_a_last_gasp_is_heard_if_anybody_can_hear_it() -> None:

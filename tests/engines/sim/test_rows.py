@@ -80,4 +80,4 @@ def test_only_a_silent_host_can_be_dead_in_truth() -> None:
             seen.strike(fault_for(key, "h1", dead=dead))
             silent = all(key.lost)
             ended = silent and (dead or key.power is Power.OFF)
-            assert len(list(seen.world.field.guests("h1"))) == (0 if ended else 3), row
+            assert len(list(seen.world.field.copies.on("h1"))) == (0 if ended else 3), row

@@ -6,37 +6,23 @@ of it, and it knows which copies of an instance really run, so that one that run
 whatever the records say. It must not decide anything, and everything happens in the agenda's time.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final, Self
 
 from billow.engines.sim.agenda import Agenda
 from billow.engines.sim.condition import BEAT_S, BOOT_S, LEASE_S, Bmc, Condition, Kernel
-from billow.engines.sim.effects import end_all
+from billow.engines.sim.copies import Copies
 from billow.engines.sim.fault import Blow, Fault, Whom
 from billow.engines.sim.ground import Ground
 from billow.errors import Invalid
 from billow.model.action import Action, Evacuate, Fence, PowerOff, PowerOn
 from billow.model.ha.evidence import NETWORKS, Hardware, Network
 from billow.model.host import Host
-from billow.model.kinds import Health, Power, State
+from billow.model.hosts import Hosts
+from billow.model.kinds import Health, Power, code_of
 from billow.model.pool import Pool
-
-_LIVE: Final = (State.RUNNING, State.PAUSED)
-
-
-@dataclass(frozen=True, slots=True)
-class DoubleRun:
-    """That an instance ran on several hosts at one time: what must never be.
-
-    Attributes:
-        at: Seconds of the world.
-    """
-
-    instance: str
-    hosts: tuple[str, ...]
-    at: float
 
 
 class Field:
@@ -45,7 +31,7 @@ class Field:
     Attributes:
         conditions: Of each host that anything ever befell.
         deaf: Networks that an observer has lost, by its name, and since when.
-        double_runs: Every time that an instance began to run twice, oldest first.
+        copies: What really runs on them.
     """
 
     def __init__(
@@ -54,7 +40,8 @@ class Field:
         """Let all be well. `interrupt(host, why)` is told when actions on a host can only fail."""
         self.conditions: dict[str, Condition] = {}
         self.deaf: dict[str, dict[Network, float]] = {}
-        self.double_runs: list[DoubleRun] = []
+        self.copies = Copies(ground, agenda, self.condition)
+        self._watched: tuple[Hosts, frozenset[str], frozenset[str], tuple[str, ...]] | None = None
         self._ground = ground
         self._agenda = agenda
         self._interrupt = interrupt
@@ -62,8 +49,7 @@ class Field:
     @property
     def rests(self) -> bool:
         """Whether nothing of it must be remembered."""
-        untold = not self.double_runs and not self._ground.strays
-        mended = untold and not any(self.deaf.values())
+        mended = self.copies.rest and not any(self.deaf.values())
         return mended and all(each.well for each in self.conditions.values())
 
     def strike(self, fault: Fault) -> None:
@@ -123,7 +109,8 @@ class Field:
             self._ground.unlocked.add(host)
         if not (was_clean and there.clean):
             there.clean_since = now
-        self._audit_host(host)
+        for name in self.copies.strays_on(host):
+            self.copies.audit(name)
 
     def follow(self, action: Action) -> None:
         """Let what an action did be true of hosts as well."""
@@ -134,7 +121,7 @@ class Field:
             case PowerOn():
                 self._on(action.host)
             case Evacuate():
-                self._audit(action.instance)
+                self.copies.audit(action.instance)
             case _:
                 pass
 
@@ -150,34 +137,20 @@ class Field:
             self.befall(host, Fault(Whom.HOST, host, blow))
         self._show(host, Power.ON, Health.OK)
 
-    def is_watched(self, host: str) -> bool:
-        """Return whether anybody misses a host: not one that a plan has turned off."""
-        there, row = self.conditions.get(host), self._ground.host(host)
-        if there is None:
-            return row is not None and row.power is not Power.OFF
-        return not there.retired
+    def watched(self) -> tuple[str, ...]:
+        """Return the hosts that somebody misses: not those that a plan has turned off.
 
-    def guests(self, host: str) -> Iterator[str]:
-        """Yield the instances of which a copy is on a host, whatever the records say."""
-        if not self.condition(host).holds:
-            return
-        for name in self._ground.residents(host):
-            there = self._ground.instance(name)
-            if there is not None and there.state in _LIVE:
-                yield name
-        yield from (name for name, hosts in self._ground.strays.items() if host in hosts)
-
-    def end_guests(self, host: str) -> None:
-        """End every copy on a host."""
-        end_all(self._ground, host)
-        self._forget_strays(host)
-
-    def _forget_strays(self, host: str) -> None:
-        strays = self._ground.strays
-        for name in [name for name, hosts in strays.items() if host in hosts]:
-            strays[name].discard(host)
-            if not strays[name]:
-                del strays[name]
+        The same object when nothing changed. Linear in hosts when something did.
+        """
+        hosts = self._ground.fold().hosts
+        retired = frozenset(name for name, there in self.conditions.items() if there.retired)
+        ailing = frozenset(self.conditions) - retired
+        known = self._watched
+        if known is None or known[0] is not hosts or known[1:3] != (retired, ailing):
+            lit = zip(hosts.id, (hosts.power != code_of(Power.OFF)).tolist(), strict=True)
+            found = (name for name, on in lit if (on or name in ailing) and name not in retired)
+            known = self._watched = hosts, retired, ailing, tuple(found)
+        return known[3]
 
     def _note_silence(
         self, there: Condition, before: tuple[Network, ...], after: tuple[Network, ...]
@@ -237,7 +210,7 @@ class Field:
 
     def _booted(self, host: str, there: Condition) -> None:
         """Let a host be up: it starts nothing, and counts only when it was cleaned."""
-        self._forget_strays(host)
+        self.copies.forget_strays(host)
         there.powered, there.kernel, there.agent = True, Kernel.ALIVE, True
         there.hung = False
         there.gasped, there.quarantined, there.retired = False, True, False
@@ -252,28 +225,12 @@ class Field:
 
     def _end(self, host: str, why: str) -> None:
         self._interrupt(host, f"host {host}: {why}")
-        self.end_guests(host)
+        self.copies.end(host)
 
     def _show(self, host: str, power: Power, health: Health) -> None:
         row = self._ground.host(host)
         if row is not None:
             self._ground.put_host(replace(row, power=power, health=health))
-
-    def _audit_host(self, host: str) -> None:
-        for name in [name for name, hosts in self._ground.strays.items() if host in hosts]:
-            self._audit(name)
-
-    def _audit(self, instance: str) -> None:
-        """Note whether an instance runs twice now."""
-        record = self._ground.instance(instance)
-        hosts = set(self._ground.strays.get(instance, ()))
-        if record is not None and record.state is State.RUNNING:
-            hosts.add(record.host)
-        running = tuple(sorted(host for host in hosts if self.condition(host).works))
-        told = [(each.instance, each.hosts) for each in self.double_runs]
-        if len(running) > 1 and (instance, running) not in told:
-            self.double_runs.append(DoubleRun(instance, running, self._agenda.now))
-            self._agenda.tell(f"{instance} runs twice: on {', '.join(running)}")
 
     def _lose(self, _host: str, there: Condition, fault: Fault) -> None:
         there.lost = _without(there.lost, fault)
@@ -342,11 +299,11 @@ class Field:
 
     def _fenced(self, host: str, there: Condition, fault: Fault) -> None:
         there.obeyed = int(fault.number)
-        self.end_guests(host)
+        self.copies.end(host)
 
     def _cleaned(self, host: str, there: Condition, fault: Fault) -> None:
         there.obeyed, there.quarantined = int(fault.number), False
-        self._forget_strays(host)
+        self.copies.forget_strays(host)
 
 
 _Struck = Callable[[Field, str, Condition, Fault], None]

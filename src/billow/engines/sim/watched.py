@@ -7,6 +7,7 @@ What it hears is worked out when it asks, so a fleet that is well costs nothing.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 from uuid import NAMESPACE_DNS, uuid5
 
@@ -64,9 +65,9 @@ class Watched:
         """Return when it heard whom last, and what agents said. Raises Unavailable."""
         world = self._world()
         field = world.field
-        hosts = tuple(name for name in world.ground.host_names if field.is_watched(name))
+        hosts = field.watched()
         heard_at = np.full((len(hosts), len(NETWORKS)), now)
-        row = {name: number for number, name in enumerate(hosts)}
+        row = _rows(hosts) if field.conditions else {}
         for host, there in field.conditions.items():
             if host in row:
                 heard_at[row[host]] = [self._heard(world, there, each, now) for each in NETWORKS]
@@ -96,11 +97,11 @@ class Watched:
             return {"ok": False, "text": f"older fence {fence}: {there.obeyed} was obeyed"}
         match body.get("do"):
             case "fence":
-                gone = sorted(self._world().field.guests(host))
+                gone = sorted(self._world().field.copies.on(host))
                 self._happen(host, Blow.FENCED, fence)
                 return {"ok": True, "text": f"{len(gone)} guests were ended", "gone": gone}
             case "clean":
-                gone = self._strays(host)
+                gone = self._world().field.copies.strays_on(host)
                 self._happen(host, Blow.CLEANED, fence)
                 return {"ok": True, "text": f"{len(gone)} copies were removed", "gone": gone}
             case _:
@@ -144,10 +145,6 @@ class Watched:
     def _happen(self, host: str, blow: Blow, number: float = 0.0) -> None:
         self.strike(Fault(Whom.HOST, host, blow, number=number))
 
-    def _strays(self, host: str) -> list[str]:
-        strays = self._world().ground.strays
-        return sorted(name for name, hosts in strays.items() if host in hosts)
-
     def _reached(self, host: str, network: Network) -> Condition:
         field = self._world().field
         there = field.condition(host)
@@ -182,6 +179,11 @@ class Watched:
                 yield host, _report(world, host, there, now)
 
 
+@lru_cache(maxsize=4)
+def _rows(hosts: tuple[str, ...]) -> Mapping[str, int]:
+    return {name: number for number, name in enumerate(hosts)}
+
+
 def _report(world: World, host: str, there: Condition, now: float) -> AgentReport:
     """Return what an agent said last."""
     said = there.says(world.now)
@@ -192,7 +194,6 @@ def _report(world: World, host: str, there: Condition, now: float) -> AgentRepor
         boot=str(said.boot),
         lease_s=said.lease_s / world.speed,
         symptoms=_symptoms(world, said.hardware, said.ill_since),
-        guests=tuple(world.field.guests(host)) if there.audible else (),
         quarantined=said.quarantined,
         gasped=said.gasped,
         clean_beats=int(clean_s / BEAT_S),
