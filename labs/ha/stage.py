@@ -11,12 +11,12 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 from uuid import NAMESPACE_DNS, uuid4, uuid5
 
 from cryptography import x509
@@ -54,6 +54,7 @@ BMC_PORT: Final = 6230
 PAPERS: Final = "agents"
 SHAPE: Final = Shape("tiny", 100, 64)
 _READY_S: Final = 60.0
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,8 @@ class Stage:
         self.database = Database(root / "pg")
         self.state = root / "state"
         self.bmcs: dict[str, Emulator] = {}
+        self._runner = asyncio.Runner()
+        self._store: Store | None = None
         self.lab = Lab.planned(root / "lab", plan.hosts)  # laid out anew when the pool is there
 
     def __enter__(self) -> Self:
@@ -107,6 +110,9 @@ class Stage:
 
     def down(self) -> None:
         """End all of it, and remove it."""
+        if self._store is not None:
+            self._runner.run(self._store.aclose())
+        self._runner.close()
         for each in self.bmcs.values():
             each.stop()
         self.lab.down()
@@ -136,17 +142,15 @@ class Stage:
         """Judge what the guests wrote."""
         return of_serial(self.state / "qemu" / "volumes")
 
+    def read(self, what: Callable[[Store], Awaitable[Found]]) -> Found:
+        """Return what the store says: for figures, never for an audit."""
+        if self._store is None:
+            self._store = self._runner.run(Store.open(self.database.url))
+        return self._runner.run(_awaited(what(self._store)))
+
     def incidents(self) -> tuple[Incident, ...]:
-        """Return what the store knows of incidents: for figures, never for an audit."""
-
-        async def read() -> tuple[Incident, ...]:
-            store = await Store.open(self.database.url)
-            try:
-                return tuple(await store.incidents())
-            finally:
-                await store.aclose()
-
-        return asyncio.run(read())
+        """Return what the store knows of incidents."""
+        return tuple(self.read(lambda store: store.incidents()))
 
     def cut_power(self, node: Node) -> None:
         """Cut a host's power, as when its supply fails: its management controller knows of it."""
@@ -231,19 +235,17 @@ class Stage:
 
     def told(self, host: str) -> dict[str, str]:
         """Return what the newest step of each of a host's incidents says, evidence and all."""
+        found = {}
+        for each in self.incidents():
+            if each.host == host:
+                found[each.id] = _words(self.read(partial(_steps, each.id)))
+        return found
 
-        async def read() -> dict[str, str]:
-            store = await Store.open(self.database.url)
-            try:
-                found = {}
-                for each in await store.incidents():
-                    if each.host == host:
-                        found[each.id] = _words(await store.steps(each.id))
-                return found
-            finally:
-                await store.aclose()
-
-        return asyncio.run(read())
+    def symptoms(self, host: str) -> str:
+        """Return what controllers know that the host's agent says, whether or not it matters."""
+        views = self.read(lambda store: store.views())
+        reports = (each.reports[host] for each in views if host in each.reports)
+        return "; ".join(symptom.text for report in reports for symptom in report.symptoms)
 
     def jump(self, node: Node, seconds: float) -> None:
         """Let the clock that a host's agent reads jump; `faketime` is in between."""
@@ -251,16 +253,8 @@ class Stage:
 
     def leader(self) -> Node:
         """Return the controller that writes: the one that holds the lease in the database."""
-
-        async def read() -> str:
-            store = await Store.open(self.database.url)
-            try:
-                lease = await store.lease()
-                return lease.holder if lease else ""
-            finally:
-                await store.aclose()
-
-        holder = asyncio.run(read())
+        lease = self.read(lambda store: store.lease())
+        holder = lease.holder if lease else ""
         for node in self.lab.controllers:
             number = self.lab.started(node).get("billow")
             if number is not None and f"-{number}-" in holder:
@@ -380,6 +374,14 @@ class Stage:
         )
         (folder / "agent.crt").write_text(signed.certificate)
         (folder / "ca.crt").write_text(signed.ca)
+
+
+async def _steps(incident: str, store: Store) -> Sequence[IncidentStep]:
+    return await store.steps(incident)
+
+
+async def _awaited(found: Awaitable[Found]) -> Found:
+    return await found
 
 
 def _words(steps: Sequence[IncidentStep]) -> str:
