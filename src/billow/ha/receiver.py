@@ -37,8 +37,8 @@ from billow.model.ha.wire import HEADER_BYTES, Frame, Message, plain_beat
 LOOK_S: Final = 0.05
 """So often it is seen who is missed."""
 _LATE_S: Final = 0.2
-"""A look that is later by more than this was held up, perhaps with the whole machine, and beats were
-lost; after less, they lie in the lines, and are read before anybody is judged."""
+"""A look later by more than this was held up, perhaps with the whole machine, and beats were lost;
+after less they lie in the lines, and are read before anybody is judged."""
 _ACK_EVERY: Final = 5
 _STRANGERS_S: Final = 5.0
 """A line must be proved and greeted after so long."""
