@@ -51,7 +51,7 @@ class EmulatedStand(BmcStand):
             each.orders.clear()
 
     async def open(self, clock: Clock | None = None, **more: object) -> Controllers:
-        settings = {"answer_s": 1.5, "off_s": 10.0, "shutdown_s": 3.0, **more}
+        settings = {"answer_s": 1.5, "off_s": 60.0, "shutdown_s": 3.0, **more}
         known = [
             Controller.model_validate(each.entry(host, **settings))
             for host, each in self.emulators.items()
@@ -66,7 +66,7 @@ class EmulatedStand(BmcStand):
         return self.emulators[host].power == "on"
 
     async def strike(self, host: str, trouble: Trouble) -> None:
-        faults = {
+        faults: dict[Trouble, dict[str, object]] = {
             Trouble.DEAD: {"silent": True},
             Trouble.SWAPPED: {"uuid": OTHER},
             Trouble.SLOW: {"slow_s": SLOW_S},
@@ -116,7 +116,7 @@ class EmulatedContract(BmcContract):
         self, stand: EmulatedStand
     ) -> None:
         stand.emulators["h1"].set(deaf=True)
-        bmc = await stand.open()
+        bmc = await stand.open(off_s=8.0)
         with pytest.raises(Unavailable, match="did not read off in time"):
             await bmc.off("h1")
         assert await stand.powered("h1")
@@ -127,7 +127,7 @@ class EmulatedContract(BmcContract):
         self, stand: EmulatedStand
     ) -> None:
         stand.emulators["h1"].set(says="on")
-        bmc = await stand.open()
+        bmc = await stand.open(off_s=8.0)
         with pytest.raises(Unavailable, match="did not read off in time"):
             await bmc.off("h1")
         assert not await stand.powered("h1")
@@ -159,7 +159,7 @@ class EmulatedContract(BmcContract):
 
     async def test_what_dies_with_its_host_proves_nothing(self, stand: EmulatedStand) -> None:
         stand.emulators["h1"].set(dies_with_host=True)
-        bmc = await stand.open()
+        bmc = await stand.open(off_s=8.0)
         with pytest.raises(Unavailable):
             await bmc.off("h1")
         assert not await stand.powered("h1")

@@ -41,7 +41,7 @@ class _Session(ServerSession):  # type: ignore[misc]  # the library has no types
             origin.sequencenumber = self.sequencenumber
 
     def close_server_session(self) -> None:
-        self.bmc.sessions.pop(id(self), None)
+        self.bmc.sessions.pop(tuple(self.sockaddr), None)
 
 
 class _Full(ServerSession):  # type: ignore[misc]
@@ -57,7 +57,7 @@ class IpmiServer(Bmc):  # type: ignore[misc]
     def __init__(self, machine: Machine, user: str, password: str, place: tuple[str, int]) -> None:
         super().__init__({user: password}, port=place[1], address=place[0])
         self.uuid = UUID(machine.uuid)
-        self.sessions: dict[int, float] = {}
+        self.sessions: dict[tuple[object, ...], float] = {}
         self.sending = threading.Lock()
         self._machine = machine
 
@@ -71,12 +71,11 @@ class IpmiServer(Bmc):  # type: ignore[misc]
         now, limit = time.time(), self._machine.faults.sessions
         oldest = max(now - _IDLE_S, self._machine.befell_at)
         self.sessions = {key: at for key, at in self.sessions.items() if at > oldest}
-        kind = _Full if limit and len(self.sessions) >= limit else _Session
-        opened = kind(
-            self.authdata, None, sockaddr, self.serversocket, data[16:], self.uuid, bmc=self
-        )
+        full = limit and len(self.sessions.keys() - {tuple(sockaddr)}) >= limit
+        kind = _Full if full else _Session
+        kind(self.authdata, None, sockaddr, self.serversocket, data[16:], self.uuid, bmc=self)
         if kind is _Session:
-            self.sessions[id(opened)] = now
+            self.sessions[tuple(sockaddr)] = now
 
     def handle_raw_request(self, request: Given, session: Given) -> None:
         """Answer when it is time: a slow answer holds up nobody else."""

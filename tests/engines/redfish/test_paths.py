@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sushy
+import sushy  # type: ignore[import-untyped]
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from labs.ha.bmc import Emulator
 from labs.ha.bmc.emulator import PASSWORD, USER
 from labs.ha.bmc.hop import serve
-from sushy.auth import BasicAuth
+from sushy.auth import BasicAuth  # type: ignore[import-untyped]
 
 from billow.act.clock import SystemClock
 from billow.act.power.controllers import Controllers

@@ -16,6 +16,7 @@ from billow.model.kinds import Power
 
 _SYSTEMS: Final = "/redfish/v1/Systems"
 _CONFLICT: Final = f"{STATUS}409"
+_GONE: Final = f"{STATUS}404"
 _CHANGED: Final = (f"{STATUS}412", f"{STATUS}428")
 _POWER: Final = {
     "On": Power.ON,
@@ -85,7 +86,7 @@ class RedfishLine:
     async def _set(self, target: str, boot: _Resource, policy: str) -> tuple[str, ...]:
         """Set boot override and restore policy as far as the system has them; return what not."""
         system = await self._system()
-        known = _allowed(system.get("Boot", {}), "BootSourceOverrideTarget")
+        known = _allowed(_part(system, "Boot"), "BootSourceOverrideTarget")
         changes: list[tuple[str, _Resource | None]] = [
             ("boot override", {"Boot": boot} if not known or target in known else None),
             (
@@ -118,7 +119,9 @@ class RedfishLine:
     async def _reset(self, *kinds: str) -> None:
         """Start the first of these resets that the system has."""
         reset = self._resets or _resets(await self._system())
-        place = reset.get("target") or f"{await self._where()}/Actions/ComputerSystem.Reset"
+        place = reset.get("target")
+        if not (isinstance(place, str) and place.startswith("/")):
+            place = f"{await self._where()}/Actions/ComputerSystem.Reset"
         known = _allowed(reset, "ResetType")
         kind = next((each for each in kinds if not known or each in known), kinds[0])
         try:
@@ -128,6 +131,13 @@ class RedfishLine:
                 raise
 
     async def _system(self) -> dict[str, Any]:
+        """Return the system; one that is not where it was is looked for again."""
+        try:
+            return await self._service.get(await self._where())
+        except Refused as refusal:
+            if refusal.code != _GONE or self._controller.system:
+                raise
+        self._place, self._resets = "", {}
         return await self._service.get(await self._where())
 
     async def _where(self) -> str:
@@ -139,20 +149,28 @@ class RedfishLine:
 
 def _resets(system: _Resource) -> _Resource:
     """Return how a system is reset: what its firmware can, which does not change."""
-    found: _Resource = system.get("Actions", {}).get("#ComputerSystem.Reset", {})
-    return found
+    return _part(_part(system, "Actions"), "#ComputerSystem.Reset")
 
 
-def _allowed(resource: object, name: str) -> Sequence[str]:
-    if not isinstance(resource, Mapping):
-        return ()
+def _part(resource: _Resource, name: str) -> _Resource:
+    """Return a part of a resource; empty where the service gives something else."""
+    found = resource.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _allowed(resource: _Resource, name: str) -> Sequence[str]:
     values = resource.get(f"{name}@Redfish.AllowableValues")
     return [str(each) for each in values] if isinstance(values, list) else ()
 
 
 def _only(host: str, systems: _Resource) -> str:
     """Return the path of the only system. Raises Refused when there are several, Unavailable."""
-    members = [str(each.get("@odata.id", "")) for each in systems.get("Members", [])]
+    listed = systems.get("Members")
+    members = [
+        str(each["@odata.id"])
+        for each in (listed if isinstance(listed, list) else ())
+        if isinstance(each, Mapping) and str(each.get("@odata.id")).startswith("/")
+    ]
     if not members:
         raise Unavailable(f"the Redfish service of {host} shows no system (yet)")
     if len(members) > 1:
