@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from billow.errors import Bug
 from billow.model.ha.incident import Incident, Phase
 from billow.model.ha.response import Turn
 from billow.plan.ha import protocol
@@ -131,3 +132,12 @@ def test_writing_without_compare_and_set_is_found() -> None:
     right = Search(rules).run()
     assert right.whole
     assert not right.broken
+
+
+def test_a_step_that_depends_on_what_the_checker_cuts_off_is_told() -> None:
+    def by_row(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
+        cut_off = incident.phase is Phase.RECOVERING and not incident.row
+        return None if cut_off else protocol.advance(incident, facts, terms)
+
+    with pytest.raises(Bug, match="cuts off"):
+        Search(replace(ONE_FAILS, faults=1), advance=by_row).run()

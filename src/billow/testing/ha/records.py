@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from billow.errors import Bug
 from billow.model.ha.evidence import NETWORKS, Network, Sight
 from billow.model.ha.incident import (
     Attempt,
@@ -49,6 +50,7 @@ TERMS: Final = Terms(
     settle_s=0,
     storage_grace_s=0,
     isolation_grace_s=0,
+    hung_grace_s=0,
     agent_s=0,
     bmc_s=0,
     again_s=0,
@@ -133,6 +135,7 @@ class Records:
         self._terms = terms
         self._advance = advance or protocol.advance
         self._known: list[Incident | None] = [None]
+        self._full: list[Incident | None] = [None]
         self._number: dict[Incident | None, int] = {None: 0}
         self.launches: list[Launch] = [Launch(0)]
         self._launch: dict[Launch, int] = {self.launches[0]: 0}
@@ -176,6 +179,7 @@ class Records:
         if short not in self._number:
             self._number[short] = len(self._known)
             self._known.append(short)
+            self._full.append(incident)
         return self._number[short]
 
     def launch_number(self, launch: Launch) -> int:
@@ -192,8 +196,18 @@ class Records:
             turn = None if quiet else protocol.opened("i", facts)
         else:
             turn = self._advance(incident, facts, self._terms)
-        if turn is None:
-            return 0
+            self._check(number, facts, turn)
+        return 0 if turn is None else self._numbered(number, turn)
+
+    def _check(self, number: int, facts: Facts, turn: Turn | None) -> None:
+        """Raise Bug when a step depends on what the short form of an incident leaves out."""
+        full = self._full[number]
+        assert full is not None
+        said = self._advance(full, facts, self._terms)
+        if (said and self._launched(said)) != (turn and self._launched(turn)):
+            raise Bug(f"a step depends on what the checker cuts off: {full}, {facts}")
+
+    def _numbered(self, number: int, turn: Turn) -> int:
         launch = self._launched(turn)
         same = launch.record == number and not (launch.cut or launch.ask or launch.clean)
         return 0 if same and not launch.starts else self.launch_number(launch)
@@ -277,10 +291,10 @@ def shortened(incident: Incident) -> Incident | None:
     )
     if incident.phase in _BEFORE:
         return replace(short, victims=(), attempts=(), cut=False, proof=None)
-    short = replace(short, row=0, recovery=Recovery.RESTART, cut=True, cordoned=True)
+    short = replace(short, recovery=Recovery.RESTART, cordoned=True)
     if incident.phase is Phase.FENCING:
         return replace(short, cut=bool(incident.attempts))
-    short = replace(short, attempts=())
+    short = replace(short, row=0, attempts=(), cut=True)
     return replace(short, victims=()) if incident.phase is Phase.QUARANTINE else short
 
 
