@@ -5,6 +5,7 @@ A simulated world is its own ear and takes orders itself; elsewhere agents are h
 settings say. Without either nobody is watched.
 """
 
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -22,6 +23,8 @@ from billow.ha.hearing import Hearing
 from billow.ha.leases import EVERY_S as LEASES_EVERY_S
 from billow.ha.leases import Leases
 from billow.ha.power import NoBmc, PowerWatch
+from billow.ha.rehearsal import TURN_S as REHEARSED_EVERY_S
+from billow.ha.rehearsal import Rehearsal
 from billow.ha.responder import EVERY_S, Crew, Responder
 from billow.ha.rooms import Choose, Rooms
 from billow.loop import Loop
@@ -116,7 +119,19 @@ def _responder(
     turns = ((responder.turn, EVERY_S), *ears.turns)
     if ears.leases is not None:
         turns = (*turns, (_leading(parts.world.writer, ears.leases), LEASES_EVERY_S))
-    return responder, turns
+    rehearsal = Rehearsal(
+        bmc, parts.store, parts.world.clock, _hosts(parts.world), lambda: parts.world.writer.held
+    )
+    return responder, (*turns, (rehearsal.turn, REHEARSED_EVERY_S))
+
+
+def _hosts(world: World) -> Callable[[], Awaitable[Iterable[str]]]:
+    """Return how the pool's hosts are learnt."""
+
+    async def hosts() -> Iterable[str]:
+        return (await world.collector.last()).hosts.id
+
+    return hosts
 
 
 def _leading(writer: Writer, leases: Leases) -> Turn:
