@@ -166,23 +166,26 @@ class PathLost:
 
 
 def paths(instances: int) -> PathLost:
-    """G6: one host loses its storage path, another one its tenant path."""
-    plan = Plan(hosts=5, instances=instances, beside=instances, bmc="redfish", settings=FREELY)
+    """G6: a host loses its storage path, and, on a stage of its own, one its tenant path."""
+    plan = Plan(hosts=5, instances=instances, bmc="redfish")
     with staged(plan) as (stage, watch):
-        first, second = stage.hosts[:2]
-        lives = Guests(stage, on(first.name, watch))
+        node = stage.hosts[0]
+        lives = Guests(stage, on(node.name, watch))
         start = time.monotonic()
-        with struck("link", stage.lab, first, networks=(Network.STORAGE,)):
+        with struck("link", stage.lab, node, networks=(Network.STORAGE,)):
             until(lives.look, 40.0)
         lost = Recovered(lives.seconds(start), audited(stage, watch))
-        still = Guests(stage, on(second.name, watch))
-        with struck("link", stage.lab, second, networks=(Network.TENANT,)):
+        orders = len(stage.bmcs[node.name].orders)
+        _logged(stage, lost)
+    with staged(plan) as (stage, watch):
+        node = stage.hosts[0]
+        lives = Guests(stage, on(node.name, watch))
+        with struck("link", stage.lab, node, networks=(Network.TENANT,)):
             begins_s = until(lambda: any(incoming for _, _, incoming in guests()), 20.0)
-            until(lambda: not on(second.name, watch), 30.0)
-        still.look()
-        orders = len(stage.bmcs[first.name].orders)
-        doubles = audited(stage, watch)
-        return PathLost(_logged(stage, lost), orders, begins_s, len(still.spoke_at), doubles)
+            until(lambda: not on(node.name, watch), 30.0)
+        lives.look()
+        doubles = [*lost.doubles, *audited(stage, watch)]
+    return PathLost(lost, orders, begins_s, len(lives.spoke_at), doubles)
 
 
 @dataclass
