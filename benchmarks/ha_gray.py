@@ -8,7 +8,7 @@ host dies. `agree`, `sight_of` and `decide` are the product's own; only the envi
 
 Bounds of "fine": one of three controllers is held up or cut off by nothing; a host's storage path
 is lost for less than its grace; an agent is frozen for 8 s at most while its kernel answers; and a
-whole machine with its kernel stands still for 1.2 s at most, as nothing tells it from a dead one.
+whole machine with its kernel stands still for 0.9 s at most, as nothing tells it from a dead one.
 """
 
 import argparse

@@ -103,21 +103,22 @@ class Trial:
         self.outcome.asked += 1
         now = self._clock(at)
         self._arrive(at, now)
-        sights, present = self.world.sights(leader, at, self.open)
-        if not sights:
+        seen = self.world.look(leader, at, self.open)
+        if not seen.sights:
             return False
         evidence = Evidence(
             fence=self.fence,
             layout=FLEET,
             policy=self.policy,
-            sights=sights,
+            sights=seen.sights,
+            faint=seen.faint,
             incidents=dict(self.open),
             history=tuple(self.history),
             answers=self.answers,
-            victims={host: (Victim(f"vm-{host}"),) for host in sights},
-            rooms={f"vm-{host}": "spare" for host in sights},
+            victims={host: (Victim(f"vm-{host}"),) for host in seen.sights},
+            rooms={f"vm-{host}": "spare" for host in seen.sights},
             controllers=3,
-            present=present,
+            present=seen.present,
         )
         turns = decide(evidence, now)
         for turn in turns:

@@ -93,6 +93,15 @@ class Death:
     gasps: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a leader knows at one instant, and how many controllers speak."""
+
+    sights: dict[str, Sight]
+    faint: tuple[str, ...]
+    present: int
+
+
 @dataclass(slots=True)
 class World:
     """One scenario.
@@ -156,10 +165,8 @@ class World:
         offset, since = self.offsets.get(controller, (0.0, np.inf))
         return START + at + (offset if at >= since else 0.0)
 
-    def sights(
-        self, leader: int, at: float, cared: Collection[str]
-    ) -> tuple[dict[str, Sight], int]:
-        """Return what the leader knows of doubted and cared-for hosts, and how many speak."""
+    def look(self, leader: int, at: float, cared: Collection[str]) -> Look:
+        """Return what the leader knows of doubted and cared-for hosts."""
         views = [self._view(each, leader, at) for each in range(CONTROLLERS)]
         now = self.clock(leader, at)
         agreed = agree(views, FLEET, now, CONTROLLERS)
@@ -169,7 +176,7 @@ class World:
             host: sight_of(host, agreed.lost.get(host, {}), views, power, now)
             for host in sorted(doubted)
         }
-        return sights, sum(each.age_s <= 2.0 for each in views)
+        return Look(sights, agreed.faint, sum(each.age_s <= 2.0 for each in views))
 
     def _gasping(self, at: float) -> list[str]:
         dead = self.death
@@ -267,7 +274,7 @@ def _answered(silences: Sequence[Silence], at: float) -> bool:
     return any(each and all(silence.answers for silence in each) for each in on)
 
 
-_STALL_S: Final = 1.2
+_STALL_S: Final = 0.9
 _FREEZE_S: Final = 8.0
 _STORAGE_S: Final = 9.5
 _ISOLATED_S: Final = 25.0
@@ -343,7 +350,7 @@ def deadly(seed: int) -> World:
 def _new(dice: random.Random) -> World:
     phases = np.array([dice.uniform(0, BEAT_S) for _ in range(HOSTS)])
     whole = dice.randrange(CONTROLLERS)
-    return World(phases, whole=whole, bmc_s=dice.uniform(0.2, 5.0), age_s=dice.uniform(0.02, 0.5))
+    return World(phases, whole=whole, bmc_s=dice.uniform(0.2, 5.0), age_s=dice.uniform(0.02, 0.15))
 
 
 def _some(dice: random.Random, world: World) -> frozenset[int]:
@@ -393,7 +400,7 @@ def freeze(world: World, dice: random.Random) -> None:
 
 
 def stall(world: World, dice: random.Random) -> None:
-    """Hold up a whole machine, kernel and all, for little more than a second."""
+    """Hold up a whole machine, kernel and all, for nearly a second."""
     begin, end = _span(dice, 0.1, _STALL_S)
     world.silences.append(Silence(ALL, _some(dice, world), ALL, begin, end))
 

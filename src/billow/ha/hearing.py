@@ -35,10 +35,12 @@ class Heard:
     Attributes:
         sights: Of every host that is doubted, or cared for.
         present: How many controllers speak.
+        faint: Hosts that are just about to be missed.
     """
 
     sights: Mapping[str, Sight]
     present: int
+    faint: tuple[str, ...] = ()
 
 
 class Hearing:
@@ -95,7 +97,7 @@ class Hearing:
             for host in sorted(doubted)
         }
         present = sum(view.age_s <= VIEW_S for view in others) + 1
-        return Heard(sights, present)
+        return Heard(sights, present, agreed.faint)
 
     async def aclose(self) -> None:
         """Listen to nobody any more."""

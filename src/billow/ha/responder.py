@@ -136,6 +136,7 @@ class Responder:
             layout=self._layout,
             policy=self._policy,
             sights=heard.sights,
+            faint=heard.faint,
             incidents=dict(self._open),
             history=self._history,
             answers={each.id: self._crew.deeds.answers(each.id) for each in incidents},

@@ -22,6 +22,9 @@ from billow.plan.ha.fleet import Layout
 MOST_WITNESSES: Final = 2
 """So many hosts on other switches must be heard; half of them where there are fewer than four."""
 
+FAINT_SHARES: Final = (0.5, 1.6)
+"""Who was not heard for so much of the limit is faint; whoever is silent for longer was judged."""
+
 ALONE_SHARE: Final = 0.3
 """Who alone misses so many of the hosts is broken itself."""
 
@@ -52,6 +55,7 @@ class Agreement:
     faults: tuple[Fault, ...] = ()
     unjudged: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     torn: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+    faint: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +110,7 @@ def agree(views: Sequence[View], layout: Layout, now: float, voters: int) -> Agr
         lost=_lost(sober, speaking, layout, quorum, now),
         faults=tuple(_faults(ballot, speaking, lonely)),
         unjudged=_named(few, sober, layout),
+        faint=_faint(speaking, layout),
         torn=_named((sober.votes >= quorum) & sober.heard, sober, layout),
     )
 
@@ -116,6 +121,15 @@ def _heard_now(views: Sequence[View], layout: Layout, rows: IntArray) -> BoolArr
     limits = [each.limit_s for each in views]
     heard = np.stack([age <= limit for age, limit in zip(ages, limits, strict=True)])
     return np.asarray(heard.any(axis=0))
+
+
+def _faint(views: Sequence[View], layout: Layout) -> tuple[str, ...]:
+    rows = np.arange(len(layout.hosts))
+    shares = [(v.age_s + _silent_s(v, layout, rows)) / v.limit_s for v in views]
+    least, most = FAINT_SHARES
+    share = np.min(shares, axis=0)
+    faint = np.asarray((share > least) & (share <= most))
+    return tuple(layout.hosts[row] for row in np.flatnonzero(faint.any(axis=1)))
 
 
 def _aligned(view: View, layout: Layout) -> tuple[BoolArray, BoolArray]:

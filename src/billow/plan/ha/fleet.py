@@ -2,7 +2,7 @@
 """What is known of the whole fleet at one instant: the evidence that a decision is made from."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -117,6 +117,8 @@ class Evidence:
         fence: The controller's; it rises with each change of the writer.
         sights: Of each host that is not well, and of each that has an open incident. An incident
             without one is left as it is, unless its host is proved dead.
+        faint: Hosts that nobody heard just now on some network, though it is too early to miss
+            them: they count for a storm, so that the first of many is not taken for the only one.
         incidents: The open one of each host.
         history: Incidents closed within the last `HaPolicy.quarantine_s + flap_s`.
         answers: How this controller's own deeds ended, by incident.
@@ -131,6 +133,7 @@ class Evidence:
     layout: Layout
     policy: HaPolicy = field(default_factory=HaPolicy)
     sights: Mapping[str, Sight] = field(default_factory=dict)
+    faint: Collection[str] = ()
     incidents: Mapping[str, Incident] = field(default_factory=dict)
     history: Sequence[Incident] = ()
     answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict)

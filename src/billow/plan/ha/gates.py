@@ -288,15 +288,18 @@ class Gates:
     def _looked_for(self, scope: Scope) -> Storm | None:
         needed = self._share(scope) * self.evidence.layout.sizes.get(scope, 1) - 1e-9
         needed = max(float(self.evidence.policy.storm_hosts), needed)
-        members = self._members[scope].values()
-        if len({each.host for each in members}) < needed:
+        members, faint = self._members[scope].values(), self._faint_in(scope)
+        if len({*faint, *(each.host for each in members)}) < needed:
             return None
-        spans = (
-            (each.host, *self._suspect(each))
-            for each in members
-            if not self._maintained(each.host).rule
-        )
+        spans = [(each.host, *self._suspect(each)) for each in members]
+        spans += [(host, self.now, inf) for host in faint]
+        spans = [each for each in spans if not self._maintained(each[0]).rule]
         return _last_storm(scope, spans, needed, self.now)
+
+    def _faint_in(self, scope: Scope) -> list[str]:
+        known = self.evidence.incidents
+        faint = (each for each in self.evidence.faint if each not in known)
+        return [host for host in faint if scope in self._scopes(host)]
 
     def _suspect(self, incident: Incident) -> tuple[float, float]:
         """Return from when to when a host counts as suspected: until something became of it."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from billow.model.ha.evidence import Network
+from billow.model.ha.evidence import Network, Sight
 from billow.model.ha.incident import (
     Attempt,
     Fate,
@@ -111,10 +111,21 @@ def _held_s(incident: Incident, facts: Facts) -> float:
     is put back makes the record worthless.
     """
     by_record_s = facts.now - incident.since
-    by_sight_s = facts.now - min((*facts.sight.lost.values(), facts.now))
-    if not facts.sight.lost:
+    lost = facts.sight.lost
+    if not lost:
         return by_record_s
+    by_sight_s = facts.now - min(_lost_at(facts.sight), facts.now)
     return min(by_record_s, by_sight_s) if by_record_s >= 0 else by_sight_s
+
+
+def _lost_at(sight: Sight) -> float:
+    """Return since when a host is lost in the way that its row speaks of, seconds since the epoch.
+
+    Storage alone is waited for where it is what is missing; else the network that was lost last.
+    """
+    if Network.STORAGE in sight.lost and not sight.silent:
+        return sight.lost[Network.STORAGE]
+    return max(sight.lost.values())
 
 
 def _begun(incident: Incident, facts: Facts) -> Turn:
@@ -171,13 +182,20 @@ def _fencing(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
         return Turn(proved, why=proof.text)
     if _is_new(facts):
         return None
-    if facts.response.recovery is not Recovery.RESTART and not _may_have_ended(incident):
-        back = replace(incident, attempts=(), cut=False)
+    if _is_another_case(incident, facts) and not _may_have_ended(incident):
+        back = replace(incident, attempts=(), cut=False, phase=Phase.WAITING)
         return _changed(back, facts)
     last = incident.attempts[-1] if incident.attempts else None
     if last is None or last.failed:
         return _next_try(incident, facts, terms)
     return _under_way(incident, last, facts, terms)
+
+
+def _is_another_case(incident: Incident, facts: Facts) -> bool:
+    """Whether what holds now asks for no proof, or for one only after a grace of its own."""
+    response = facts.response
+    waits = response.row != incident.row and response.grace is not Grace.NONE
+    return waits or response.recovery is not Recovery.RESTART
 
 
 def _under_way(incident: Incident, last: Attempt, facts: Facts, terms: Terms) -> Turn | None:
