@@ -10,14 +10,17 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billow.errors import Invalid
+from billow.errors import BillowError, Invalid
 from billow.model.ha.evidence import AgentReport, Hardware, Network, Symptom
 from billow.model.ha.packing import pack_view, unpack_view
 from billow.model.ha.view import View
 from billow.ports import Board
 from billow.store import Store
-from billow.store.open import LOCK
+from billow.store.database import Database
+from billow.store.open import LOCK, STUCK_S
 
 pytestmark = pytest.mark.anyio
 NOW = 1_790_000_000.0
@@ -109,3 +112,25 @@ def test_nobody_takes_a_host_to_be_silent_for_longer_than_it_is(ages: list[float
 def test_a_view_of_others_is_refused() -> None:
     with pytest.raises(Invalid):
         unpack_view(pack_view(a_view(hosts=3)), ("a", "b"))
+
+
+async def test_a_writer_that_froze_is_ended_soon(postgres_store_url: str) -> None:
+    """Within a transaction it holds up all others: no longer than its lease would."""
+    frozen, other = await Database.open(postgres_store_url), await Store.open(postgres_store_url)
+    holds = asyncio.Event()
+
+    async def freeze(connection: AsyncConnection) -> None:
+        await connection.execute(text("SELECT 1"))
+        holds.set()
+        await asyncio.sleep(STUCK_S + 2)
+        await connection.execute(text("SELECT 1"))
+
+    freezing = asyncio.create_task(frozen.write(freeze))
+    await holds.wait()
+    began = time.monotonic()
+    assert await other.acquire("other", 10.0, now=1.0) is not None
+    assert STUCK_S - 1 < time.monotonic() - began < STUCK_S + 1.5
+    with pytest.raises(BillowError):
+        await freezing
+    await frozen.aclose()
+    await other.aclose()

@@ -22,9 +22,9 @@ from billow.errors import Invalid
 
 WAIT_S: Final = 10
 """How long a write waits for another one."""
-STUCK_S: Final = 3
+STUCK_S: Final = 4
 """How long a writer may stand still inside a transaction before PostgreSQL ends it: so long others
-wait when a controller freezes there."""
+wait when a controller freezes there, and no longer than for its lease."""
 READERS: Final = 4
 LOCK: Final = 0x62696C6C6F77  # "billow"
 

@@ -90,7 +90,7 @@ def _readiness(
     for method, why in (
         (Method.AGENT, _agent(heard)),
         (Method.BMC, _bmc(rehearsed.get(Method.BMC), now)),
-        (Method.LEASE, "" if report is not None and report.lease_s else "no watchdog lease binds"),
+        (Method.LEASE, _lease(report)),
     ):
         if why:
             lacking.append(why)
@@ -104,6 +104,12 @@ def _agent(heard: tuple[Network, ...]) -> str:
         return "its agent is not heard"
     missing = [each for each in NETWORKS if each not in heard]
     return f"its agent is heard on {heard[0]} only" if len(missing) == 2 else ""
+
+
+def _lease(report: AgentReport | None) -> str:
+    if report is None or not (report.lease_s or report.lease_possible_s):
+        return "no watchdog lease binds"
+    return "" if report.lease_s else "its watchdog is not armed"
 
 
 def _bmc(drill: Drill | None, now: float) -> str:
