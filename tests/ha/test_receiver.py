@@ -147,6 +147,13 @@ def test_what_an_agent_says_is_reported_and_an_agent_that_is_ill_has_no_clean_be
     assert (report.lease_s, report.guests, report.clean_beats) == (10.0, ("i1",), 0)
     assert report.symptoms[0].grade is Hardware.PREDICTED
     assert report.acked == {"c1": {Network.TENANT: 0.4}}
+    died = [{"instance": "i1", "at": 5.0, "text": "killed"}]
+    for line in lines:
+        line.say(Frame.BEAT, {"died": died})  # each line tells it, and again
+    died.append({"instance": "i2", "at": 6.0, "text": "killed"})
+    lines[0].say(Frame.BEAT, {"died": died})
+    ear.until(lambda: ear.kinds("h1").count(Kind.ENDED) == 2)
+    assert [each.text for each in ear.seen if each.kind is Kind.ENDED] == ["i1", "i2"]
     lines[0].say(Frame.GASP, {"text": "Kernel panic - not syncing"})
     ear.until(lambda: Kind.GASPED in ear.kinds("h1"))
     assert ear.view().reports["h1"].gasped

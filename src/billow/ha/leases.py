@@ -100,17 +100,16 @@ class Leases:
             for host, each in self._reports.items()
             if each.lease_possible_s
             and not each.lease_s
-            and not each.quarantined
             and self._heard.get(host)
             and now - self._asked_at.get(host, -_ARMED_AGAIN_S) >= _ARMED_AGAIN_S
         ]
         return found[:_AT_ONCE]
 
     async def _arm(self, report: AgentReport, fence: int) -> None:
-        self._asked_at[report.host] = self._monotonic()
         peers = {peer: dict(self._reports[peer].asked_at) for peer in self._peers_of(report.host)}
         if len(peers) < PEERS:
             return
+        self._asked_at[report.host] = self._monotonic()
         lease_s = report.lease_possible_s
         order = {"do": "arm", "fence": fence, "lease_s": lease_s, "peers": peers}
         answer = await self._order(report.host, order)

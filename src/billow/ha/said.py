@@ -43,10 +43,13 @@ def said(report: AgentReport, body: Body) -> AgentReport:
     return report
 
 
-def ended(body: Body) -> tuple[str, ...]:
-    """Return the instances that ended on the host by themselves. Raises Invalid."""
-    died = _list(body.get("died", []))
-    return tuple(_text(each.get("instance", "")) for each in died if isinstance(each, dict))
+def ended(body: Body) -> frozenset[tuple[str, float]]:
+    """Return the instances that ended on the host of late, and when. Raises Invalid.
+
+    They are told for a minute, over every line.
+    """
+    died = [each for each in _list(body.get("died", [])) if isinstance(each, dict)]
+    return frozenset((_text(each.get("instance", "")), _number(each.get("at"))) for each in died)
 
 
 def _symptoms(told: object) -> tuple[Symptom, ...]:

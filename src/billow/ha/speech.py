@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What agents say, as changes of the matrix and as events. No I/O; the receiver's thread alone."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from billow.ha.event import Event, Kind
 from billow.ha.matrix import Matrix
 from billow.ha.said import Body, ended, greeted, said
 from billow.model.ha.evidence import AgentReport, Network
+
+_MOST_DEATHS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,7 @@ class Speech:
     """What agents say."""
 
     matrix: Matrix
+    deaths: dict[int, frozenset[tuple[str, float]]] = field(default_factory=dict)
 
     def greeted(self, row: int, network: Network, body: Body) -> tuple[Event, ...]:
         """Take in who has come. Raises Invalid."""
@@ -29,12 +33,20 @@ class Speech:
         if not body:
             return ()
         known = self._known(row)
-        told, gone = said(known, body), ended(body)
+        told = said(known, body)
+        gone = ", ".join(self._ended(row, body))
         self.matrix.tell(row, told)
-        events = [self.event(Kind.ENDED, row, network, ", ".join(gone))] if gone else []
+        events = [self.event(Kind.ENDED, row, network, gone)] if gone else []
         if told.symptoms != known.symptoms or told.quarantined != known.quarantined:
             events.append(self.event(Kind.TOLD, row, network))
         return tuple(events)
+
+    def _ended(self, row: int, body: Body) -> list[str]:
+        """Return the instances of whose end was not told yet. Raises Invalid."""
+        gone, known = ended(body), self.deaths.get(row, frozenset())
+        if gone:
+            self.deaths[row] = gone if len(known) > _MOST_DEATHS else gone | known
+        return sorted(instance for instance, _ in gone - known)
 
     def gasped(self, row: int, network: Network, body: Body) -> tuple[Event, ...]:
         """Take in a last gasp."""
