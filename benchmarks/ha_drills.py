@@ -188,35 +188,19 @@ def paths(instances: int) -> PathLost:
     return PathLost(lost, orders, begins_s, len(lives.spoke_at), doubles)
 
 
-@dataclass
-class Struck:
-    """What became of deaths with a controller that failed meanwhile.
+def controller_failures(
+    instances: int, after_s: Sequence[float]
+) -> Iterator[tuple[str, Recovered]]:
+    """G10: the writing controller is killed, or paused, so long after a host's death.
 
-    Attributes:
-        usual_s: The last instance's seconds with all controllers.
-        by_case: The same with the writing controller struck, by when and how.
+    Yields each case, the usual one with all controllers first, on a stage of its own.
     """
-
-    usual_s: float
-    by_case: dict[str, float]
-    doubles: list[str]
-
-
-def controller_failures(instances: int, after_s: Sequence[float]) -> Struck:
-    """G10: the writing controller is killed, or paused, so long after a host's death."""
-    cases = [("killed", each) for each in after_s] + [("paused", each) for each in after_s]
-    found: dict[str, float] = {}
-    doubles: list[str] = []
-    with staged(Plan(hosts=4, instances=instances, bmc="redfish")) as (stage, watch):
-        usual = died(stage, watch, stage.hosts[0])
-        doubles += usual.doubles
+    cases = [("", 0.0), *((how, each) for how in ("killed", "paused") for each in after_s)]
     for how, delay_s in cases:
         with staged(Plan(hosts=4, instances=instances, bmc="redfish")) as (stage, watch):
-            strike = _striking(stage, how, delay_s)
+            strike = _striking(stage, how, delay_s) if how else lambda: None
             came = died(stage, watch, stage.hosts[0], meanwhile=strike)
-            found[f"{how} after {delay_s:g} s"] = came.last_s
-            doubles += came.doubles
-    return Struck(usual.last_s, found, doubles)
+            yield f"{how} after {delay_s:g} s", _logged(stage, came)
 
 
 def _striking(stage: Stage, how: str, delay_s: float) -> Callable[[], None]:
