@@ -302,8 +302,8 @@ def gray(seed: int) -> World:
 def _is_fine(world: World, row: int) -> bool:
     """Whether a host is fine in truth, though several faults meet: the bounds hold together."""
     mine = [s for s in world.silences if row in s.hosts and s.controllers[world.whole]]
-    if sum(len(s.hosts & {row}) for s in mine) < 2 or row in world.storms:
-        return True
+    if len(mine) < 2 or row in world.storms:
+        return len(mine) < 2
     cut = [s for s in mine if not s.answers]
     return (
         _longest(cut, (0, 1, 2)) <= _STALL_S

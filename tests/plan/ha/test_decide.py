@@ -191,3 +191,69 @@ def test_a_clock_that_is_put_forward_cuts_no_grace_short() -> None:
     assert not drive.fenced
     drive.now -= 2 * jump_s
     assert drive.run(5).open["h0"].phase is Phase.WAITING
+
+
+def test_a_grace_counts_from_the_loss_that_its_row_speaks_of() -> None:
+    """An old loss of users' network must not cut short what is waited for a new, total silence."""
+
+    def seen(now: float) -> dict[str, Sight]:
+        cut = {Network.MANAGEMENT: START, Network.TENANT: START}
+        if now < START + 20.0:
+            return {"h0": Sight(host="h0", lost=cut, heard_at=now, power=Power.ON)}
+        if now < START + 26.0:
+            lost = {**cut, Network.STORAGE: START + 20.0}
+            frozen = Sight(host="h0", lost=lost, heard_at=START + 19.0, power=Power.ON)
+            return {"h0": replace(frozen, answers=True)}
+        return {"h0": well("h0", now)}
+
+    assert not Drive(LAYOUT, seen).run(40).fenced
+
+
+def test_a_host_that_is_heard_again_before_anything_was_ended_is_judged_anew() -> None:
+    def refused(deed: Deed, now: float) -> Answer | None:
+        return Answer(deed, ok=False, at=now, text="it is another host's")
+
+    def seen(now: float) -> dict[str, Sight]:
+        if now < START + 5.0:
+            return {"h0": silent("h0", Power.OFF)}
+        back = replace(well("h0", now), lost={Network.STORAGE: START + 5.0}, clean_beats=0)
+        return {"h0": back if now < START + 9.0 else well("h0", now)}
+
+    drive = Drive(LAYOUT, seen, refused).run(20)
+    assert drive.deeds(CutPower)
+    assert not drive.deeds(AskAgent)
+    assert drive.history[0].outcome == "it is well again"
+
+
+def test_a_host_that_nobody_hears_and_nobody_may_judge_is_not_well() -> None:
+    def seen(now: float) -> dict[str, Sight]:
+        dead = silent("h0", Power.UNKNOWN, lease_s=10.0)
+        deaf = 5.0 < now - START < 20.0
+        return {"h0": replace(dead, lost={}, clean_beats=1_000) if deaf else dead}
+
+    drive = Drive(LAYOUT, seen).run(18)
+    assert drive.evacuated() == ["h0"], "its lease is over whoever may judge its networks"
+    assert {turn.incident.phase for _, turn in drive.log} <= {
+        Phase.WAITING,
+        Phase.FENCING,
+        Phase.RECOVERING,
+        Phase.QUARANTINE,
+    }
+
+
+def test_a_clock_that_is_put_back_ends_no_storm() -> None:
+    def seen(now: float) -> dict[str, Sight]:
+        return {host: silent(host, Power.ON, at=min(now, START)) for host in LAYOUT.hosts}
+
+    drive = Drive(LAYOUT, seen).run(5)
+    drive.now -= 3600.0
+    drive.run(20)
+    assert not drive.fenced
+
+
+def test_hosts_that_are_about_to_be_missed_count_for_a_storm() -> None:
+    first = {"h0": silent("h0", Power.ON, at=START - 2.0)}
+    known = Evidence(fence=1, layout=LAYOUT, sights=first, controllers=3, present=3)
+    assert not decisions(known, START)[0].facts.shut
+    many = replace(known, faint=("h1", "h2"))
+    assert "storm in rack" in decisions(many, START)[0].facts.shut

@@ -21,6 +21,8 @@ from billow.plan.ha.protocol import EARLY, WELL, advance, opened
 from billow.plan.ha.table import key_of, respond
 
 _LAST_BAND: Final = 1_000_000
+_BY_SIGHT: Final = EARLY | {Phase.QUARANTINE}
+"""Where what is seen of a host decides how it goes on."""
 UNHEARD_S: Final = 3.0
 """Who was heard by nobody for so long is not well, whatever may not be judged about it."""
 
@@ -179,7 +181,7 @@ def _next(evidence: Evidence, gates: Gates) -> Iterator[Decision]:
         if incident.host not in evidence.sights and incident.phase is not Phase.RECOVERING:
             continue
         facts = facts_for(evidence, gates, incident.host, incident)
-        if incident.phase in EARLY and _is_moot(facts):
+        if incident.phase in _BY_SIGHT and _is_moot(facts):
             continue
         turn = advance(incident, facts, terms)
         if turn is not None:
