@@ -15,7 +15,7 @@ from billow.cli.client import checked_url, error_of
 from billow.cli.lists import filters
 from billow.cli.output import Column, Output, clean, exact
 from billow.cli.wanted import group_of, in_group, knobs_of, request_of, whole
-from billow.cli.words import mib_of, milli_of, seconds_of
+from billow.cli.words import mib_of, milli_of, seconds_of, span_of
 from billow.errors import BillowError, Blocked, Bug, Invalid, Stale
 
 HOSTILE = st.text(max_size=40) | st.sampled_from(
@@ -148,3 +148,16 @@ def test_a_length_of_time_is_typed(typed: str, seconds: float) -> None:
 def test_what_is_no_length_of_time_is_refused(typed: str) -> None:
     with pytest.raises(Invalid, match="length of time"):
         seconds_of(typed)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1.5 h", 5400), ("1D", 86_400)]
+)
+def test_spans_are_read(text: str, seconds: float) -> None:
+    assert span_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "-1h", "2 weeks", "1e9h", "9999999h"])
+def test_what_is_no_span_is_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        span_of(text)
