@@ -114,6 +114,7 @@ class Trial:
         process = self.host.guest(name)
         first.until(lambda: name in first.said[Network.MANAGEMENT]["guests"], 20)
         time.sleep(0.013 * (number % 16))  # at any moment between two beats
+        first.heard.clear()
         killed_at = time.monotonic()
         os.kill(process.pid, signal.SIGKILL)
         told = first.until(lambda: _told(first, name), 20)
@@ -125,11 +126,12 @@ class Trial:
         first = self.controllers[0]
         speaker = first.until(lambda: self.processes().get("speaker", 0), 20)
         first.ended.clear()
+        first.heard.clear()
         killed_at = time.monotonic()
         os.kill(speaker, signal.SIGKILL)
         seen = first.until(lambda: min(first.ended, default=0.0), 20)
         again = first.until(lambda: _greeted(first, killed_at), 20)
-        time.sleep(1.5)
+        time.sleep(3)
         first.until(lambda: len(first.said[Network.TENANT]["guests"]) == self.guests, 20)
         self.guests_lost += sum(each.poll() is not None for each in self.host.processes[1:41])
         return seen - killed_at, again - killed_at

@@ -25,7 +25,8 @@ AGAIN_S: Final = (0.05, 2.0)
 """Before a child that died is begun anew: at first, and at most when it dies again and again."""
 HANGS_S: Final = 5.0
 """A speaker that does not go round its loop for so long is ended and begun anew."""
-LIVED_S: Final = 10.0
+LIVED_S: Final = 2.0
+"""One that lived for so long is begun anew at once."""
 ENDED: Final = (signal.SIGTERM, signal.SIGINT)
 
 
