@@ -35,6 +35,8 @@ from billow.store.tables import incident_steps, incidents
 from billow.store.tail import Tail
 from billow.store.text import storable
 
+MOST_READ: Final = 4_000
+"""Incidents that are kept as read: a storm over a large fleet."""
 _ADVANCE: Final = (
     update(incidents)
     .where(incidents.c.id == bindparam("of_incident"), incidents.c.version == bindparam("before"))
@@ -55,6 +57,7 @@ class Incidents:
 
     _database: Database
     _tail: Tail
+    _as_read: dict[str, Incident]  # by id, as read last: most are asked for again and again
 
     async def open_incident(self, step: IncidentStep) -> None:
         """Record the first step of a new incident.
@@ -121,7 +124,7 @@ class Incidents:
     async def incident(self, incident_id: str) -> Incident:
         """Return an incident as it is now. Raises NotFound."""
         async with self._database.read() as connection:
-            return _incident(await _find(connection, incident_id))
+            return self._incident(await _find(connection, incident_id))
 
     async def open_incidents(self) -> Sequence[Incident]:
         """Return the incidents that are open, oldest first."""
@@ -169,7 +172,17 @@ class Incidents:
 
     async def _incidents(self, query: Select[Any]) -> list[Incident]:
         async with self._database.read() as connection:
-            return [_incident(row) for row in await connection.execute(query)]
+            return [self._incident(row) for row in await connection.execute(query)]
+
+    def _incident(self, row: AnyRow) -> Incident:
+        """Return the record in a row; a version that was read before is not read again."""
+        known = self._as_read.get(row.id)
+        if known is None or known.version != row.version:
+            known = incident_from_document(json.loads(row.document))
+            if len(self._as_read) >= MOST_READ:
+                self._as_read.clear()
+            self._as_read[row.id] = known
+        return known
 
 
 def _row(record: Incident) -> dict[str, Any]:
@@ -197,10 +210,6 @@ def _changes(step: IncidentStep) -> dict[str, Any]:
         "record": row["document"],
     }
     return changes | ({"under": step.fence} if step.fence else {})
-
-
-def _incident(row: AnyRow) -> Incident:
-    return incident_from_document(json.loads(row.document))
 
 
 async def _find(connection: AsyncConnection, incident_id: str) -> AnyRow:

@@ -41,6 +41,7 @@ class Store(
         self._shelf = Shelf()
         self._fences = {}
         self._names = {}
+        self._as_read = {}
         self._tail = Tail(lambda last: self.events(after=last), self._newest_event)
 
     @classmethod
