@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Power by IPMI, as `billow.act.power.line.Line`: six requests of the specification."""
 
+import asyncio
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -33,19 +34,27 @@ class IpmiLine:
         """Name it; nothing is sent yet."""
         self._controller = controller
         self._tool = Tool(controller, path)
-        self._who, self._who_at = "", 0.0
+        self._who, self._who_at = "", -_WHO_S
+        self._asking = asyncio.Lock()
 
     async def read(self) -> Reading:
-        """Return power and identity, of one session; who it is, is kept for seconds only."""
-        began = monotonic()
-        known = self._who if began - self._who_at < _WHO_S else ""
-        status, *guid = await self._tool.ask(_STATUS, *([] if known else [_GUID]))
-        if not status or any(len(each) != _GUID_BYTES for each in guid):
+        """Return power and identity; who it is, is kept for seconds only."""
+        (status,), who = await asyncio.gather(self._tool.ask(_STATUS), self._identity())
+        if not status:
             raise Unavailable(f"the IPMI controller of {self._controller.host} answered half")
-        if guid:
-            self._who, self._who_at = str(UUID(bytes_le=guid[0])), began
-        power = Power.ON if status[0] & _IS_ON else Power.OFF
-        return Reading(power, (known or self._who,))
+        return Reading(Power.ON if status[0] & _IS_ON else Power.OFF, (who,))
+
+    async def _identity(self) -> str:
+        """Return the system's UUID, asked for once by all who want it at the same time."""
+        async with self._asking:
+            began = monotonic()
+            if began - self._who_at >= _WHO_S:
+                (guid,) = await self._tool.ask(_GUID)
+                if len(guid) != _GUID_BYTES:
+                    host = self._controller.host
+                    raise Unavailable(f"the IPMI controller of {host} answered half")
+                self._who, self._who_at = str(UUID(bytes_le=guid)), began
+            return self._who
 
     async def cut(self) -> None:
         """Order its power off at once."""
