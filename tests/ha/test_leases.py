@@ -63,7 +63,7 @@ def seen(leases: Leases, reports: Mapping[str, AgentReport], silent: tuple[str, 
     """Show leases a view in which some hosts are silent; return what is told of it."""
     ages = np.array([[9.0] * 3 if name in silent else [0.1] * 3 for name in reports])
     view = View("c1", 100.0, tuple(reports), 100 - ages, np.ones(3), reports=reports)
-    return leases.marked(view, reports)
+    return leases.marked(view)
 
 
 def armed() -> dict[str, AgentReport]:

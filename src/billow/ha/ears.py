@@ -62,7 +62,7 @@ class _Agents:
             self._read_at = now
             self._ear.expect(sorted(self._enrolment.hosts()))
             self._ear.revoke(self._enrolment.revoked())
-        return self._leases.marked(self._ear.view(now), self._ear.reports())
+        return self._leases.marked(self._ear.view(now))
 
 
 class _Nobody:

@@ -44,26 +44,27 @@ class Leases:
         self._commander, self._monotonic = commander, monotonic
         self._refused: dict[str, dict[str, float]] = {}
         self._asked_at: dict[str, float] = {}
+        self._marks: dict[str, tuple[AgentReport, AgentReport]] = {}
         self._reports: Mapping[str, AgentReport] = {}
         self._heard: dict[str, tuple[Network, ...]] = {}
 
-    def marked(self, view: View, reports: Mapping[str, AgentReport]) -> View:
-        """Return a view that says of each armed host whether its peers may still excuse it.
-
-        Args:
-            view: Of this controller's ear.
-            reports: What all agents said last, of hosts that are well, too.
-        """
-        self._reports, missed = reports, view.missed(view.at)
+    def marked(self, view: View) -> View:
+        """Return a view that says of each armed host whether its peers may still excuse it."""
+        self._reports, missed = view.reports, view.missed(view.at)
         self._heard = dict(zip(view.hosts, map(_heard_on, missed), strict=True))
         for host in [each for each in self._refused if self._heard.get(each)]:
             del self._refused[host]
-        excused = {
-            host: replace(each, lease_excused=not self.proves(each))
-            for host, each in view.reports.items()
-            if each.lease_s
-        }
-        return replace(view, reports={**view.reports, **excused}) if excused else view
+        armed = {host: self._marked(each) for host, each in view.reports.items() if each.lease_s}
+        return replace(view, reports={**view.reports, **armed}) if armed else view
+
+    def _marked(self, report: AgentReport) -> AgentReport:
+        """Return a report with the mark; the same one as long as nothing has changed."""
+        said, marked = self._marks.get(report.host, (report, report))
+        excused = not self.proves(report)
+        if said is not report or marked.lease_excused != excused:
+            marked = replace(report, lease_excused=excused)
+            self._marks[report.host] = report, marked
+        return marked
 
     def proves(self, report: AgentReport) -> bool:
         """Return whether a host without acknowledgements must have been reset after its lease.

@@ -15,8 +15,9 @@ from typing import Final
 import numpy as np
 
 from billow.ha.event import Event, Kind
-from billow.ha.snapshot import MOST_CLEAN, Snapshot
+from billow.ha.snapshot import Snapshot
 from billow.model.ha.evidence import NETWORKS, AgentReport
+from billow.model.ha.view import MOST_CLEAN
 from billow.ports import Clock
 
 FIRST_S: Final = 10.0

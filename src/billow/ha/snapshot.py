@@ -8,16 +8,12 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from billow.model.ha.evidence import NETWORKS, AgentReport
 from billow.model.ha.view import VIEW_S, View
 from billow.model.resources import FloatArray
-
-MOST_CLEAN: Final = 100
-"""Clean beats are counted so far."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +58,7 @@ class Views:
             snapshot.hosts,
             snapshot.heard - snapshot.looked + at,
             np.full(len(NETWORKS), self._limit_s),
-            reports={host: each for host, each in snapshot.reports.items() if _telling(each)},
+            reports=snapshot.reports,
             sound=self._sound(snapshot),
         )
 
@@ -81,9 +77,3 @@ class Views:
         """Return per network whether two hosts are heard there, or all where there are fewer."""
         heard = (snapshot.looked - snapshot.heard <= self._limit_s).sum(axis=0)
         return tuple(bool(count >= min(2, len(snapshot.hosts))) for count in heard)
-
-
-def _telling(report: AgentReport) -> bool:
-    """Return whether others should know: it is armed, or was not well for long enough yet."""
-    troubled = report.symptoms or report.gasped or report.quarantined or report.answers
-    return bool(troubled or report.lease_s or report.clean_beats < MOST_CLEAN)

@@ -31,7 +31,7 @@ def pack_view(view: View) -> bytes:
         "observer": view.observer,
         "at": view.at,
         "limit_s": view.limit_s.tolist(),
-        "reports": written(dict(view.reports)),
+        "reports": written(view.told()),
         "sound": view.sound,
     }
     text = json.dumps(head, separators=(",", ":")).encode()

@@ -22,8 +22,7 @@ class View:
         heard_at: When it last heard each host on each network, `(hosts, 3) float64`, seconds since
             the epoch; the start of its watch where it never did.
         limit_s: A host is missed on a network after so long, `(3,) float64`.
-        reports: What agents said last, of hosts that said something out of the ordinary: others
-            may not hear them.
+        reports: What agents said last; in another controller's view, those that it told.
         sound: Per network, whether it reaches its witnesses there.
         age_s: How long ago it was kept, by the store's clock, when it was read there.
     """
@@ -46,6 +45,23 @@ class View:
         """Return whom it misses on which network at an instant, `(hosts, 3) bool`."""
         return np.asarray(now - self.heard_at > self.limit_s)
 
+    def told(self) -> dict[str, AgentReport]:
+        """Return the reports that the other controllers are told.
 
+        Those of hosts that are missed somewhere, for others may not hear them, and of hosts that
+        are not well, or not for long enough; of the rest each controller hears enough itself.
+        """
+        missed = {self.hosts[row] for row in np.flatnonzero(self.missed(self.at).any(axis=1))}
+        known = self.reports.items()
+        return {host: each for host, each in known if host in missed or _troubled(each)}
+
+
+def _troubled(report: AgentReport) -> bool:
+    said = report.symptoms or report.gasped or report.quarantined or report.answers
+    return bool(said) or report.clean_beats < MOST_CLEAN
+
+
+MOST_CLEAN = 100
+"""Clean beats are counted so far."""
 VIEW_S = 2.0
 """A view older than this says nothing any more, and its controller acknowledges nobody."""
