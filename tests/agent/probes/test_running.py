@@ -2,17 +2,24 @@
 """Clocks, pressure, and those who run the guests: whether they still answer."""
 
 import json
+import os
+import signal
 import socket
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from billow.agent.probes import timekeeping
-from billow.agent.probes.answers import LIMIT_S, Libvirt, Qmp
+from billow.agent.probes.answers import LIMIT_S, Libvirt, Qmp, asked
 from billow.agent.probes.pressure import Pressure, full_percent
+from billow.agent.probes.standstill import WAITS_S, Standstill
 from billow.agent.probes.timekeeping import Jumps, judge_chrony
+from billow.engines.qemu.monitor import listen
+from billow.model.ha.evidence import Hardware
 
 
 def test_a_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +86,7 @@ def guest(path: Path, status: str) -> socket.socket:
     return listener
 
 
-def test_guests_that_run_stand_still_and_hang(
+def test_guests_that_stand_still_and_that_have_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("billow.agent.probes.answers.WAIT_S", 0.3)
@@ -87,14 +94,61 @@ def test_guests_that_run_stand_still_and_hang(
         guest(tmp_path / name / "qmp", status)
         for name, status in (("i1", "running"), ("i2", "io-error"), ("i3", ""))
     ]
-    held[0].getsockname()
     found = {each.instance: each.text for each in Qmp(f"{tmp_path}/*/qmp").look(1)}
-    assert found == {
-        "i2": "it stands still for an I/O error",
-        "i3": "its QEMU does not answer",
-    }
+    assert found == {"i2": "it stands still for an I/O error"}, "i3 has no process any more"
     for listener in held:
         listener.close()
+    assert list(Qmp(f"{tmp_path}/*/qmp").look(1)) == []
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[tuple[str, Path, subprocess.Popen[bytes]]]:
+    """A real QEMU that has not begun to run, at a path longer than a socket's address."""
+    name = f"agent-test-{os.getpid()}"
+    path = tmp_path / ("long" * 25) / name / "qmp"
+    path.parent.mkdir(parents=True)
+    server = listen(path)
+    process = subprocess.Popen(
+        [
+            *("qemu-system-x86_64", "-name", f"guest={name},debug-threads=on", "-machine", "none"),
+            *("-display", "none", "-nodefaults", "-S", "-mon", "chardev=qmp,mode=control"),
+            *("-chardev", f"socket,id=qmp,fd={server.fileno()},server=on,wait=off"),
+        ],
+        pass_fds=[server.fileno()],
+    )
+    server.close()
+    yield name, path, process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.qemu
+def test_a_real_qemu_that_answers_is_spoken_to_and_is_stopped(
+    machine: tuple[str, Path, subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, path, process = machine
+    assert asked(path) == "prelaunch"
+    monkeypatch.setattr("billow.agent.probes.answers.WAIT_S", 0.5)
+    probe, standstill = Qmp(f"{path.parents[1]}/*/qmp"), Standstill()
+    assert list(probe.look(1)) == []
+    with socket.socket(socket.AF_UNIX) as other:
+        folder = os.open(path.parent, os.O_RDONLY)
+        other.connect(f"/proc/self/fd/{folder}/qmp")
+        os.close(folder)
+        assert other.recv(1000).startswith(b'{"QMP"')
+        assert asked(path) is None
+        assert list(probe.look(2)) == [], "somebody else speaks with it"
+    time.sleep(0.3)
+    mine = [each for each in standstill.look(3) if each.instance == name]
+    os.kill(process.pid, signal.SIGSTOP)
+    assert [each.text for each in probe.look(4)] == ["its QEMU does not answer"]
+    assert mine == [each for each in standstill.look(5) if each.instance == name] == []
+    [found] = [each for each in standstill.look(5 + WAITS_S) if each.instance == name]
+    assert (found.text, found.grade) == ("its process is stopped", Hardware.HURTING)
+    os.kill(process.pid, signal.SIGCONT)
+    time.sleep(0.3)
+    assert [each for each in standstill.look(9) if each.instance == name] == []
+    assert list(probe.look(9)) == []
 
 
 def test_a_libvirt_that_hangs_is_told_by_its_age(

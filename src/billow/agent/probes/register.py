@@ -16,6 +16,7 @@ from billow.agent.probes.mounts import Mounts
 from billow.agent.probes.nic import Cards
 from billow.agent.probes.pressure import Pressure
 from billow.agent.probes.probe import Probe
+from billow.agent.probes.standstill import Standstill
 from billow.agent.probes.timekeeping import Discipline, Jumps
 from billow.agent.probes.vswitch import Vswitch
 from billow.model.ha.evidence import Network
@@ -32,7 +33,7 @@ def all_probes(options: Options) -> tuple[Probe, ...]:
         *(Gateways(tenant, options.gateways), Vswitch(), Conntrack()),
         Chassis(),
         *(Jumps(), Discipline(), Pressure()),
-        *(Qmp(options.qmp), Libvirt()),
+        *(Standstill(), Qmp(options.qmp), Libvirt()),
     )
 
 
