@@ -8,12 +8,15 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from billow.model.ha.evidence import NETWORKS, AgentReport
 from billow.model.ha.view import VIEW_S, View
 from billow.model.resources import FloatArray
+
+_REMEMBERED: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,14 +36,14 @@ class Snapshot:
 
 
 class Views:
-    """Makes views of snapshots, and knows until when the last one lets agents be acknowledged."""
+    """Makes views of snapshots, and knows until when one lets agents be acknowledged."""
 
     def __init__(
         self, controller: str, limit_s: float, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         """Take the controller's name among others, and after how long a host is missed."""
         self._controller, self._limit_s, self._monotonic = controller, limit_s, monotonic
-        self._last = (-math.inf, -math.inf)
+        self._looked: dict[float, float] = {}
 
     def view(self, snapshot: Snapshot, now: float) -> View:
         """Return the view of a snapshot; one of an ear that is held up is old.
@@ -51,7 +54,9 @@ class Views:
                 one on the wall changes none.
         """
         at = now - (self._monotonic() - snapshot.looked)
-        self._last = at, snapshot.looked
+        self._looked[at] = snapshot.looked
+        while len(self._looked) > _REMEMBERED:
+            del self._looked[next(iter(self._looked))]
         return View(
             self._controller,
             at,
@@ -63,13 +68,11 @@ class Views:
         )
 
     def acknowledgeable(self, view: View) -> tuple[list[str], float]:
-        """Return whom the last view lets this controller acknowledge, and until when.
+        """Return whom one of the last views lets this controller acknowledge, and until when.
 
         A host that it misses everywhere is none of them: others count on that.
         """
-        at, looked = self._last
-        if view.at != at:
-            return [], -math.inf
+        looked = self._looked.get(view.at, -math.inf)
         heard = np.flatnonzero(~view.missed(view.at).all(axis=1))
         return [view.hosts[row] for row in heard], looked + VIEW_S
 
