@@ -278,3 +278,15 @@ def test_no_incident_is_known_twice() -> None:
     names = [turn.incident.id for _, turn in drive.log if turn.incident.version == 1]
     assert len(names) == len(set(names)) == HOSTS
     assert all(isinstance(each, Incident) for each in drive.open.values())
+
+
+def test_a_switch_that_flaps_drains_none_of_its_hosts() -> None:
+    def seen(now: float) -> dict[str, Sight]:
+        gone = int(now - START) % 600 < 10
+        return {
+            host: lossy(host, now, Network.MANAGEMENT) if gone else well(host, now) for host in RACK
+        }
+
+    drive = Drive(fleet(HOSTS), seen).run(2_500, every_s=2.0)
+    assert len(drive.history) >= 4 * len(RACK)
+    assert not drive.deeds(MoveAway)

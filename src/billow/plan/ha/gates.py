@@ -156,7 +156,15 @@ class Gates:
         return next((each for each in storms if each is not None and self._fresh(each)), None)
 
     def flaps(self, host: str) -> bool:
-        """Whether a host failed so often of late that it does not count."""
+        """Whether a host failed so often of late that it does not count.
+
+        Where most of those that share something with it failed as often, it is not the host.
+        """
+        if not self._fails_often(host):
+            return False
+        return not any(self._fail_together(scope) for scope in self._scopes(host))
+
+    def _fails_often(self, host: str) -> bool:
         policy = self.evidence.policy
         times = sorted(self._past[host].values())
         bursts = zip(times, times[policy.flaps - 1 :], strict=False)
@@ -164,6 +172,10 @@ class Gates:
             last - first <= policy.flap_s and self.now - last < policy.quarantine_s
             for first, last in bursts
         )
+
+    def _fail_together(self, scope: Scope) -> bool:
+        hosts = {each.host for each in self._members[scope].values()}
+        return sum(self._fails_often(host) for host in hosts) >= self._needed(scope)
 
     def flapping(self, host: str) -> Ruling:
         """Say whether a host flaps; that never keeps it from being recovered."""
@@ -276,6 +288,11 @@ class Gates:
         policy = self.evidence.policy
         return policy.storm_share if scope.kind == "zone" else policy.storm_group_share
 
+    def _needed(self, scope: Scope) -> float:
+        """Return how many hosts of a scope together are no accident."""
+        share = self._share(scope) * self.evidence.layout.sizes.get(scope, 1) - 1e-9
+        return max(float(self.evidence.policy.storm_hosts), share)
+
     def _fresh(self, storm: Storm) -> bool:
         return storm.ended_at + self.evidence.policy.cooldown_s > self.now
 
@@ -286,8 +303,7 @@ class Gates:
         return self._storms[scope]
 
     def _looked_for(self, scope: Scope) -> Storm | None:
-        needed = self._share(scope) * self.evidence.layout.sizes.get(scope, 1) - 1e-9
-        needed = max(float(self.evidence.policy.storm_hosts), needed)
+        needed = self._needed(scope)
         members, faint = self._members[scope].values(), self._faint_in(scope)
         if len({*faint, *(each.host for each in members)}) < needed:
             return None
