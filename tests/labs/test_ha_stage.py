@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All of high availability on its lab: real agents, controllers, guests; judged from outside."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from benchmarks.ha_drills import Guests, audited, died, on, staged
+from labs.ha.audit import Watch
+from labs.ha.faults import struck
+from labs.ha.stage import Plan, Stage, until
+
+from billow.model.ha.evidence import Network
+from billow.model.ha.incident import Phase
+
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.qemu,
+    pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root: it makes namespaces"),
+]
+
+
+@pytest.fixture
+def stage() -> Iterator[tuple[Stage, Watch]]:
+    with staged(Plan(hosts=4, instances=2, beside=1, bmc="redfish")) as made:
+        yield made
+
+
+def test_a_dead_hosts_instances_run_elsewhere_once(stage: tuple[Stage, Watch]) -> None:
+    lab, watch = stage
+    came = died(lab, watch, lab.hosts[0])
+    assert came.last_s < 30, came
+    assert came.doubles == []
+    assert lab.bmcs["h1"].orders, "nobody asked for proof"
+
+
+def test_a_controllers_own_cut_cable_ends_no_instance(stage: tuple[Stage, Watch]) -> None:
+    lab, watch = stage
+    watch.look()
+    lives = Guests(lab, sorted({name for name, _ in watch.last}))
+    with struck("link", lab.lab, lab.leader(), networks=(Network.STORAGE,)):
+        time.sleep(15)
+    lives.look()
+    assert lives.spoke_at == {}
+    assert not [each for each in lab.incidents() if each.phase is not Phase.NOTED]
+    assert audited(lab, watch) == []
+
+
+def test_a_lost_storage_path_needs_no_power_cycle(stage: tuple[Stage, Watch]) -> None:
+    lab, watch = stage
+    lives = Guests(lab, on("h1", watch))
+    with struck("link", lab.lab, lab.hosts[0], networks=(Network.STORAGE,)):
+        assert until(lives.look, 60) < 60
+    assert lab.bmcs["h1"].orders == []
+    assert audited(lab, watch) == []
+
+
+def test_nothing_is_left_of_a_stage(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    made = Stage(tmp_path / "s", Plan(hosts=2, instances=1, racks=1))
+    with made:
+        tag = made.lab.layout.tag
+    assert not list(Path("/run/netns").glob(f"{tag}*"))
+    assert not (tmp_path / "s").exists()
