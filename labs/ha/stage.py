@@ -157,7 +157,11 @@ class Stage:
         if node.name in self.bmcs:
             self.bmcs[node.name].become("off")
         else:
-            self.lab.power_off(node)
+            self._dark(node)
+
+    def _dark(self, node: Node) -> None:
+        self.lab.power_off(node)
+        (self.lab.folder(node) / "boot").unlink(missing_ok=True)
 
     def start_controller(self, node: Node) -> None:
         """Start a controller in its namespace, and wait until it hears agents."""
@@ -188,15 +192,18 @@ class Stage:
             raise LabError(f"controller {node.name} ended: {log.read_text()[-2000:]}")
 
     def start_agent(self, node: Node) -> None:
-        """Start a host's agent, as after a boot."""
+        """Start a host's agent; it is another boot only after the host's power was cut."""
         folder = self.lab.folder(node)
+        boot = folder / "boot"
+        if not boot.exists():
+            boot.write_text(str(uuid4()))
         controllers = (
             f"{each.name}=" + ",".join(f"{each.address(on)}:{PORT}" for on in NETWORKS)
             for each in self.lab.controllers
         )
         words = [
             *(sys.executable, "-m", "billow.agent", "--host", node.name),
-            *("--state", str(folder / "agent"), "--boot", str(uuid4())),
+            *("--state", str(folder / "agent"), "--boot", boot.read_text()),
             *(word for each in NETWORKS for word in (f"--{each}", node.address(each))),
             *(word for each in controllers for word in ("--controller", each)),
             *("--pool", f"pool={folder / frozen.POOL}", "--disk", f"disk={folder / frozen.DISK}"),
@@ -351,7 +358,7 @@ class Stage:
         """Do to a host what its management controller does to its power."""
         node = self.lab.node(host)
         if power == "off":
-            self.lab.power_off(node)
+            self._dark(node)
         else:
             self.lab.power_on(node)
 
