@@ -28,7 +28,7 @@ class Obeyed:
         fence: The highest fence of any order; an older one is refused.
         boot: The boot in which it was.
         clean: Whether a `clean` was obeyed in that boot.
-        fenced: Whether nothing may run here, until the next `clean`.
+        fenced: Whether nothing may run here, until the next `clean`, over boots as well.
         lease_s: What was promised when a controller armed it; 0 for nothing.
         peers: Whom to ask before the promise is kept: host -> network -> address.
     """
@@ -41,8 +41,10 @@ class Obeyed:
     peers: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def in_boot(self, boot: str) -> "Obeyed":
-        """Return what of it counts in a boot: after another one, its fence only."""
-        return self if boot == self.boot else Obeyed(fence=self.fence, boot=boot)
+        """Return what of it counts in a boot: after another one, what was fenced and by whom."""
+        if boot == self.boot:
+            return self
+        return Obeyed(fence=self.fence, boot=boot, fenced=self.fenced)
 
 
 class Memory:

@@ -34,6 +34,8 @@ class Promise:
         self._board = Board(options.state)
         self._asking = Asking(context)
         self._excused_at = 0.0
+        if self._board.fed_at and not self.lease.lease_s:
+            self._board.feed_until = FAR  # it runs, and nothing is promised
         self._acked_at = self._board.feed_until - self._left_s if self._restored else now()
         self._ask = threading.Event()
         begin("lease", self._ask_for_ever)
