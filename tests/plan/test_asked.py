@@ -9,6 +9,8 @@ from billow.errors import Invalid, NotFound
 from billow.model.action import (
     Allot,
     Cordon,
+    Evacuate,
+    Fence,
     Migrate,
     PowerOff,
     Resize,
@@ -21,7 +23,7 @@ from billow.model.action import (
 from billow.model.ask import Ask, AskVerb
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Power, State
+from billow.model.kinds import Arch, Power, State, Storage
 from billow.model.plan import Proposal
 from billow.model.pool import Pool
 from billow.model.shape import Shape
@@ -175,3 +177,28 @@ def test_a_resize_needs_a_shape_of_its_own_name() -> None:
 def test_hostile_names_are_invalid(hostile: str) -> None:
     with pytest.raises(Invalid):
         Ask(AskVerb.STOP, hostile)
+
+
+def test_a_dead_host_is_evacuated_by_requests_and_one_that_may_live_is_not() -> None:
+    there = [
+        Instance("x", BOUND, host="dark", nodes=(0,), state=State.FAILED),
+        Instance("own", BOUND, host="dark", nodes=(1,), state=State.FAILED, disk=Storage.OWN),
+    ]
+    pool = Pool.build([Host("h1", NODES), Host("dark", NODES, power=Power.OFF)], there)
+    asks = [Ask(AskVerb.EVACUATE, name) for name in ("x", "own")]
+    found = requested(pool, asks, lambda _pool, _name: ("h1", (1,)))
+    (action,) = found.actions
+    assert action == Evacuate(
+        instance="x", source="dark", target="h1", target_nodes=(1,), reason="asked for"
+    )
+    assert "the disk of own is on dark itself" in found.rejections[0].reason
+    alive = ask(AskVerb.EVACUATE, "a")
+    assert alive.actions == ()
+    assert alive.rejections[0].fix == "billow host fence h1"
+
+
+def test_a_host_is_fenced_before_it_is_evacuated_by_the_same_requests() -> None:
+    asks = [Ask(AskVerb.FENCE, "h1"), Ask(AskVerb.EVACUATE, "a"), Ask(AskVerb.EVACUATE, "s")]
+    found = requested(POOL, asks, lambda _pool, _name: ("h2", (1,)))
+    assert [type(each) for each in found.actions] == [Fence, Evacuate, Evacuate]
+    assert "off already" in ask(AskVerb.FENCE, "dark").rejections[0].reason

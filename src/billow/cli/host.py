@@ -21,7 +21,7 @@ from billow.cli.lists import (
 from billow.cli.output import Column
 from billow.cli.session import Session
 from billow.cli.words import cpus, memory, percent
-from billow.errors import Invalid
+from billow.errors import Blocked, Invalid
 
 app = typer.Typer(no_args_is_help=True, help="See hosts, and ask for changes of them.")
 Name = Annotated[str, typer.Argument(metavar="HOST", help="The host's name.")]
@@ -107,6 +107,19 @@ def allot(
     ask(session, "allot", hosts, why=why, **given)
 
 
+@command(app, "evacuate", PLANS)
+def evacuate(session: Session, hosts: Names, why: Why = "") -> None:
+    """Start elsewhere what ran on dead hosts; fence them first if they may have power."""
+    found: list[str] = []
+    for host in hosts:
+        params = {"host": host, "sort": "-priority", "fields": "id"}
+        listed = session.client.pages("/v1/instances", params, 0)
+        found += [each["id"] for each in listed["items"]]
+    if not found:
+        raise Blocked(f"nothing is on {', '.join(hosts)}", code="nothing-to-do")
+    ask(session, "evacuate", found, why=why)
+
+
 def _add(verb: str, words: str) -> None:
     """Add a verb on a host."""
 
@@ -121,3 +134,4 @@ _add("cordon", "Let nothing new come to hosts.")
 _add("uncordon", "Let instances come to hosts again.")
 _add("power-on", "Give hosts power.")
 _add("power-off", "Shut empty hosts down.")
+_add("fence", "Make sure that hosts run nothing any more, whatever they say: their power is cut.")

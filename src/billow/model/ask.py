@@ -25,10 +25,12 @@ class AskVerb(StrEnum):
     THROTTLE = "throttle"
     SUSPEND = "suspend"
     RESUME = "resume"
+    EVACUATE = "evacuate"
     CORDON = "cordon"
     UNCORDON = "uncordon"
     POWER_ON = "power-on"
     POWER_OFF = "power-off"
+    FENCE = "fence"
     ALLOT = "allot"
 
     @property
@@ -42,6 +44,7 @@ _OF_HOSTS = (
     AskVerb.UNCORDON,
     AskVerb.POWER_ON,
     AskVerb.POWER_OFF,
+    AskVerb.FENCE,
     AskVerb.ALLOT,
 )
 
@@ -51,7 +54,7 @@ class Ask:
     """One direct request.
 
     Attributes:
-        subject: The name of an instance, or of a host for the last five verbs.
+        subject: The name of an instance, or of a host for the last six verbs.
         target: The host to migrate to; empty lets placement choose.
         migration: What may be done so that a migration ends; None for as the instance says.
         downtime_s: How long a migrated instance may stand still; None for as the pool says.

@@ -9,6 +9,8 @@ from billow.model.action import (
     Allot,
     Cordon,
     Delete,
+    Evacuate,
+    Fence,
     Migrate,
     PowerOff,
     PowerOn,
@@ -23,7 +25,7 @@ from billow.model.action import (
 from billow.model.ask import Ask, AskVerb
 from billow.model.instance import MOST_LIMIT, Instance, nodes_of
 from billow.model.instances import NOWHERE
-from billow.model.kinds import Power, State
+from billow.model.kinds import Power, State, Storage
 from billow.model.plan import Proposal, Rejection
 from billow.model.pool import Pool
 from billow.plan.draft import Draft
@@ -51,7 +53,7 @@ def requested(pool: Pool, asks: Sequence[Ask], choose: Choose) -> Proposal:
     changed: set[tuple[str, str]] = set()
     for ask in asks:
         subject = (ask.verb.noun, ask.subject)
-        if subject in changed or (unseen and ask.verb is AskVerb.MIGRATE):
+        if subject in changed or (unseen and ask.verb in _ELSEWHERE):
             now, unseen = replay(now, unseen), []
         try:
             action = _ON_HOST[ask.verb](now, ask) if ask.verb in _ON_HOST else _on(now, ask, choose)
@@ -72,8 +74,8 @@ def _on(pool: Pool, ask: Ask, choose: Choose) -> Action:
     instance = pool.instance(ask.subject)
     if not instance.host:
         raise Blocked(f"{instance.id} is on no host yet", fix="place it first")
-    if ask.verb is AskVerb.MIGRATE:
-        return _migrate(pool, instance, ask, choose)
+    if ask.verb in _ELSEWHERE:
+        return _ELSEWHERE[ask.verb](pool, instance, ask, choose)
     return _IN_PLACE[ask.verb](pool, instance, ask)
 
 
@@ -191,6 +193,24 @@ def _migrate(pool: Pool, instance: Instance, ask: Ask, choose: Choose) -> Action
     )
 
 
+def _evacuate(pool: Pool, instance: Instance, ask: Ask, choose: Choose) -> Action:
+    source = instance.host
+    if pool.host(source).power is not Power.OFF:
+        raise Blocked(
+            f"{source} is not seen without power: {instance.id} may run there",
+            fix=f"billow host fence {source}",
+        )
+    if instance.disk is Storage.OWN:
+        raise Blocked(
+            f"the disk of {instance.id} is on {source} itself",
+            fix=f"bring {source} back, or restore {instance.id} from a copy",
+        )
+    target, nodes = choose(pool, instance.id)
+    return Evacuate(
+        instance=instance.id, source=source, target=target, target_nodes=nodes, reason=_why(ask)
+    )
+
+
 def _nodes_on(pool: Pool, instance: Instance, target: str) -> tuple[int, ...]:
     host = pool.host(target)
     for barrier in barriers(instance, pool.host(instance.host), host):
@@ -229,6 +249,12 @@ def _power_off(pool: Pool, ask: Ask) -> Action:
     return PowerOff(host=ask.subject, reason=_why(ask))
 
 
+def _fence(pool: Pool, ask: Ask) -> Action:
+    if pool.host(ask.subject).power is Power.OFF:
+        raise Blocked(f"{ask.subject} is off already")
+    return Fence(host=ask.subject, reason=_why(ask))
+
+
 def _allot(pool: Pool, ask: Ask) -> Action:
     host = pool.host(ask.subject)
     if ask.cpu_ratio is None and ask.memory_ratio is None:
@@ -262,7 +288,12 @@ _ON_HOST: dict[AskVerb, Callable[[Pool, Ask], Action]] = {
     AskVerb.UNCORDON: _uncordon,
     AskVerb.POWER_ON: _power_on,
     AskVerb.POWER_OFF: _power_off,
+    AskVerb.FENCE: _fence,
     AskVerb.ALLOT: _allot,
+}
+_ELSEWHERE: dict[AskVerb, Callable[[Pool, Instance, Ask, Choose], Action]] = {
+    AskVerb.MIGRATE: _migrate,
+    AskVerb.EVACUATE: _evacuate,
 }
 _IN_PLACE: dict[AskVerb, Callable[[Pool, Instance, Ask], Action]] = {
     AskVerb.START: _start,
