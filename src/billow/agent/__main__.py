@@ -31,8 +31,10 @@ def main(arguments: Sequence[str]) -> int:
             from billow.agent.watchdog import stand_in
 
             return stand_in(options.state)
+    from billow.agent.papers import see
     from billow.agent.parent import Parent
 
+    see(options.state)
     return Parent(options, arguments).run()
 
 

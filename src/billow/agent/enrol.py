@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from billow.agent.options import CONTROLLERS
+from billow.agent.papers import AUTHORITY, CERTIFICATE, KEY
 from billow.agent.talk import say
-from billow.agent.trust import AUTHORITY, CERTIFICATE, KEY
 from billow.errors import Invalid, Refused, Unavailable
 from billow.state_folder import default_state_dir
 

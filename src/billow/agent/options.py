@@ -82,6 +82,10 @@ def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
     given = _parser().parse_args(arguments)
     state = Path(given.state or default_state_dir() / "agent")
     local = {each: text for each in NETWORKS if (text := getattr(given, each.value))}
+    if not 0.02 <= given.beat <= 60:
+        raise Invalid(f"{given.beat:g} s are no time between beats", fix="0.02 to 60, 0.2 is usual")
+    if given.lease and not given.watchdog:
+        raise Invalid("a lease needs what keeps it", fix="name --watchdog, or leave --lease out")
     options = Options(
         host=given.host or socket.gethostname(),
         state=state,

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from billow.agent.orders import Order
+from billow.agent.papers import AUTHORITY, CERTIFICATE, KEY
 from billow.agent.threads import begin
-from billow.agent.trust import AUTHORITY, CERTIFICATE, KEY, as_client
+from billow.agent.trust import as_client
 from billow.errors import BillowError
 
 WRITTEN_S: Final = 5.0

@@ -3,13 +3,8 @@
 
 import ssl
 from pathlib import Path
-from typing import Final
 
-from billow.errors import NotFound
-
-KEY: Final = "agent.key"
-CERTIFICATE: Final = "agent.crt"
-AUTHORITY: Final = "ca.crt"
+from billow.agent.papers import AUTHORITY, CERTIFICATE, KEY, see
 
 
 def as_client(state: Path) -> ssl.SSLContext:
@@ -29,13 +24,7 @@ def as_server(state: Path) -> ssl.SSLContext:
 
 
 def _proving(context: ssl.SSLContext, state: Path) -> ssl.SSLContext:
-    missing = [each for each in (KEY, CERTIFICATE, AUTHORITY) if not (state / each).exists()]
-    if missing:
-        raise NotFound(
-            "this host is not enrolled",
-            tuple(f"{state / each} is missing" for each in missing),
-            fix="run `billow agent enrol URL TOKEN`",
-        )
+    see(state)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(state / CERTIFICATE, state / KEY)
