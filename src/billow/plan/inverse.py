@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way back from an action, where there is one."""
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from billow.model.action import (
     Action,
@@ -29,8 +29,15 @@ from billow.model.action import (
     Upgrade,
 )
 
+_OTHER_WAY: Final[dict[type[Action], type[Start | Stop | Suspend | Resume]]] = {
+    Suspend: Resume,
+    Resume: Suspend,
+    Start: Stop,
+    Stop: Start,
+}
 
-def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - one arm per verb
+
+def inverse(action: Action) -> Action | None:  # noqa: PLR0911 - one arm per verb
     """Return the action that takes this one back, without an id; None when there is no way back."""
     why = f"undoes {action.name}"
     match action:
@@ -47,14 +54,9 @@ def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - 
             )
         case Resize() | Throttle() | Allot():
             return _old_value_back(action, why)
-        case Suspend():
-            return Resume(instance=action.instance, host=action.host, reason=why)
-        case Resume():
-            return Suspend(instance=action.instance, host=action.host, reason=why)
-        case Start():
-            return Stop(instance=action.instance, host=action.host, reason=why)
-        case Stop():
-            return Start(instance=action.instance, host=action.host, reason=why)
+        case Suspend() | Resume() | Start() | Stop():
+            back = _OTHER_WAY[type(action)]
+            return back(instance=action.instance, host=action.host, reason=why)
         case Cordon():
             return Uncordon(host=action.host, was=action.why, reason=why)
         case Uncordon():
