@@ -24,8 +24,8 @@ from billow.engines.redfish.line import RedfishLine
 
 _UUID = "4c4c4544-0042-3610-8051-b4c04f564231"
 _DIALS: dict[str, Dial] = {"redfish": RedfishLine, "ipmi": IpmiLine}
-_LEAST_S = 1.35
-"""Two answers 1 s apart, the first asked for 0.3 s after the order at the latest."""
+_LEAST_S = 1.15
+"""Two answers 1 s apart, the first asked for 0.1 s after the order at the latest."""
 _SLACK_S = 0.7
 
 

@@ -84,6 +84,8 @@ ENGINES: Mapping[str, str] = {
     "redfish": "billow.engines.redfish.open",
 }
 """Modules with `open_engine(settings, clock)`, imported only when used."""
+POWER_ONLY = frozenset({"ipmi", "redfish"})
+"""Engines in which no pool lives: they may come and go beside the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +349,7 @@ async def open_billow(settings: Settings, *, clock: Clock | None = None) -> Bill
         Invalid: a setting that cannot work.
         Unavailable: the database or the engine does not answer.
     """
-    claim(settings.state_dir, settings.engine)
+    claim(settings.state_dir, homes(settings.engine))
     time_source = clock or SystemClock()
     async with AsyncExitStack() as opened:
         store = await Store.open(settings.database_url)
@@ -373,7 +375,7 @@ async def remove_pool(settings: Settings) -> None:
         Leased: a controller still serves it.
     """
     if settings.state_dir.is_dir():
-        claim(settings.state_dir, settings.engine)
+        claim(settings.state_dir, homes(settings.engine))
         store = await Store.open(settings.database_url)
         lease = await store.lease()
         await store.aclose()
@@ -386,6 +388,12 @@ async def remove_pool(settings: Settings) -> None:
         for name in settings.engine.split("+"):
             await import_module(ENGINES[name]).remove_pool(settings)
         (settings.state_dir / "engine").unlink(missing_ok=True)
+
+
+def homes(engine: str) -> str:
+    """Return the engines in which a pool lives, of all that are paired; they own its folder."""
+    living = [each for each in engine.split("+") if each not in POWER_ONLY]
+    return "+".join(living) or engine
 
 
 def _title(capability: str, requests: Sequence[Instance]) -> str:

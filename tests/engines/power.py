@@ -10,6 +10,7 @@ import pytest
 from labs.ha.bmc import Emulator
 
 from billow.act.clock import SystemClock
+from billow.act.power import controllers
 from billow.act.power.controllers import Controllers
 from billow.act.power.inventory import Controller
 from billow.act.power.line import Dial
@@ -80,9 +81,10 @@ class EmulatedStand(BmcStand):
 class EmulatedContract(BmcContract):
     """The contract, and the faults that real controllers have."""
 
-    @pytest.fixture
-    async def controllers(self, stand: EmulatedStand) -> Controllers:
-        return await stand.open()
+    @pytest.fixture(autouse=True)
+    def _patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Wait until a return is inhibited, however busy the machine is."""
+        monkeypatch.setattr(controllers, "_BAR_S", 10.0)
 
     async def test_off_is_off_though_the_answer_is_an_error(self, stand: EmulatedStand) -> None:
         first = stand.emulators["h1"]

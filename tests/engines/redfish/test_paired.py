@@ -10,7 +10,7 @@ from labs.ha.bmc import Emulator
 from billow.act.clock import SystemClock
 from billow.act.pairing import Pairing
 from billow.act.power.engine import VERBS, PowerEngine
-from billow.app import ENGINES
+from billow.app import ENGINES, homes, open_billow
 from billow.engines.redfish.open import open_engine
 from billow.engines.sim.engine import SimEngine
 from billow.engines.sim.setting import Setting
@@ -180,3 +180,23 @@ async def test_a_file_without_such_controllers_is_told(settings: Settings) -> No
     file.write_text(file.read_text().replace('"redfish"', '"ipmi"').replace("http://", ""))
     with pytest.raises(Invalid, match="names no controller of kind redfish"):
         await open_engine(settings, SystemClock())
+
+
+def test_controllers_may_come_and_go_beside_a_pool() -> None:
+    assert homes("sim+redfish") == homes("redfish+sim") == homes("sim") == "sim"
+    assert homes("qemu+libvirt+ipmi+redfish") == "qemu+libvirt"
+    assert homes("redfish") == "redfish"
+
+
+async def test_a_pool_gets_its_controllers_later(settings: Settings, emulator: Emulator) -> None:
+    """A running pool is opened anew with them, in the same state folder, and fenced by them."""
+    alone = Settings(state_dir=settings.state_dir, engine="sim", host_cpus=4, hosts=2)
+    await (await open_billow(alone)).aclose()
+    both = Settings(state_dir=settings.state_dir, engine="sim+redfish", host_cpus=4, hosts=2)
+    billow = await open_billow(both)
+    assert (await billow.sense()).host("h1").power is Power.ON
+    emulator.become("off")
+    assert isinstance(billow._engine, Bmc)
+    assert await billow._engine.power("h1") is Power.OFF
+    assert "read off twice" in await billow._engine.off("h1")
+    await billow.aclose()

@@ -20,7 +20,7 @@ from billow.ports import Clock
 
 APART_S: Final = 1.0
 _FIRST: Final = asyncio.FIRST_COMPLETED
-_FIRST_LOOK_S: Final = 0.3
+_FIRST_LOOK_S: Final = 0.1
 _EVERY_S: Final = APART_S + 0.05
 """Between questions: answers jitter by milliseconds."""
 _AGAIN_S: Final = 1.0
