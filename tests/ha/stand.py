@@ -7,6 +7,7 @@ policy is quick.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class Fleet:
     """Whose management controllers do not answer."""
     orders: list[tuple[str, str]] = field(default_factory=list)
     cuts: list[str] = field(default_factory=list)
+    boots: Counter[str] = field(default_factory=Counter)
     lease_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -78,6 +80,7 @@ class Fleet:
         return AgentReport(
             host=host,
             at=now,
+            boot=f"boot {self.boots[host]} of {host}",
             lease_s=self.lease_s,
             symptoms=self.symptoms.get(host, ()),
             gasped=host in self.gasped,
@@ -108,6 +111,13 @@ class Fleet:
         self.die(host)
         return "off"
 
+    def reboot(self, host: str) -> None:
+        """Let a host end all that it runs, and come back under another boot."""
+        self.boots[host] += 1
+        self._strike(host, back=False)
+        self._strike(host, back=True)
+        self.silent.pop(host, None)
+
     def die(self, host: str) -> None:
         """Let a host lose its power."""
         self.dark.add(host)
@@ -117,6 +127,7 @@ class Fleet:
     async def on(self, host: str) -> None:
         """Get power again."""
         self.dark.discard(host)
+        self.boots[host] += 1
         self.silent.pop(host, None)
         self._strike(host, back=True)
 

@@ -51,11 +51,11 @@ async def test_nothing_starts_elsewhere_while_nothing_is_proved(tmp_path: Path) 
         held.fleet.silent["h1"] = NETWORKS
         held.fleet.mute.add("h1")
         incident = await held.until_phase("h1", Phase.FENCING)
-        for _ in range(100):
-            await held.responder.turn()
+        held_for = ""
+        while not held_for:
+            await held.until(lambda: True)
+            held_for = (await held.lab.store.incident(incident.id)).held
         assert all(held.homes()[each] == "h1" for each in VICTIMS)
-        steps = await held.lab.store.steps(incident.id)
-        assert steps[-1].incident.held
         held.fleet.mute.clear()
         await held.until_phase("h1", Phase.QUARANTINE)
 
@@ -89,4 +89,20 @@ async def test_a_host_that_will_fail_is_emptied(tmp_path: Path) -> None:
         warned = Symptom("drive", "sda", Hardware.PREDICTED, "its own forecast says so", 0.0)
         held.fleet.symptoms["h1"] = (warned,)
         await held.until(lambda: all(held.homes()[each] != "h1" for each in VICTIMS))
+        assert held.fleet.cuts == []
+
+
+async def test_a_host_that_booted_anew_has_proved_that_its_instances_are_gone(
+    tmp_path: Path,
+) -> None:
+    async with stand(pool(POOL), tmp_path) as held:
+        await held.until(lambda: True)
+        held.fleet.silent["h1"] = NETWORKS
+        held.fleet.mute.add("h1")
+        await held.until_phase("h1", Phase.FENCING)
+        held.fleet.reboot("h1")
+        incident = await held.until_phase("h1", Phase.QUARANTINE)
+        assert incident.proof is not None
+        assert incident.proof.method is Method.BOOT
+        assert all(held.homes()[each] != "h1" for each in VICTIMS)
         assert held.fleet.cuts == []

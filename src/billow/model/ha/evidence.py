@@ -113,6 +113,7 @@ class Sight:
         gasped: Its kernel itself said that nothing runs any more (a panic's last message).
         answers: Its kernel answers, though no agent speaks: it hangs, or is frozen for a moment.
         clean_beats: Rounds of beats on all networks in a row without a symptom.
+        boot: The id of the boot that its agent told of last; empty while that is not known.
     """
 
     host: str
@@ -126,6 +127,7 @@ class Sight:
     gasped: bool = False
     answers: bool = False
     clean_beats: int = 0
+    boot: str = ""
     symptoms: tuple[Symptom, ...] = ()
 
     @property

@@ -45,6 +45,8 @@ class Method(StrEnum):
     """Its management controller turned it off, and it reads off twice."""
     LEASE = "lease"
     """Its watchdog must have reset it: the lease is over, and the margin."""
+    BOOT = "boot"
+    """It has booted anew: what ran before is gone."""
     WORD = "word"
     """A person saw that it is off, and says so by name."""
 
@@ -129,7 +131,10 @@ class Incident:
         since: Since when the row holds, seconds since the epoch.
         held: Why it goes on only with a person's word or with new evidence; empty otherwise.
         cut: Whether power was, or may have been, ordered off: then a return is no reason to stop.
-        attempts: Tries to get a proof, oldest first.
+        boot: The boot under which its instances ran; empty when that was not known.
+        asked: Whether its agent was asked to end its instances: it may have done so though nobody
+            heard its answer, and only a proof can tell.
+        attempts: Tries to get a proof, oldest first; all are forgotten when it begins once more.
         suspected_at: When a network of it was agreed to be lost, or its instances had to go, last;
             0 for never. Storms and flapping are counted from it.
         distrust: Whether its management controller said "off" while it was heard: nothing that it
@@ -150,6 +155,8 @@ class Incident:
     recovery: Recovery = Recovery.NONE
     held: str = ""
     cut: bool = False
+    asked: bool = False
+    boot: str = ""
     attempts: tuple[Attempt, ...] = ()
     proof: Proof | None = None
     victims: tuple[Victim, ...] = ()

@@ -19,7 +19,6 @@ from typing import Final
 from billow.model.ha.evidence import Network, Sight
 from billow.model.ha.incident import (
     Attempt,
-    Fate,
     Incident,
     Method,
     Phase,
@@ -28,18 +27,16 @@ from billow.model.ha.incident import (
     Victim,
 )
 from billow.model.ha.response import (
-    Answer,
     AskAgent,
-    Clean,
     CloseOff,
     CutPower,
     Grace,
     MoveAway,
     Severity,
-    StartElsewhere,
     Tell,
     Turn,
 )
+from billow.plan.ha.aftermath import closed, quarantined, recovering
 from billow.plan.ha.facts import Facts, Terms
 
 EARLY: Final = frozenset({Phase.NOTED, Phase.MOVING, Phase.WAITING})
@@ -60,6 +57,7 @@ def opened(name: str, facts: Facts) -> Turn:
         since=min((*facts.sight.lost.values(), facts.now)),
         phase=_phase(response.recovery),
         recovery=response.recovery,
+        boot=facts.sight.boot,
     )
     return _under_row(incident, facts, response.diagnosis, fresh=True)
 
@@ -76,9 +74,9 @@ def advance(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
         case Phase.FENCING:
             turn = _fencing(incident, facts, terms)
         case Phase.RECOVERING:
-            turn = _recovering(incident, facts, terms)
+            turn = recovering(incident, facts, terms)
         case Phase.QUARANTINE:
-            turn = _quarantine(incident, facts, terms)
+            turn = quarantined(incident, facts, terms)
         case Phase.CLOSED:
             pass
     if turn is None:
@@ -91,13 +89,22 @@ def _before(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     response = facts.response
     if _is_new(facts):
         return None
+    if proof := _booted(incident, facts):
+        begun = _proved(incident, facts, proof)
+        return _held(incident, facts, facts.shut) if facts.shut else begun
     if response.row != incident.row or (response.distrust and not incident.distrust):
         return _changed(incident, facts)
     if response.cordon and not incident.cordoned and not facts.storm:
         why = "the storm is over: nothing new may come to it"
         return _under_row(incident, facts, why, fresh=False)
+    return _after_grace(incident, facts, terms)
+
+
+def _after_grace(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
+    """The row is the same: close what is well again, or begin when the row has held long enough."""
+    response = facts.response
     if response.severity in WELL and facts.sight.clean_beats >= terms.clean_beats:
-        return _closed(incident, facts, "it is well again")
+        return closed(incident, facts, "it is well again")
     grace_s = _grace_s(response.grace, terms)
     if incident.phase is not Phase.WAITING or _held_s(incident, facts) < grace_s:
         return None
@@ -177,9 +184,7 @@ def _under_row(incident: Incident, facts: Facts, why: str, *, fresh: bool) -> Tu
 def _fencing(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     """Look for a proof; else see to the try under way, or begin the next one."""
     if proof := _proof(incident, facts, terms):
-        victims = _merged(incident.victims, facts.victims)
-        proved = replace(incident, phase=Phase.RECOVERING, proof=proof, held="", victims=victims)
-        return Turn(proved, why=proof.text)
+        return _proved(incident, facts, proof)
     if _is_new(facts):
         return None
     if _is_another_case(incident, facts) and not _may_have_ended(incident):
@@ -198,9 +203,25 @@ def _is_another_case(incident: Incident, facts: Facts) -> bool:
     return waits or response.recovery is not Recovery.RESTART
 
 
+def _proved(incident: Incident, facts: Facts, proof: Proof) -> Turn:
+    """Begin to start elsewhere what ran on a host of which nothing runs any more."""
+    victims = _merged(incident.victims, facts.victims)
+    proved = replace(incident, phase=Phase.RECOVERING, proof=proof, held="", victims=victims)
+    return Turn(proved, why=proof.text)
+
+
+def _booted(incident: Incident, facts: Facts) -> Proof | None:
+    """Return the proof that a host gives itself by coming back under another boot."""
+    now = facts.sight.boot
+    if not incident.boot or not now or now == incident.boot:
+        return None
+    return Proof(Method.BOOT, facts.now, "it has booted anew: what ran before is gone")
+
+
 def _under_way(incident: Incident, last: Attempt, facts: Facts, terms: Terms) -> Turn | None:
-    if last.fence != facts.fence:
-        return _begin(incident, facts, last.method, last.over, "its controller is gone: again")
+    if last.fence != facts.fence:  # in its place: nobody will ever say how the old try ended
+        others = replace(incident, attempts=incident.attempts[:-1])
+        return _begin(others, facts, last.method, last.over, "its controller is gone: again")
     limit_s = terms.agent_s if last.method is Method.AGENT else terms.bmc_s
     answer = facts.answer(_deed(incident, last), last.began_at)
     if answer is not None:
@@ -222,6 +243,8 @@ def _proof(incident: Incident, facts: Facts, terms: Terms) -> Proof | None:
         return Proof(Method.GASP, now, "its kernel said that nothing runs any more")
     if incident.vouched and sight.silent:
         return Proof(Method.WORD, now, f"seen to be dead: {incident.vouched}")
+    if proof := _booted(incident, facts):
+        return proof
     over_at = sight.heard_at + sight.lease_s + terms.margin_s
     binds = sight.lease_s > 0 and not sight.lease_excused
     if Method.LEASE in facts.response.fence and binds and now >= over_at:
@@ -241,7 +264,7 @@ def _may_have_ended(incident: Incident) -> bool:
     A management controller that said no, or nothing, while the host is heard again has not done it;
     an agent that did not answer may have.
     """
-    return any(each.method is Method.AGENT or not each.failed for each in incident.attempts)
+    return incident.asked or any(not each.failed for each in incident.attempts)
 
 
 def _next_try(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
@@ -262,8 +285,7 @@ def _next_try(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
 
 def _ways(incident: Incident, facts: Facts) -> Iterator[tuple[Method, Network | None]]:
     """Yield the ways to a proof that can be tried now, in order."""
-    asked = any(each.method is Method.AGENT for each in incident.attempts)
-    for method in facts.response.fence or ((Method.AGENT,) if asked else ()):
+    for method in facts.response.fence or ((Method.AGENT,) if incident.asked else ()):
         if method is Method.AGENT:
             yield from ((method, network) for network in facts.sight.reachable)
         elif method is Method.BMC:
@@ -274,7 +296,9 @@ def _begin(
     incident: Incident, facts: Facts, method: Method, over: Network | None, why: str
 ) -> Turn:
     attempt = Attempt(method, facts.now, facts.fence, over)
-    begun = replace(incident, attempts=(*incident.attempts, attempt), cut=True)
+    asked = incident.asked or method is Method.AGENT
+    attempts = (*incident.attempts, attempt)
+    begun = replace(incident, attempts=attempts, cut=True, asked=asked)
     return Turn(begun, (_deed(begun, attempt),), why)
 
 
@@ -288,81 +312,6 @@ def _failed(incident: Incident, why: str) -> Turn:
     *before, last = incident.attempts
     failed = replace(last, failed=why)
     return Turn(replace(incident, attempts=(*before, failed)), why=f"{last.method}: {why}")
-
-
-def _recovering(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
-    """Start what waits and has a room; take in what became of the others."""
-    victims = tuple(_next_of(each, incident, facts, terms) for each in incident.victims)
-    if all(each.fate in {Fate.STARTED, Fate.LEFT} for each in victims):
-        left = [each for each in victims if each.fate is Fate.LEFT]
-        done = replace(incident, phase=Phase.QUARANTINE, victims=victims)
-        text = f"{len(victims) - len(left)} of {len(victims)} instances run elsewhere"
-        grave = Severity.CRITICAL if left else Severity.NOTICE
-        return Turn(done, (Tell(f"{incident.id}/recovered", grave, text),), text)
-    if victims == incident.victims:
-        return None
-    deeds = tuple(
-        StartElsewhere(now.instance, incident.host, now.target, now.epoch)
-        for was, now in zip(incident.victims, victims, strict=True)
-        if now.fate is Fate.STARTING and now != was
-    )
-    run = sum(each.fate is Fate.STARTED for each in victims)
-    why = f"{run} of {len(victims)} run elsewhere, " if run else ""
-    why += f"{len(deeds)} starts begin"
-    return Turn(replace(incident, victims=victims), deeds, why)
-
-
-def _next_of(victim: Victim, incident: Incident, facts: Facts, terms: Terms) -> Victim:
-    if victim.fate is Fate.WAITING and victim.instance in facts.rooms:
-        return replace(
-            victim,
-            fate=Fate.STARTING,
-            target=facts.rooms[victim.instance],
-            epoch=victim.epoch + 1,
-            fence=facts.fence,
-            began_at=facts.now,
-        )
-    if victim.fate is not Fate.STARTING:
-        return victim
-    if victim.fence != facts.fence:
-        return replace(victim, fence=facts.fence, began_at=facts.now)
-    deed = StartElsewhere(victim.instance, incident.host, victim.target, victim.epoch)
-    answer = facts.answer(deed, victim.began_at)
-    if answer is None:
-        return victim
-    return _after(victim, answer, terms)
-
-
-def _after(victim: Victim, answer: Answer, terms: Terms) -> Victim:
-    if answer.ok:
-        return replace(victim, fate=Fate.STARTED, why="")
-    fate = Fate.LEFT if victim.epoch >= terms.starts else Fate.WAITING
-    return replace(victim, fate=fate, target="", why=answer.text)
-
-
-def _quarantine(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
-    """Let the host count again when it is back, sound, cleaned, and was clean for a while."""
-    sight = facts.sight
-    if sight.lost or sight.hardware or sight.clean_beats < terms.clean_beats:
-        return None
-    order, key = Clean(incident.host, sight.reachable[0], facts.fence), f"clean/{facts.fence}"
-    asked = key in incident.noticed
-    answer = facts.answer(order, incident.since) if asked else None
-    if answer is not None and answer.ok:
-        return _closed(incident, facts, "back, and clean")
-    if asked and facts.now - incident.since < terms.again_s:
-        return None
-    noticed = incident.noticed if asked else (*incident.noticed, key)
-    asking = replace(incident, noticed=noticed, since=facts.now)
-    return Turn(asking, (order,), "it is back: clean it")
-
-
-def _closed(incident: Incident, facts: Facts, outcome: str) -> Turn:
-    closed = replace(incident, phase=Phase.CLOSED, held="", closed_at=facts.now, outcome=outcome)
-    text = f"{incident.host}: {outcome}"
-    opening = (CloseOff(incident.host, closed=False),) if incident.cordoned else ()
-    tell = Tell(f"{incident.id}/closed", Severity.NOTICE, text)
-    return Turn(closed, (*opening, tell), outcome)
 
 
 def _held(incident: Incident, facts: Facts, why: str) -> Turn | None:

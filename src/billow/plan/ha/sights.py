@@ -49,6 +49,7 @@ def sight_of(
         gasped=report is not None and report.gasped,
         answers=_answers(host, views),
         clean_beats=report.clean_beats if report is not None and not lost else 0,
+        boot=report.boot if report is not None else "",
         symptoms=symptoms,
     )
 
