@@ -39,7 +39,7 @@ class Controllers:
         self._matters = records.lookup(matters)
         self._sees = records.lookup(sees)
         self._target = [records.lookup(target_of(instance)) for instance in INSTANCES]
-        self._orders = Orders(rules, weakness, self._target)
+        self.orders = Orders(rules, weakness, self._target)
 
     def steps(self, states: States) -> Iterator[Step]:
         """Yield every step of a controller, and of what one has begun."""
@@ -48,7 +48,7 @@ class Controllers:
             yield from self.decide(states, host)
             yield from self.write(states, host)
             yield from self._unchecked(states, host)
-            yield from self._orders.steps(states, host)
+            yield from self.orders.steps(states, host)
 
     def settled(self, step: Step) -> Iterator[Step]:
         """Yield a step with the states made alike that no later step can tell apart.

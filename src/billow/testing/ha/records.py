@@ -30,7 +30,6 @@ from billow.model.ha.response import (
     AskAgent,
     Clean,
     CutPower,
-    Severity,
     StartElsewhere,
     Turn,
 )
@@ -137,8 +136,8 @@ class Records:
         self._known: list[Incident | None] = [None]
         self._full: list[Incident | None] = [None]
         self._number: dict[Incident | None, int] = {None: 0}
-        self.launches: list[Launch] = [Launch(0)]
-        self._launch: dict[Launch, int] = {self.launches[0]: 0}
+        self.launches: list[Launch] = [Launch(0)]  # number 0 is no turn, and Launch(0) a closing
+        self._launch: dict[Launch, int] = {}
         self._turns: dict[tuple[int, Known], int] = {}
 
     def __len__(self) -> int:
@@ -192,7 +191,7 @@ class Records:
     def _asked(self, number: int, known: Known) -> int:
         incident, facts = self._known[number], self._facts(number, known)
         if incident is None:
-            quiet = facts.response.severity is Severity.NONE
+            quiet = facts.response.severity in protocol.WELL
             turn = None if quiet else protocol.opened("i", facts)
         else:
             turn = self._advance(incident, facts, self._terms)
@@ -290,11 +289,11 @@ def shortened(incident: Incident) -> Incident | None:
         noticed=tuple(each for each in incident.noticed if each == CLEAN),
     )
     if incident.phase in _BEFORE:
-        return replace(short, victims=(), attempts=(), cut=False, proof=None)
+        return replace(short, victims=(), attempts=(), cut=False, asked=False, proof=None)
     short = replace(short, recovery=Recovery.RESTART, cordoned=True)
     if incident.phase is Phase.FENCING:
         return replace(short, cut=bool(incident.attempts))
-    short = replace(short, row=0, attempts=(), cut=True)
+    short = replace(short, row=0, attempts=(), cut=True, asked=True)
     return replace(short, victims=()) if incident.phase is Phase.QUARANTINE else short
 
 

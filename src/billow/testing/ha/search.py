@@ -14,6 +14,7 @@ import numpy as np
 
 from billow.plan.ha.facts import Terms
 from billow.testing.ha.controllers import Controllers
+from billow.testing.ha.healing import Healing, Mended
 from billow.testing.ha.orders import Weakness
 from billow.testing.ha.records import TERMS, Advance, Records
 from billow.testing.ha.states import Mask, Prints, States, Visited, together
@@ -30,6 +31,7 @@ from billow.testing.ha.world import (
 CHUNK: Final = 1 << 15
 WRITTEN_TWICE: Final = "two write one disk"
 RUN_TWICE: Final = "an instance runs twice"
+NO_END: Final = "all is mended, and yet it comes to no good end"
 
 
 @dataclass(slots=True)
@@ -66,11 +68,13 @@ class Search:
         weakness: Weakness | None = None,
         advance: Advance | None = None,
         terms: Terms = TERMS,
+        mended: Mended | None = None,
     ) -> None:
         self.rules = rules
         self.records = Records(LEASE if rules.lease else 0, terms, advance)
         self.world = World(rules)
         self.controllers = Controllers(rules, self.records, weakness or Weakness())
+        self._healing = Healing(rules, self.controllers, mended) if mended else None
         self._levels: list[States] = []
 
     def run(self, most: int = 10**9) -> Found:
@@ -148,6 +152,10 @@ class Search:
         for what, mask in checks[: 1 if self.rules.lying else 2]:
             if mask.any():
                 return what, States(level.rows[np.flatnonzero(mask)[:1]])
+        for at in range(0, len(level), CHUNK):
+            part = States(level.rows[at : at + CHUNK])
+            if self._healing and len(stuck := self._healing.stuck(part)):
+                return NO_END, States(stuck.rows[:1])
         return None
 
     def _way(self, bad: States) -> list[str]:

@@ -33,11 +33,11 @@ NAMES: Final = (
     *(f"{name}{host}{instance}" for name in _PAIR for host in (0, 1) for instance in (0, 1)),
 )
 _PLACE: Final = {name: 2 * len(_WIDE) + at for at, name in enumerate(NAMES)}
-_WIDE_PLACE: Final = {name: at for at, name in enumerate(_WIDE)}
+_WIDE_PLACE: Final = {name: at for at, name in enumerate(_WIDE)} | {"mark": WIDTH // 2 - 1}
 _ODD: Final = np.array(
     [0x9E3779B97F4A7C15 * (2 * at + 1) % 2**64 | 1 for at in range(WIDTH // 8)], dtype=np.uint64
 )
-assert 2 * len(_WIDE) + len(NAMES) <= WIDTH, "a state needs more bytes"
+assert 2 * len(_WIDE) + len(NAMES) <= WIDTH - 2, "a state needs more bytes"
 
 
 class States:

@@ -50,7 +50,8 @@ class Rules:
             can write, and what is begun may happen at any later time, this should add nothing.
         apart: Whether a host may fail, too, while nothing that is checked depends on it: no
             instance has its home there, or is there, and no incident or order concerns it.
-        heals: Whether it is remembered which instances were left to a person.
+        heals: Whether it is asked that all comes to a good end: it is remembered which instances
+            were left to a person, and a host returns only after its instances were seen to.
         placed: The homes of the two instances at the beginning; one that has its home on the
             third host has no part in anything.
         failing: Which hosts may fail.
@@ -237,6 +238,9 @@ class World:
     def boot(self, states: States, host: int) -> Iterator[Step]:
         """Yield a host's return; it takes longer than noticing that it was away."""
         mask = (states[f"on{host}"] == 0) & (states[f"heard{host}"] > 1)
+        if self.rules.heals:
+            for instance in INSTANCES:
+                mask &= (states[f"home{instance}"] != host) | (states[f"left{instance}"] > 0)
         if not mask.any():
             return
         after = states.where(mask)
