@@ -201,16 +201,6 @@ class EmulatedContract(BmcContract):
         assert await bmc.power("h1") is Power.ON
         await bmc.aclose()
 
-    async def test_slow_answers_overlap(self, stand: EmulatedStand) -> None:
-        """Two answers, 1 s apart, each 1.5 s late: not order, answer, answer after one another."""
-        bmc = await stand.open(SystemClock(), off_s=20.0, answer_s=5.0)
-        await bmc.power("h1")
-        stand.emulators["h1"].set(slow_s=1.5)
-        began = time.monotonic()
-        await bmc.off("h1")
-        assert 2.5 < time.monotonic() - began < 4.0
-        await bmc.aclose()
-
 
 def started(kind: str, make: Callable[..., Emulator] = Emulator) -> dict[str, Emulator]:
     """Start one emulated controller for each host."""

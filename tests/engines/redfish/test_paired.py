@@ -154,6 +154,19 @@ async def test_a_silent_controller_is_a_gap_and_no_power(
     await power.aclose()
 
 
+async def test_one_that_fell_silent_holds_up_nobody(settings: Settings, emulator: Emulator) -> None:
+    _, power = await paired(settings)
+    assert (await power.sense()).host("h1").power is Power.ON
+    emulator.set(silent=True)
+    power._craft.seen["h1"] = (0.0, Power.ON)  # an hour ago, as it were
+    began = SystemClock().now()
+    assert (await power.sense()).host("h1").power is Power.ON
+    assert SystemClock().now() - began < 1.5
+    emulator.set()
+    assert await power.power("h1") is Power.ON
+    await power.aclose()
+
+
 async def test_a_pair_is_one_management_controller(settings: Settings, emulator: Emulator) -> None:
     pair, power = await paired(settings)
     for each in (pair, power):

@@ -58,8 +58,9 @@ class PowerEngine:
         """Return the hosts' power as last read, at most a minute ago; who is silent is a gap."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
-        await asyncio.wait({self._refreshing}, timeout=_PATIENCE_S)
         seen = self._craft.seen
+        if seen.keys() < self.controllers.hosts:  # nothing waits for those who are known
+            await asyncio.wait({self._refreshing}, timeout=_PATIENCE_S)
         hosts = [
             Host(name, HOLLOW, power=seen.get(name, _UNSEEN)[1], health=Health.UNKNOWN)
             for name in sorted(self.controllers.hosts)
@@ -82,7 +83,10 @@ class PowerEngine:
 
     async def power(self, host: str) -> Power:
         """Return what its controller reads now. Raises as `billow.ports.Bmc` says."""
-        return await self.controllers.power(host)
+        began = self._clock.now()
+        power = await self.controllers.power(host)
+        self._craft.saw(host, power, began)
+        return power
 
     async def off(self, host: str) -> str:
         """Turn a host off and prove it. Raises as `billow.ports.Bmc` says."""
