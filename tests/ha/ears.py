@@ -19,10 +19,10 @@ from billow.act.authority import secret
 from billow.act.clock import SystemClock
 from billow.ha.enrol import Enrolment
 from billow.ha.event import Event, Kind
-from billow.ha.lines import proving
+from billow.ha.lines import Listening, proving
 from billow.ha.matrix import Matrix
 from billow.ha.orders import Waiting
-from billow.ha.receiver import Listening, Receiver
+from billow.ha.receiver import Receiver
 from billow.ha.snapshot import Views
 from billow.model.ha.evidence import NETWORKS, Network
 from billow.model.ha.view import View

@@ -16,9 +16,9 @@ from typing import Any, Final
 from billow.act.clock import SystemClock
 from billow.errors import BillowError
 from billow.ha.ear import Hearing, Report
-from billow.ha.lines import proving
+from billow.ha.lines import Listening, proving
 from billow.ha.matrix import Matrix
-from billow.ha.receiver import Listening, Receiver
+from billow.ha.receiver import Receiver
 from billow.model.ha.evidence import AgentReport
 from billow.telemetry import start_logging
 

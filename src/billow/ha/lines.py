@@ -8,7 +8,8 @@ there are.
 
 import socket
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -32,6 +33,21 @@ class Stage(IntEnum):
     GREETING = 1
     """It is proved whose it is; its first frame is awaited."""
     OPEN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where agents are heard, and how.
+
+    Attributes:
+        places: Per network, the address and port to listen on; port 0 takes a free one.
+        proving: How this controller proves itself, and whom it believes.
+        probe_port: A port of hosts at which a kernel is asked whether it lives.
+    """
+
+    places: Mapping[Network, tuple[str, int]]
+    proving: ssl.SSLContext
+    probe_port: int = 8523
 
 
 @dataclass(slots=True, eq=False)
@@ -142,6 +158,30 @@ def listening(address: str, port: int) -> socket.socket:
             code="cannot-listen",
         ) from error
     return ear
+
+
+def accepted(ear: socket.socket, place: int, proving: ssl.SSLContext | None) -> Line | None:
+    """Return the line of whoever has come, not proved yet; None when it left, or may not come in.
+
+    Args:
+        ear: Where it came.
+        place: The network, as a position in NETWORKS.
+        proving: How the controller proves itself; None lets nobody in.
+    """
+    try:
+        fresh, address = ear.accept()
+    except OSError:
+        return None
+    try:
+        if proving is None:
+            raise ConnectionAbortedError
+        fresh.setblocking(False)
+        fresh.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        secret = proving.wrap_socket(fresh, server_side=True, do_handshake_on_connect=False)
+    except OSError:
+        fresh.close()
+        return None
+    return Line(secret, place, str(address[0]), time.monotonic())
 
 
 def proving(folder: Path) -> ssl.SSLContext:

@@ -10,7 +10,6 @@ it: while this controller's view is published, not older than VIEW_S, and hears 
 """
 
 import contextlib
-import os
 import select
 import socket
 import ssl
@@ -18,16 +17,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
 
 from billow.errors import BillowError, Invalid
+from billow.ha.errands import Errands
 from billow.ha.event import Event, Kind
 from billow.ha.kernels import Kernels
-from billow.ha.lines import Line, Stage, listening
+from billow.ha.lines import Line, Listening, Stage, accepted, listening
 from billow.ha.matrix import Matrix
 from billow.ha.orders import Answers
 from billow.ha.speech import Speech
@@ -49,21 +48,6 @@ _ACK: Final = int(Frame.ACK)
 _MOST_READ: Final = 1 << 16
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """Where agents are heard, and how.
-
-    Attributes:
-        places: Per network, the address and port to listen on; port 0 takes a free one.
-        proving: How this controller proves itself, and whom it believes.
-        probe_port: A port of hosts at which a kernel is asked whether it lives.
-    """
-
-    places: Mapping[Network, tuple[str, int]]
-    proving: ssl.SSLContext
-    probe_port: int = 8523
 
 
 class Receiver:
@@ -91,9 +75,8 @@ class Receiver:
         self._revoked: frozenset[int] = frozenset()
         self._ack_until, self._ackable = 0.0, frozenset[int]()
         self._events: deque[Event] = deque(maxlen=100_000)
-        self._commands: deque[Callable[[], None]] = deque()
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._bell, select.EPOLLIN)
+        self._errands = Errands()
+        self._epoll.register(self._errands.bell, select.EPOLLIN)
         self._buffer = bytearray(_MOST_READ)
         self._read = memoryview(self._buffer)
         self._stopping = False
@@ -111,7 +94,7 @@ class Receiver:
 
     def stop(self) -> None:
         """End every line, and the thread."""
-        self._do(partial(setattr, self, "_stopping", True))
+        self._errands.put(partial(setattr, self, "_stopping", True))
         if self._thread.ident is not None:
             self._thread.join()
         self._kernels.close()
@@ -122,7 +105,7 @@ class Receiver:
         self._lines.clear()
         self._ears.clear()
         self._epoll.close()
-        os.close(self._bell)
+        self._errands.close()
 
     def ports(self) -> Mapping[Network, int]:
         """Return the ports on which it listens."""
@@ -131,18 +114,18 @@ class Receiver:
 
     def expect(self, hosts: Iterable[str]) -> None:
         """Watch these hosts, and no others, from now on."""
-        self._do(partial(self._matrix.expect, tuple(hosts)))
+        self._errands.put(partial(self._matrix.expect, tuple(hosts)))
 
     def acknowledge(self, hosts: Iterable[str], until: float) -> None:
         """Acknowledge these hosts' beats, and no others', until an instant of the monotonic clock.
 
         Only on the strength of a view that the other controllers can read (`Views`).
         """
-        self._do(partial(self._may_acknowledge, tuple(hosts), until))
+        self._errands.put(partial(self._may_acknowledge, tuple(hosts), until))
 
     def revoke(self, serials: Iterable[int]) -> None:
         """Believe these certificates no more, whoever shows them, from now on."""
-        self._do(partial(self._revoke, frozenset(serials)))
+        self._errands.put(partial(self._revoke, frozenset(serials)))
 
     def prove(self, proving: ssl.SSLContext) -> None:
         """Prove this controller with other papers to those who come from now on."""
@@ -158,13 +141,7 @@ class Receiver:
 
     def post(self, host: str, network: Network, body: dict[str, object]) -> None:
         """Send an order, with its `id`; what becomes of it goes to the answers."""
-        self._do(partial(self._order, host, network, body))
-
-    def _do(self, command: Callable[[], None]) -> None:
-        """Let the ear's thread do something."""
-        self._commands.append(command)
-        with contextlib.suppress(OSError):  # it has ended
-            os.eventfd_write(self._bell, 1)
+        self._errands.put(partial(self._order, host, network, body))
 
     # The thread
 
@@ -214,7 +191,7 @@ class Receiver:
                 continue
             self._serve(line, events)
         for handle in others:
-            if time.monotonic() - now > _SHAKING_S and handle != self._bell:
+            if time.monotonic() - now > _SHAKING_S and handle != self._errands.bell:
                 continue  # in the next round: it is still ready then
             self._hear_other(handle)
 
@@ -315,8 +292,8 @@ class Receiver:
     # Lines come and go
 
     def _hear_other(self, handle: int) -> None:
-        if handle == self._bell:
-            self._obey()
+        if handle == self._errands.bell:
+            self._errands.run()
         elif handle in self._ears:
             self._accept(*self._ears[handle])
         elif (line := self._lines.get(handle)) is None:
@@ -327,39 +304,15 @@ class Receiver:
         else:
             self._serve(line, select.EPOLLIN)
 
-    def _obey(self) -> None:
-        """Do what other threads asked for."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._bell)
-        with contextlib.suppress(IndexError):
-            while True:
-                command = self._commands.popleft()
-                try:
-                    command()
-                except Exception:
-                    log.exception("unexpected error in the ear")
-
     def _accept(self, ear: socket.socket, place: int) -> None:
-        try:
-            fresh, address = ear.accept()
-        except OSError:
-            return  # it left again
-        if len(self._strangers) >= _MOST_STRANGERS:
-            fresh.close()
-            return
-        fresh.setblocking(False)
-        fresh.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            secret = self._proving.wrap_socket(
-                fresh, server_side=True, do_handshake_on_connect=False
-            )
-        except OSError:
-            fresh.close()
-            return
-        line = Line(secret, place, str(address[0]), time.monotonic())
-        self._lines[secret.fileno()] = line
-        self._strangers.add(secret.fileno())
-        self._epoll.register(secret.fileno(), select.EPOLLIN)
+        """Let somebody in, whoever it is, unless too many wait already."""
+        crowded = len(self._strangers) >= _MOST_STRANGERS
+        line = accepted(ear, place, None if crowded else self._proving)
+        if line is not None:
+            handle = line.socket.fileno()
+            self._lines[handle] = line
+            self._strangers.add(handle)
+            self._epoll.register(handle, select.EPOLLIN)
 
     def _shake(self, line: Line) -> None:
         """Go on with a handshake; who is not believed is closed."""
