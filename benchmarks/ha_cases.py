@@ -123,9 +123,9 @@ def _lying(stage: Stage, node: Node) -> Iterator[None]:
 @contextmanager
 def _jumping(stage: Stage, node: Node) -> Iterator[None]:
     """Let the agent's clock jump by an hour."""
-    stage.jump(node, 3600.0)
+    stage.jump(node, 3600)
     yield
-    stage.jump(node, 0.0)
+    stage.jump(node, 0)
 
 
 @contextmanager
