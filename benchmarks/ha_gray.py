@@ -22,8 +22,9 @@ from statistics import median
 from time import perf_counter
 
 from benchmarks.figure import Better, Figure
+from benchmarks.ha_gray_faults import deadly, gray
 from benchmarks.ha_gray_run import Outcome, Trial
-from benchmarks.ha_gray_world import World, deadly, gray
+from benchmarks.ha_gray_world import World
 from billow.model.ha.policy import HaPolicy
 
 _BATCH = 50

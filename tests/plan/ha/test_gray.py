@@ -2,8 +2,9 @@
 """A few hundred of the gray scenarios of the benchmark `ha_gray`, and that it can fail."""
 
 import pytest
+from benchmarks.ha_gray_faults import deadly, gray
 from benchmarks.ha_gray_run import Trial
-from benchmarks.ha_gray_world import ALL, Silence, World, deadly, gray
+from benchmarks.ha_gray_world import ALL, Silence, World
 
 from billow.model.ha.policy import HaPolicy
 
