@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which faults meet in a gray scenario, by its seed; bounded so that all hosts are fine in truth."""
+"""Which faults meet in a gray scenario, by its seed; bounded: all hosts are fine in truth."""
 
 import random
 from collections.abc import Sequence
