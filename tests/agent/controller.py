@@ -76,7 +76,7 @@ class Controller:
         order = Message(Frame.ORDER, network, self._number, time.monotonic(), body)
         self.lines[network].sendall(encode(order))
 
-    def asked(self, name: str, timeout_s: float = 8.0, **body: object) -> dict[str, Any]:
+    def asked(self, name: str, timeout_s: float = 20.0, **body: object) -> dict[str, Any]:
         """Give an order and return its answer."""
         self.order({"id": name, **body})
         return self.until(lambda: self.answers(name), timeout_s)[0]
@@ -94,7 +94,7 @@ class Controller:
         """Return what was heard of a kind, and when."""
         return [each for each in list(self.heard) if each[1].kind is kind]
 
-    def until(self, ready: Callable[[], Found], timeout_s: float = 8.0) -> Found:
+    def until(self, ready: Callable[[], Found], timeout_s: float = 20.0) -> Found:
         """Wait until something is so, and return it."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:

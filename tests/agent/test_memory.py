@@ -13,7 +13,7 @@ from billow.agent.memory import Memory, Obeyed, runtime_folder
 
 
 def until(ready: Callable[[], bool]) -> None:
-    end = time.monotonic() + 3
+    end = time.monotonic() + 15
     while not ready():
         assert time.monotonic() < end
         time.sleep(0.01)
