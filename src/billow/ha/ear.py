@@ -89,7 +89,7 @@ class Ear:
         self._waiting = Waiting()
         self._telling = threading.Lock()
         self._snapshot = Snapshot(-np.inf, (), np.zeros((0, len(NETWORKS))), {})
-        self._events: deque[Event] = deque(maxlen=100_000)
+        self._events: deque[Event] = deque(maxlen=10_000)
         self._standing: dict[str, tuple[Any, ...]] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._line: Connection | None = None

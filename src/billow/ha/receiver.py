@@ -74,7 +74,7 @@ class Receiver:
         self._orders = 0
         self._revoked: frozenset[int] = frozenset()
         self._ack_until, self._ackable = 0.0, frozenset[int]()
-        self._events: deque[Event] = deque(maxlen=100_000)
+        self._events: deque[Event] = deque(maxlen=10_000)
         self._errands = Errands()
         self._epoll.register(self._errands.bell, select.EPOLLIN)
         self._buffer = bytearray(_MOST_READ)
