@@ -54,6 +54,7 @@ class Fleet:
     silent: dict[str, tuple[Network, ...]] = field(default_factory=dict)
     symptoms: dict[str, tuple[Symptom, ...]] = field(default_factory=dict)
     gasped: set[str] = field(default_factory=set)
+    newcomers: set[str] = field(default_factory=set)
     dark: set[str] = field(default_factory=set)
     """Who has no power."""
     mute: set[str] = field(default_factory=set)
@@ -84,6 +85,7 @@ class Fleet:
             lease_s=self.lease_s,
             symptoms=self.symptoms.get(host, ()),
             gasped=host in self.gasped,
+            quarantined=host in self.newcomers,
             clean_beats=0 if self.symptoms.get(host) else 100,
         )
 
@@ -94,6 +96,7 @@ class Fleet:
         if network in self.silent.get(host, ()):
             raise Unavailable(f"{host} does not answer")
         self.orders.append((host, str(body["do"])))
+        self.newcomers -= {host} if body["do"] == "clean" else set()
         if body["do"] == "fence":
             self._strike(host, back=False)
             self._strike(host, back=True)

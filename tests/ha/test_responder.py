@@ -108,3 +108,11 @@ async def test_a_host_that_booted_anew_has_proved_that_its_instances_are_gone(
         assert incident.proof.method is Method.BOOT
         assert all(held.homes()[each] != "h1" for each in VICTIMS)
         assert held.fleet.cuts == []
+
+
+async def test_an_agent_that_comes_first_is_admitted_without_an_incident(tmp_path: Path) -> None:
+    async with stand(pool(POOL), tmp_path) as held:
+        held.fleet.newcomers = {"h4"}
+        await held.until(lambda: not held.fleet.newcomers)
+        assert held.fleet.orders == [("h4", "clean")]
+        assert await held.lab.store.incidents() == []

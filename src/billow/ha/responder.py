@@ -20,9 +20,10 @@ from billow.ha.deeds import Deeds
 from billow.ha.hearing import Heard, Hearing, Watched
 from billow.ha.rooms import Rooms
 from billow.model.ha.care import Maintenance
+from billow.model.ha.evidence import Sight
 from billow.model.ha.incident import Incident, Phase, Recovery, Victim
 from billow.model.ha.policy import HaPolicy
-from billow.model.ha.response import CloseOff, MoveAway
+from billow.model.ha.response import Clean, CloseOff, MoveAway
 from billow.model.ha.step import IncidentStep
 from billow.model.pool import Pool
 from billow.plan.ha.decide import Decision, decisions
@@ -102,6 +103,8 @@ class Responder:
         for decision in decisions(evidence, now):
             await self._take(decision, now)
         self._keep_moving(pool, now)
+        for sight in heard.sights.values():
+            self._admit(sight, now)
 
     async def aclose(self) -> None:
         """Let go of everything; another controller goes on with what is open."""
@@ -191,6 +194,20 @@ class Responder:
             ended = [each.at for each in self._crew.deeds.answers(incident.id) if each.deed == away]
             if now - max(ended, default=0.0) >= self._policy.again_s:
                 self._crew.deeds.begin(incident, away)
+
+    def _admit(self, sight: Sight, now: float) -> None:
+        """Let a host count whose agent has come, and for which no incident asks for more."""
+        well = not sight.lost and sight.clean_beats >= self._policy.clean_beats
+        if not (sight.quarantined and well) or sight.host in self._open:
+            return
+        name = f"admit-{sight.host}"
+        asked = [each.at for each in self._crew.deeds.answers(name)]
+        if now - max(asked, default=0.0) >= self._policy.again_s:
+            self._crew.deeds.forget(name)
+            come = Incident(
+                id=name, host=sight.host, opened_at=now, row=0, since=now, phase=Phase.CLOSED
+            )
+            self._crew.deeds.begin(come, Clean(sight.host, sight.reachable[0], self._fence))
 
     def _lay_out(self, pool: Pool, watched: Watched) -> Layout:
         """Say where watched hosts stand, anew when the pool or the watch is another one."""

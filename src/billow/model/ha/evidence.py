@@ -114,6 +114,7 @@ class Sight:
         answers: Its kernel answers, though no agent speaks: it hangs, or is frozen for a moment.
         clean_beats: Rounds of beats on all networks in a row without a symptom.
         boot: The id of the boot that its agent told of last; empty while that is not known.
+        quarantined: Whether its agent has come, or come back, and was not admitted since.
     """
 
     host: str
@@ -128,6 +129,7 @@ class Sight:
     answers: bool = False
     clean_beats: int = 0
     boot: str = ""
+    quarantined: bool = False
     symptoms: tuple[Symptom, ...] = ()
 
     @property
