@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn stories: nothing runs twice, all comes to a good end, and a seed gives the same story.
+
+A seed that fails is played again by `told(SEED, heals=True)`: see `tests.ha.seeds`.
+"""
+
+import pytest
+
+from tests.ha.seeds import told
+
+FEW, MANY = 40, 2_000
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [range(FEW), pytest.param(range(FEW, MANY), marks=pytest.mark.thorough)],
+    ids=["few", "many"],
+)
+def test_nothing_runs_twice_and_all_comes_to_a_good_end(seeds: range) -> None:
+    for seed in seeds:
+        story = told(seed, heals=True)
+        assert not story.twice, (seed, story.faults, story.twice)
+        assert not story.waiting, (seed, story.faults, story.waiting)
+        assert not story.dead, (seed, story.faults, story.dead)
+
+
+def test_a_seed_gives_the_same_story() -> None:
+    first = told(8, heals=True)
+    assert first.steps
+    assert told(8, heals=True) == first
