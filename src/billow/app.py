@@ -208,7 +208,8 @@ class Billow:
             grown = pool.with_groups(groups).with_requests(requests)
             return grown, [chosen.propose(grown, rules)]
 
-        wish = Wish(_title(capability, requests), actor)
+        created = requests[0].id if len(requests) == 1 else f"{len(requests)} instances"
+        wish = Wish(f"create {created}" if requests else capability, actor)
         return await self.loop.plan(want, wish, mending(chosen, rules))
 
     async def ask(self, asks: Sequence[Ask], *, actor: str) -> Plan:
@@ -394,10 +395,3 @@ def homes(engine: str) -> str:
     """Return the engines in which a pool lives, of all that are paired; they own its folder."""
     living = [each for each in engine.split("+") if each not in POWER_ONLY]
     return "+".join(living) or engine
-
-
-def _title(capability: str, requests: Sequence[Instance]) -> str:
-    if not requests:
-        return capability
-    count = len(requests)
-    return f"create {requests[0].id}" if count == 1 else f"create {count} instances"
