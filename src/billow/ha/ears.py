@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
+import structlog
+
 from billow.act.turns import Turn
 from billow.errors import Invalid, Unavailable
 from billow.ha.consul import EVERY_S as RINGS_EVERY_S
@@ -25,6 +27,7 @@ from billow.model.ha.view import View
 from billow.ports import Clock, Commander, Engine, Observer
 from billow.settings import Settings
 
+log = structlog.get_logger()
 ENROLLED_EVERY_S: Final = 1.0
 """How often it is seen who is enrolled by now, and whose papers are void."""
 PAPERS: Final = "agents"
@@ -62,6 +65,8 @@ class _Agents:
             self._read_at = now
             self._ear.expect(sorted(self._enrolment.hosts()))
             self._ear.revoke(self._enrolment.revoked())
+            for event in self._ear.events():
+                log.info("host", what=event.kind, host=event.host, network=event.network)
         return self._leases.marked(self._ear.view(now))
 
 
