@@ -198,7 +198,8 @@ class Lab:
         """End one process that `start` started; one that is gone is no error."""
         number = self.started(node).get(what)
         if number is not None:
-            space.send([number], signal.SIGKILL)
+            family = [n for n in self.processes(node) if space.group_of(n) == number]
+            space.send([number, *family], signal.SIGKILL)
             space.until(lambda: space.state(number) in {"", "Z"}, f"{what} does not end")
 
     def _power_file(self, node: Node) -> Path:

@@ -137,6 +137,13 @@ def started(number: int) -> int:
     return 0
 
 
+def group_of(number: int) -> int:
+    """Return the process group of a process; 0 when it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(number)
+    return 0
+
+
 def words_of(number: int) -> tuple[str, ...]:
     """Return the command line of a process; empty when it is gone."""
     with contextlib.suppress(OSError):
