@@ -19,6 +19,7 @@ from billow.testing.ha.world import (
     DONE,
     HOSTS,
     INSTANCES,
+    LOST,
     NONE,
     NOT_DONE,
     SPARE,
@@ -179,7 +180,9 @@ class Controllers:
             for instance in INSTANCES
         )
         starts = [states[f"start{host}{instance}"] for instance in INSTANCES]
-        columns = (lost(states, host), states[f"heard{host}"], power)
+        gone = lost(states, host)
+        age = np.where(gone == LOST, states[f"heard{host}"], 0)  # who is heard, is heard now
+        columns = (gone, age, power)
         said = (states[f"cut{host}"], states[f"said_agent{host}"], states[f"clean{host}"])
         return np.column_stack([states[f"record{host}"], *columns, *said, *starts, there])
 

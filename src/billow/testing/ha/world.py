@@ -26,7 +26,7 @@ OLDEST: Final = 3
 SPARE: Final = 2
 HOSTS: Final = (0, 1)
 INSTANCES: Final = (0, 1)
-MANAGEMENT, STORAGE = 1, 2
+MANAGEMENT, STORAGE, LOST = 1, 2, 3
 NONE, BEGUN, DONE, NOT_DONE = 0, 1, 2, 3
 """How an order stands."""
 Step: TypeAlias = tuple[str, States]
