@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     )
     sense_every_s: float = Field(5.0, gt=0, le=3600, description="Time between looks at the pool.")
     lease_s: float = Field(
-        4.0,
+        3.0,
         ge=1,
         le=600,
         description="How long a silent writer keeps its right: so long nobody acts when it dies.",
