@@ -22,7 +22,8 @@ from labs.ha import frozen, wire
 from labs.ha.audit import Watch, guests
 from labs.ha.faults import struck
 from labs.ha.layout import Node
-from labs.ha.stage import Plan, Stage, until
+from labs.ha.patience import until
+from labs.ha.stage import Plan, Stage
 
 from billow.model.ha.evidence import Network
 

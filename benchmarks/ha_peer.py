@@ -17,7 +17,8 @@ from typing import Final
 from labs.ha import consul, masakari
 from labs.ha.faults import struck
 from labs.ha.lab import Lab
-from labs.ha.stage import Plan, until
+from labs.ha.patience import until
+from labs.ha.stage import Plan
 
 from benchmarks.ha_drills import Guests, staged
 from billow.model.ha.evidence import Network

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -393,14 +392,3 @@ def _words(steps: Sequence[IncidentStep]) -> str:
     step = steps[-1]
     said = step.explanation
     return "; ".join([step.why, *((said.diagnosis, *said.evidence) if said else ())])
-
-
-def until(true: object, timeout_s: float) -> float:
-    """Wait until a function returns true; return the seconds, or infinity."""
-    assert callable(true)
-    start = time.monotonic()
-    while not true():
-        if time.monotonic() - start > timeout_s:
-            return float("inf")
-        time.sleep(0.05)
-    return time.monotonic() - start

@@ -10,7 +10,8 @@ import pytest
 from benchmarks.ha_drills import Guests, audited, died, on, staged
 from labs.ha.audit import Watch
 from labs.ha.faults import struck
-from labs.ha.stage import Plan, Stage, until
+from labs.ha.patience import until
+from labs.ha.stage import Plan, Stage
 
 from billow.model.ha.evidence import Network
 from billow.model.ha.incident import Phase
