@@ -250,3 +250,4 @@ def _cleaned(after: States, host: int) -> None:
         gone = after[f"home{instance}"] != host
         after[f"runs{instance}"][gone] &= 7 - (1 << host)
     after[f"quarantine{host}"] = 0
+    after[f"heard{host}"] = 0  # its answer was heard, and its lease counts from its boot at least
