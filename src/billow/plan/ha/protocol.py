@@ -246,7 +246,7 @@ def _proof(incident: Incident, facts: Facts, terms: Terms) -> Proof | None:
     if proof := _booted(incident, facts):
         return proof
     over_at = sight.heard_at + sight.lease_s + terms.margin_s
-    binds = sight.lease_s > 0 and not sight.lease_excused
+    binds = sight.silent and sight.lease_s > 0 and not sight.lease_excused
     if Method.LEASE in facts.response.fence and binds and now >= over_at:
         waited_s = now - sight.heard_at
         text = f"not heard for {waited_s:.1f} s; its watchdog resets it after {sight.lease_s:g} s"
