@@ -18,6 +18,7 @@ POOL, DISK = "pool", "disk"
 """In a node's folder: file systems for its way to the shared storage, and for its own disk."""
 _DISK_MIB: Final = 16
 _MOUNTED: Final = """\
+mount --make-rprivate / 2>/dev/null || true  # in a chroot it is no mount, and private already
 mount -t sysfs sysfs /sys
 mount -o loop "$1/pool.img" "$1/pool"
 mount -o loop "$1/disk.img" "$1/disk"
@@ -85,7 +86,7 @@ def with_disks(folder: Path, command: Iterable[str]) -> tuple[str, ...]:
             with image.open("wb") as file:
                 file.truncate(_DISK_MIB * 2**20)
             space.run("mkfs.ext4", "-q", "-O", "^has_journal", str(image))
-    held = ("unshare", "--mount", "--propagation", "private", "sh", "-ec", _MOUNTED, "disks")
+    held = ("unshare", "--mount", "--propagation", "unchanged", "sh", "-ec", _MOUNTED, "disks")
     return (*held, str(folder), *command)
 
 
@@ -142,7 +143,8 @@ def pause(numbers: Iterable[int], *, on: bool) -> None:
 
 def _in_mounts(number: int, *command: str) -> None:
     place = Path(f"/proc/{number}/ns")
-    space.run("nsenter", f"--mount={place / 'mnt'}", f"--net={place / 'net'}", *command)
+    kept = (f"--mount={place / 'mnt'}", f"--net={place / 'net'}")
+    space.run("nsenter", *kept, f"--root=/proc/{number}/root", *command)  # it may be a chroot
 
 
 def _group(kind: str, name: str) -> Path:

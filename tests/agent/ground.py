@@ -21,6 +21,24 @@ _COUNT: Final = itertools.count()
 NAMESPACES: Final = Path("/run/netns")
 
 
+_SYS: Final = """\
+mount --make-rprivate / 2>/dev/null || true  # in a chroot it is no mount, and private already
+mount -t sysfs sysfs /sys
+exec "$@"
+"""
+
+
+def within(namespace: str) -> tuple[str, ...]:
+    """Return what to put before a command that shall run in a namespace."""
+    return ("nsenter", f"--net={NAMESPACES / namespace}")
+
+
+def own_links(namespace: str) -> tuple[str, ...]:
+    """Return the same for a command that shall see its own links in /sys, too."""
+    mounts = ("unshare", "--mount", "--propagation", "unchanged")
+    return (*within(namespace), *mounts, "sh", "-ec", _SYS, "sh")
+
+
 class Host:
     """A namespace with an agent's folder."""
 
@@ -30,7 +48,7 @@ class Host:
         self.namespace = f"{name}-{os.getpid()}-{next(_COUNT)}"
         self.processes: list[subprocess.Popen[bytes]] = []
         run("ip", "netns", "add", self.namespace)
-        run("ip", "-n", self.namespace, "link", "set", "lo", "up")
+        run(*within(self.namespace), "ip", "link", "set", "lo", "up")
 
     def inside(self, function: Callable[[], Made]) -> Made:
         """Call a function in the namespace; the sockets that it opens stay there."""
@@ -48,9 +66,7 @@ class Host:
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         """Start a program there."""
-        process = subprocess.Popen(
-            ["ip", "netns", "exec", self.namespace, *command], stdin=subprocess.PIPE
-        )
+        process = subprocess.Popen([*own_links(self.namespace), *command], stdin=subprocess.PIPE)
         self.processes.append(process)
         return process
 

@@ -73,7 +73,6 @@ def test_storage_that_became_read_only(host: Host, controllers: Begin, pool: Pat
     host.agent("--controller", f"c1={controller.address}", "--pool", f"disks={pool}")
     controller.until(lambda: "storage/disks" in controller.said[Network.TENANT]["progress"])
     time.sleep(1)
-    run("ip", "netns", "exec", host.namespace, "true")
     run("mount", "-o", "remount,ro", str(pool))
     found = symptom(controller, "storage", "disks")
     assert (found["grade"], found["network"]) == (Hardware.HURTING, "storage")

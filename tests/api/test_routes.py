@@ -11,6 +11,8 @@ import pytest
 from billow import capabilities
 from tests.control_planes import ControlPlane
 
+PATIENCE_S = 10.0
+
 SMALL = {"cpu_milli": 1000, "memory_mib": 512}
 
 
@@ -250,10 +252,14 @@ def test_a_wrong_policy_or_promise_is_refused(admin: httpx2.Client, ask: dict[st
 
 def test_events_tell_who_did_what(admin: httpx2.Client) -> None:
     run = create(admin, "told")
-    events = admin.get("/v1/events", params={"subject": f"run/{run['id']}"}).json()["items"]
-    assert {"run.started", "step.started", "step.ended", "run.ended"} <= {
-        event["kind"] for event in events
-    }
+    wanted = {"run.started", "step.started", "step.ended", "run.ended"}
+    kinds: set[str] = set()
+    until = time.monotonic() + PATIENCE_S
+    while not wanted <= kinds and time.monotonic() < until:  # the end is told once it is kept
+        events = admin.get("/v1/events", params={"subject": f"run/{run['id']}"}).json()["items"]
+        kinds = {event["kind"] for event in events}
+        time.sleep(0.05)
+    assert wanted <= kinds
     newest = admin.get("/v1/events", params={"newest": "true", "limit": "50"}).json()["items"]
     audits = [each for each in newest if each["kind"] == "audit"]
     assert any("POST /v1/instances: done" in each["text"] for each in audits)

@@ -26,9 +26,9 @@ LONG = "a" * 200
 HARMFUL = (SCRIPT, ATTRIBUTE, TURNED, LONG, "../../etc", "%2e%2e", "a/ask/delete", "?q", "&amp;")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # its driver holds the thread's event loop as long as it lives
 def browser() -> Iterator[Browser]:
-    """Return a browser for all tests of the console that need one."""
+    """Return a browser for the tests of a module."""
     with chromium() as browser:
         yield browser
 

@@ -50,7 +50,7 @@ class Emulator:
             turn: What power does to the host: called, or run as a command, with `on` or `off`.
             host: Address to listen at.
             port: 0 for a free one.
-            within: Command that it is run by, as `("ip", "netns", "exec", "bmc-h1")`.
+            within: Command that it is run by, as `("nsenter", "--net=/run/netns/bmc-h1")`.
             tls: Certificate and key for Redfish.
         """
         self.kind, self.uuid, self.host = kind, str(UUID(uuid)), host

@@ -17,7 +17,7 @@ from billow.agent.probes.gateway import Gateways, asked
 from billow.agent.probes.nic import Bond, Cards, judge_bond, read_bond, read_card
 from billow.agent.probes.vswitch import Vswitch
 from billow.model.ha.evidence import Hardware, Network, Symptom
-from tests.agent.ground import Host, run
+from tests.agent.ground import Host, own_links, run, within
 
 HURTS, FORECAST = Hardware.HURTING, Hardware.PREDICTED
 HERE, GATEWAY = "10.98.1.2", "10.98.1.1"
@@ -28,10 +28,11 @@ def wired(host: Host, tmp_path: Path) -> Iterator[Host]:
     """A host whose tenant card is linked with a gateway in a namespace of its own."""
     gateway = Host("gw", tmp_path)
     here, there = host.namespace, gateway.namespace
-    run("ip", "-n", here, "link", "add", "ten0", "type", "veth", "peer", "gw0", "netns", there)
+    pair = ("ten0", "type", "veth", "peer", "gw0", "netns", there)
+    run(*within(here), "ip", "link", "add", *pair)
     for space, card, address in ((here, "ten0", HERE), (there, "gw0", GATEWAY)):
-        run("ip", "-n", space, "addr", "add", f"{address}/24", "dev", card)
-        run("ip", "-n", space, "link", "set", card, "up")
+        run(*within(space), "ip", "addr", "add", f"{address}/24", "dev", card)
+        run(*within(space), "ip", "link", "set", card, "up")
     host.folder = Path(there)
     yield host
     gateway.close()
@@ -39,7 +40,7 @@ def wired(host: Host, tmp_path: Path) -> Iterator[Host]:
 
 def there(wired: Host, *command: str) -> None:
     """Run a program where the gateway is."""
-    run("ip", "netns", "exec", str(wired.folder), *command)
+    run(*within(str(wired.folder)), *command)
 
 
 def rounds(wired: Host, probe: Gateways, count: int) -> list[Symptom]:
@@ -88,7 +89,7 @@ def test_a_card_without_carrier(wired: Host) -> None:
             f"probe=Cards({{Network.TENANT: {HERE!r}}});"
             "print(json.dumps([dataclasses.asdict(each) for each in probe.look(1.0)]))"
         )
-        command = ["ip", "netns", "exec", wired.namespace, sys.executable, "-c", code]
+        command = [*own_links(wired.namespace), sys.executable, "-c", code]
         printed = subprocess.run(command, check=True, capture_output=True).stdout
         found: list[dict[str, object]] = json.loads(printed)
         return found

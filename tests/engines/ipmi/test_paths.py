@@ -111,7 +111,7 @@ def elsewhere() -> Iterator[tuple[str, Emulator]]:
     """Start a controller on a network of its own; yield that network's name with it."""
     name = f"oob-{os.getpid()}"
     subprocess.run(["ip", "netns", "add", name], check=True)
-    within = ("ip", "netns", "exec", name)
+    within = ("nsenter", f"--net=/run/netns/{name}")
     try:
         subprocess.run([*within, "ip", "link", "set", "lo", "up"], check=True)
         with Emulator("ipmi", uuid=UUID, within=within, port=6230) as far:

@@ -143,7 +143,7 @@ class Tool:
         options += [f"--retransmission-timeout={resend_ms:.0f}"]
         asked = ["sh", "-c", _SCRIPT, "sh", *options]
         if self._path.startswith("netns:"):
-            return ["ip", "netns", "exec", self._path.removeprefix("netns:"), *asked]
+            return ["nsenter", f"--net=/run/netns/{self._path.removeprefix('netns:')}", *asked]
         return _over_ssh(self._path, asked) if self._path.startswith("ssh://") else asked
 
 
