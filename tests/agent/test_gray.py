@@ -17,6 +17,8 @@ from tests.agent.controller import Controller
 from tests.agent.ground import Host, run
 from tests.agent.test_beats import workers
 
+pytestmark = pytest.mark.thorough
+
 Begin = Callable[..., Controller]
 WINDOW_S = 7.0
 

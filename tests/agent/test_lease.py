@@ -21,6 +21,8 @@ from tests.agent.controller import Controller
 from tests.agent.ground import Host
 from tests.agent.papers import Authority
 
+pytestmark = pytest.mark.thorough
+
 Begin = Callable[..., Controller]
 LEASE_S = 4.0
 PEER_PORT = 8600

@@ -170,7 +170,7 @@ def program() -> Path:
 
 
 @as_root
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_real_rings_tell_of_a_cut_network_and_of_a_dead_host(tmp_path: Path, program: Path) -> None:
     lab = Lab.planned(tmp_path / "lab", 2, controllers=1)
     lab.up()

@@ -76,6 +76,7 @@ def test_a_lab_comes_up_twice_and_every_node_reaches_every_network(lab: Lab) -> 
     whole(lab)
 
 
+@pytest.mark.thorough
 @as_root
 def test_networks_suffer_and_are_mended(lab: Lab) -> None:
     with struck("link", lab, lab.hosts[0], networks=(TENANT,)):
