@@ -20,6 +20,7 @@ from billow.errors import Lost, Refused, Unavailable
 
 GREETING_TIMEOUT_S: Final = 30.0
 COMMAND_TIMEOUT_S: Final = 30.0
+GOODBYE_S: Final = 1.0
 Arguments: TypeAlias = Mapping[str, object]
 
 
@@ -123,7 +124,10 @@ async def talk(path: Path, *, timeout_s: float = GREETING_TIMEOUT_S) -> AsyncIte
         async with asyncio.timeout(timeout_s):
             with _connected(path) as line:
                 await client.connect(line)
-    except (ConnectError, OSError, TimeoutError) as error:
+    except (ConnectError, OSError, TimeoutError, AssertionError) as error:
+        if isinstance(error, AssertionError):  # who greeted the client is gone in the same instant
+            with contextlib.suppress(QMPError, EOFError, OSError, TimeoutError):
+                await asyncio.wait_for(client.disconnect(), GOODBYE_S)
         raise Unavailable(
             f"the QEMU process of {path.parent.name} does not answer",
             details=(str(error) or f"no greeting within {timeout_s:g} s",),
