@@ -91,10 +91,20 @@ class Host:
             process.wait()
             if process.stdin:
                 process.stdin.close()
-        for pid in run("ip", "netns", "pids", self.namespace).split():
+        for number in _processes_in(NAMESPACES / self.namespace):
             with suppress(ProcessLookupError):
-                os.kill(int(pid), 9)
+                os.kill(number, 9)
         run("ip", "netns", "del", self.namespace)
+
+
+def _processes_in(namespace: Path) -> list[int]:
+    """Return the processes whose network is a namespace's."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended while we looked
+            if (each / "ns/net").samefile(namespace):
+                found.append(int(each.name))
+    return found
 
 
 def run(*command: str) -> str:

@@ -47,9 +47,7 @@ class EmulatedStand(BmcStand):
     def __init__(self, emulators: dict[str, Emulator], dial: Dial, folder: Path) -> None:
         self.emulators, self._dial, self._folder = emulators, dial, folder
         for each in emulators.values():
-            each.set()
-            each.become("on")
-            each.orders.clear()
+            each.renew()
 
     async def open(self, clock: Clock | None = None, **more: object) -> Controllers:
         settings = {"answer_s": 1.5, "off_s": 60.0, "shutdown_s": 3.0, **more}
@@ -122,9 +120,7 @@ class EmulatedContract(BmcContract):
         with pytest.raises(Unavailable, match="did not read off in time"):
             await bmc.off("h1")
         assert await stand.powered("h1")
-        async with asyncio.timeout(5):  # the emulator is a process, and tells what it is with delay
-            while stand.emulators["h1"].boot != "default":  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        assert stand.emulators["h1"].boot == "default"
         await bmc.aclose()
 
     async def test_a_controller_that_reads_on_for_ever_is_no_proof(

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One emulated controller as a process: `python -m labs.ha.bmc --kind ipmi --port 6230 ...`.
 
-It is steered by lines of JSON on stdin (`{"faults": {...}}`, `{"become": "off"}`) and tells what
-happens on stdout. With `--turn COMMAND`, power runs `COMMAND on` or `COMMAND off`; without, it says
-`{"turn": "off"}` and waits for `{"done": true}`. It ends with its stdin, unless `--stay`.
+It is steered by lines of JSON on stdin (`{"faults": {...}}`, `{"become": "off"}`,
+`{"renew": true}`) and tells what happens on stdout. With `--turn COMMAND`, power runs `COMMAND on`
+or `COMMAND off`; without, it says `{"turn": "off"}` and waits for `{"done": true}`. It ends with
+its stdin, unless `--stay`.
 """
 
 import argparse
@@ -49,6 +50,9 @@ class _Talk:
             said: dict[str, Any] = json.loads(line)
             if "faults" in said:
                 machine.befall(**said["faults"])
+                self.tell(set=True)
+            if "renew" in said:
+                machine.renew()
                 self.tell(set=True)
             if "become" in said:
                 threading.Thread(target=machine.become, args=(said["become"],)).start()

@@ -108,6 +108,13 @@ class Emulator:
         self._say(faults={**every, **faults})
         self._set.get(timeout=_READY_S)
 
+    def renew(self) -> None:
+        """Be as delivered, with a host that is on and no orders heard."""
+        self._say(renew=True)
+        self._set.get(timeout=_READY_S)
+        self.become("on")
+        self.orders.clear()
+
     def become(self, power: str) -> None:
         """Let the host's power change by itself, as when a cable is drawn."""
         self._say(become=power)

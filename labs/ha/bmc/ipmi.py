@@ -79,13 +79,13 @@ class IpmiServer(Bmc):  # type: ignore[misc]
 
     def handle_raw_request(self, request: Given, session: Given) -> None:
         """Answer when it is time: a slow answer holds up nobody else."""
-        asked = (request, session.answering())
+        asked = (request, session.answering(), time.time())
         threading.Thread(target=self._answer, args=asked, daemon=True).start()
 
-    def _answer(self, request: Given, session: Given) -> None:
+    def _answer(self, request: Given, session: Given, came_at: float) -> None:
         faults = self._machine.faults
         time.sleep(faults.slow_s)
-        if self._machine.mute:
+        if self._machine.mute or came_at < self._machine.befell_at:
             return
         what = (request["netfn"], request["command"])
         if what in {(_CHASSIS, _POLICY), (_CHASSIS, _BOOT)} and not faults.bars:

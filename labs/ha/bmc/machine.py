@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+_BOOT, _RESTORE = "default", "previous"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
@@ -54,8 +56,8 @@ class Machine:
         """Let a host be on; `turn` does to it what power does, `told` hears of every change."""
         self.uuid = uuid
         self.faults = Faults()
-        self.boot = "default"
-        self.restore = "previous"
+        self.boot = _BOOT
+        self.restore = _RESTORE
         self.befell_at = 0.0
         self._turn, self._told = turn, told
         self._power = "on"
@@ -90,6 +92,12 @@ class Machine:
         self.faults = replace(self.faults, **faults)  # type: ignore[arg-type]  # as JSON gave them
         self._changes = [(0.0, self._power)]
         self.befell_at = time.time()
+
+    def renew(self) -> None:
+        """Be as delivered: without faults, and with nothing set of the host's return."""
+        self.faults = Faults()
+        self.befall()
+        self.set_up(boot=_BOOT, restore=_RESTORE)
 
     def order(self, wanted: str) -> None:
         """Do what the controller was ordered, as far as it is not deaf."""

@@ -70,14 +70,16 @@ class _Front:
     def __init__(self, app: Given, machine: Machine, user: str, password: str) -> None:
         self._app, self._machine = app, machine
         self._user, self._password = user, password
-        self._tokens: set[str] = set()
-        self._busy = 0
+        self._tokens: dict[str, float] = {}
+        self._busy: list[float] = []
         self._lock = threading.Lock()
 
     def __call__(self, env: dict[str, Any], start: _Start) -> Iterable[bytes]:
+        began = time.time()
         with self._lock:
-            self._busy += 1
-            crowded = 0 < self._machine.faults.sessions < self._busy
+            self._busy.append(began)
+            busy = sum(each >= self._machine.befell_at for each in self._busy)
+            crowded = 0 < self._machine.faults.sessions < busy
         try:
             time.sleep(self._machine.faults.slow_s)
             while self._machine.mute:
@@ -87,7 +89,7 @@ class _Front:
             return self._let_in(env, start)
         finally:
             with self._lock:
-                self._busy -= 1
+                self._busy.remove(began)
 
     def _let_in(self, env: dict[str, Any], start: _Start) -> Iterable[bytes]:
         path, method = env["PATH_INFO"].rstrip("/"), env["REQUEST_METHOD"]
@@ -109,15 +111,16 @@ class _Front:
         self, env: dict[str, Any], start: _Start, method: str, path: str
     ) -> Iterable[bytes]:
         if method == "DELETE":
-            self._tokens.discard(path.rpartition("/")[2])
+            self._tokens.pop(path.rpartition("/")[2], None)
             return _plain(start, "204 No Content", "")
         body = _body(env)
         if (body.get("UserName"), body.get("Password")) != (self._user, self._password):
             return _plain(start, "401 Unauthorized", "who asks?")
-        if 0 < self._machine.faults.sessions <= len(self._tokens):
+        held = sum(each >= self._machine.befell_at for each in self._tokens.values())
+        if 0 < self._machine.faults.sessions <= held:
             return _plain(start, "503 Service Unavailable", "no session left")
         token = secrets.token_hex(8)
-        self._tokens.add(token)
+        self._tokens[token] = time.time()
         headers = [("X-Auth-Token", token), ("Location", f"{_SESSIONS}/{token}")]
         return _plain(start, "201 Created", "", headers)
 

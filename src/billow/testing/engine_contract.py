@@ -8,25 +8,25 @@
         def stand(self) -> EngineStand: ...
 
 Tests run in asyncio by anyio's pytest plugin. What is checked of refusals, names and blockers is in
-`engine_refusals`, of evacuation in `engine_evacuation`; this contract includes both.
+`engine_refusals`, of moves that are taken back in `engine_cancelling`, of evacuation in
+`engine_evacuation`; this contract includes them.
 """
 
 import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import ClassVar, cast
 
 import pytest
 
 from billow.act.premise import unmet
-from billow.errors import BillowError, Conflict, Leased, NotFound, Refused
+from billow.errors import BillowError, Leased
 from billow.model.action import Action, Delete, Place, Start
 from billow.model.kinds import State
-from billow.model.migration import CANCELLED
 from billow.model.run import Progress
-from billow.ports import Canceller, Engine, Trace
+from billow.ports import Engine, Trace
+from billow.testing.engine_cancelling import EngineCancelling
 from billow.testing.engine_evacuation import EngineEvacuation
 from billow.testing.engine_refusals import EngineRefusals
 from billow.testing.stand import (
@@ -44,7 +44,7 @@ from billow.testing.stand import (
 _MANY = 6
 
 
-class EngineContract(EngineRefusals, EngineEvacuation):
+class EngineContract(EngineRefusals, EngineCancelling, EngineEvacuation):
     """Tests of one engine; a subclass names its verbs and brings a stand.
 
     Attributes:
@@ -232,64 +232,6 @@ class EngineContract(EngineRefusals, EngineEvacuation):
         assert flows[-1].left_mib == 0
         assert flows[-1].downtime_s >= 0
 
-    async def test_a_move_is_cancelled(self, engine: Engine, stand: EngineStand) -> None:
-        """A move that is taken back leaves the instance running where it was, and no trace."""
-        taking_back = _canceller(engine)
-        await do(engine, place(stand, "x"))
-        before = await digest(engine)
-        moving = migrate(stand, "x")
-        task = asyncio.create_task(do(engine, moving))
-        await _begun(stand, engine, moving.id)
-        try:
-            await taking_back.cancel(moving.id)
-        except Conflict:  # a small instance may have arrived first: told, and nothing else
-            await task
-            assert homes(await engine.sense()) == {"x": stand.second}
-            return
-        with pytest.raises(Refused) as refusal:
-            await task
-        assert refusal.value.code == CANCELLED
-        pool = await engine.sense()
-        assert pool.digest == before
-        assert pool.instance("x").host == stand.first
-        assert pool.instance("x").state is State.RUNNING
-        assert await engine.find(moving.id) is Trace.FAILED
-        again = replace(moving, id="migrate-again")
-        await do(engine, again)
-        assert homes(await engine.sense()) == {"x": stand.second}
-
-    async def test_a_cancelled_move_stays_cancelled(
-        self, engine: Engine, stand: EngineStand
-    ) -> None:
-        """All who follow a cancelled move hear of it, and so does who repeats its id later."""
-        taking_back = _canceller(engine)
-        await do(engine, place(stand, "x"))
-        moving = migrate(stand, "x")
-        tasks = [asyncio.create_task(do(engine, moving)) for _ in range(2)]
-        await _begun(stand, engine, moving.id)
-        await taking_back.cancel(moving.id)
-        again = await stand.open()
-        outcomes = await asyncio.gather(*tasks, do(again, moving), return_exceptions=True)
-        assert [getattr(each, "code", each) for each in outcomes] == [CANCELLED] * 3
-        assert await again.find(moving.id) is Trace.FAILED
-        assert homes(await again.sense()) == {"x": stand.first}
-        await again.aclose()
-
-    async def test_what_is_not_under_way_is_not_cancelled(
-        self, engine: Engine, stand: EngineStand
-    ) -> None:
-        """Before it began, after it ended, and for what never was, there is nothing to cancel."""
-        taking_back = _canceller(engine)
-        await do(engine, place(stand, "x"))
-        moving = migrate(stand, "x")
-        for action_id in (moving.id, "place-x", "never-seen", ""):
-            with pytest.raises(NotFound):
-                await taking_back.cancel(action_id)
-        await do(engine, moving)
-        with pytest.raises(NotFound):
-            await taking_back.cancel(moving.id)
-        assert homes(await engine.sense()) == {"x": stand.second}
-
     async def test_a_deleted_instance_leaves_its_name(
         self, engine: Engine, stand: EngineStand
     ) -> None:
@@ -355,19 +297,6 @@ async def _reports(engine: Engine, action: Action) -> AsyncGenerator[Progress, N
     finally:
         if isinstance(reports, AsyncGenerator):
             await reports.aclose()
-
-
-def _canceller(engine: Engine) -> Canceller:
-    """Return an engine as one that can take actions back; leave the test out when it cannot."""
-    if not isinstance(engine, Canceller):
-        pytest.skip(f"the engine {engine.name} is no Canceller: it takes nothing back")
-    return engine
-
-
-async def _begun(stand: EngineStand, engine: Engine, action_id: str) -> None:
-    """Wait until an action is under way."""
-    while await engine.find(action_id) is not Trace.RUNNING:
-        await stand.clock.sleep(0.01)
 
 
 def _is_done(outcome: object) -> bool:

@@ -2,15 +2,17 @@
 """The firmware guest: it is built from its source, obeys its orders, and lives on across a move."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 import pytest
 from tests.engines.qemu.world import QemuStand, boot_with, said, until
 
+from billow.engines.qemu.folder import Residence
 from billow.engines.qemu.machine import Accelerator
 from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.process import alive, process_id
-from billow.errors import Invalid
+from billow.errors import BillowError, Invalid, Refused
 from billow.firmware import build
 from billow.firmware.control import (
     ADDRESS,
@@ -140,6 +142,39 @@ async def test_a_guest_that_ends_by_itself_is_stopped_and_one_that_is_killed_has
     assert pool.instance("x").state is State.STOPPED
     assert pool.instance("y").state is State.FAILED
     await engine.aclose()
+
+
+@pytest.mark.qemu
+@pytest.mark.anyio
+@pytest.mark.parametrize("left_alone", [False, True], ids=["stopped", "taken over"])
+async def test_a_guest_ends_in_order_though_somebody_speaks_to_it_as_it_goes(
+    stand: QemuStand, *, left_alone: bool
+) -> None:
+    """QEMU 7.2 sleeps for ever when it is spoken to while it cleans up."""
+    engine = await stand.open()
+    await do(engine, place(stand, "x"))
+    residence = stand.folder.residence(stand.first, "x")
+    talking = asyncio.create_task(_talk_without_end(residence))
+    if left_alone:  # by a controller that died as it had pressed the button
+        residence.pressed.touch()
+        async with talk(residence.socket) as monitor:
+            assert await monitor.power_down(10.0)
+        with pytest.raises(BillowError):
+            await talking
+    reports = await do(engine, Stop(id="stop", instance="x", host=stand.first, grace_s=60.0))
+    with pytest.raises(BillowError):
+        await talking
+    assert reports[-1].phase == "stopped"
+    assert not alive(residence)
+    assert (await engine.sense()).instance("x").state is State.STOPPED
+    await engine.aclose()
+
+
+async def _talk_without_end(residence: Residence) -> None:
+    while True:
+        async with talk(residence.socket, timeout_s=3.0) as monitor:
+            with contextlib.suppress(Refused):
+                await monitor.execute("object-del", {"id": "nothing"}, timeout_s=3.0)
 
 
 async def answers(stand: QemuStand, host: str, count: int) -> list[Answer]:

@@ -43,9 +43,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def settings(emulator: Emulator, tmp_path: Path) -> Settings:
-    emulator.set()
-    emulator.become("on")
-    emulator.orders.clear()
+    emulator.renew()
     entry = emulator.entry("h1", shutdown_s=3, off_s=5, answer_s=2)
     lines = [
         f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"

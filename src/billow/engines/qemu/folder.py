@@ -52,6 +52,11 @@ class Residence:
         return self.path / "limits"
 
     @property
+    def pressed(self) -> Path:
+        """There once the process's power button was pressed: its guest may be ending."""
+        return self.path / "pressed"
+
+    @property
     def disk(self) -> Path:
         """The disk of an instance whose disk is its host's: the true one where its home is."""
         return self.path / "disk.qcow2"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from billow.act.durable import write
 from billow.engines.qemu.command import Site, command_line
 from billow.engines.qemu.disk import disk_of
 from billow.engines.qemu.folder import Residence
@@ -17,6 +18,7 @@ from billow.engines.qemu.monitor import listen, talk
 from billow.engines.qemu.process import (
     alive,
     claimed,
+    ended,
     gone,
     kill,
     last_words,
@@ -28,6 +30,7 @@ from billow.errors import BillowError, Refused, Unavailable
 
 BUTTON_EVERY_S: Final = 2.0
 """A guest that still boots misses the power button; it is pressed again."""
+_LOOK_EVERY_S: Final = 0.1
 
 
 async def spawn(ground: Ground, machine: Machine, host: str, *, incoming: bool = False) -> None:
@@ -46,7 +49,8 @@ async def spawn(ground: Ground, machine: Machine, host: str, *, incoming: bool =
         await ground.network.add_tap(host, card.tap)
     enter = ground.groups.entering(host, machine.instance, machine.cpus)
     with claimed(residence) as lock, listen(residence.socket) as server:
-        residence.limits.unlink(missing_ok=True)  # they ended with the process that had them
+        for mark in (residence.limits, residence.pressed):  # of the process that was here before
+            mark.unlink(missing_ok=True)
         site = _site(ground, machine, host, server.fileno(), incoming=incoming)
         where = ground.network.namespace(host)
         command = (*enter, *command_line(machine, site))
@@ -113,6 +117,8 @@ async def stop(ground: Ground, machine: Machine, host: str, grace_s: float) -> b
     residence = ground.ledger.folder.residence(host, machine.instance)
     hasten(ground, machine, host)
     orderly = await _press(residence, grace_s) if alive(residence) else True
+    if orderly:
+        await ended(residence)
     await clear(ground, machine, host)
     return orderly
 
@@ -123,6 +129,7 @@ async def clear(ground: Ground, machine: Machine, host: str) -> None:
     await kill(residence)
     residence.pid.unlink(missing_ok=True)
     residence.socket.unlink(missing_ok=True)
+    residence.pressed.unlink(missing_ok=True)
     card = machine.card
     if card is not None and card.wire is Wire.TAP:
         await ground.network.remove_tap(host, card.tap)
@@ -145,13 +152,24 @@ async def destroy(ground: Ground, record: InstanceRecord) -> None:
 
 
 async def _press(residence: Residence, grace_s: float) -> bool:
+    """Press until the guest ends; return whether it did in its time.
+
+    A process that was pressed, also by a controller before, and then answers nobody is going.
+    """
+    pressed = residence.pressed.exists()
+    write(residence.pressed, b"", durable=False)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(grace_s):
             while alive(residence):
-                with contextlib.suppress(BillowError):
+                try:
                     async with talk(residence.socket) as monitor:
-                        await monitor.execute("system_powerdown")
-                await gone(residence, BUTTON_EVERY_S)
+                        if await monitor.power_down(BUTTON_EVERY_S):
+                            return True
+                    pressed = True
+                except BillowError:
+                    if pressed:
+                        return True
+                await gone(residence, _LOOK_EVERY_S)
     return not alive(residence)
 
 

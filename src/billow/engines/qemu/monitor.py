@@ -105,6 +105,15 @@ class Monitor:
         self._client.send_fd_scm(handle)
         return int(str((await self.mapping("add-fd"))["fd"]))
 
+    async def power_down(self, patience_s: float) -> bool:
+        """Press the power button; return whether the guest ended then. Raises Refused, Lost."""
+        with self.events("SHUTDOWN") as heard:
+            await self.execute("system_powerdown")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(heard.get(), patience_s)
+                return True
+        return False
+
     @contextlib.contextmanager
     def events(self, *names: str) -> Iterator[EventListener]:
         """Listen to events of these names while the context is open."""

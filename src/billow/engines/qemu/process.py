@@ -23,6 +23,9 @@ from billow.errors import Conflict, Lost, Unavailable
 KILL_TIMEOUT_S: Final = 20.0
 """A killed process that writes back memory or sits in a disk wait may take that long to go."""
 _STEP_S: Final = 0.005
+_WAKES: Final = 5
+_WAKE_EVERY_S: Final = 1.0
+"""For so long may a process clean up by itself."""
 
 
 @contextlib.contextmanager
@@ -118,6 +121,24 @@ async def gone(residence: Residence, timeout_s: float) -> bool:
                 with _handle(residence) as handle:
                     await (asyncio.sleep(_STEP_S) if handle is None else _readable(handle))
     return not alive(residence)
+
+
+async def ended(residence: Residence) -> None:
+    """Wait for the end of a process whose guest has ended; one that is late is killed.
+
+    QEMU 7.2 sleeps for ever when somebody speaks to its monitor while it cleans up; its disks are
+    closed by then. Any signal that it handles wakes it.
+
+    Raises:
+        Lost: it would not go.
+    """
+    for _ in range(_WAKES):
+        if await gone(residence, _WAKE_EVERY_S):
+            return
+        with _handle(residence) as handle, contextlib.suppress(ProcessLookupError):
+            if handle is not None:
+                signal.pidfd_send_signal(handle, signal.SIGTERM)
+    await kill(residence)
 
 
 async def kill(residence: Residence) -> None:

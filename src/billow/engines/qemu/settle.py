@@ -22,7 +22,7 @@ from billow.engines.qemu.migration.order import Order
 from billow.engines.qemu.migration.postcopy import UNDER_WAY, finish, status_of
 from billow.engines.qemu.migration.seal import unseal
 from billow.engines.qemu.monitor import Monitor, talk
-from billow.engines.qemu.process import alive, gone, kill
+from billow.engines.qemu.process import alive, ended, gone, kill
 from billow.engines.qemu.record import InstanceRecord, Resident, Role, Stage
 from billow.errors import BillowError, Lost, Unavailable
 from billow.model.kinds import State
@@ -61,8 +61,8 @@ def unclear(ledger: Ledger) -> set[str]:
 async def settle(ground: Ground, name: str) -> None:
     """Make an instance clear: on one host, or gone. Nobody else may be at work on it.
 
-    A process may end by itself while it is spoken to, as one whose power button was pressed does;
-    then all is looked at once more.
+    A process may end by itself while it is spoken to, as one whose power button was pressed does,
+    and hang as it goes; then it is seen to its end, and all is looked at once more.
 
     Raises:
         BillowError: a process does not answer or does not end; try again.
@@ -72,7 +72,8 @@ async def settle(ground: Ground, name: str) -> None:
         await _settle(ground, name)
     except (Lost, Unavailable):
         for residence in living:
-            await gone(residence, ENDING_S)
+            if not await gone(residence, ENDING_S) and residence.pressed.exists():
+                await ended(residence)
         if _living(ground, name) == living:
             raise
         await settle(ground, name)
