@@ -25,6 +25,7 @@ from billow.cli import (
     incident,
     instance,
     migration,
+    openstack,
     plan,
     policy,
     pool,
@@ -60,6 +61,7 @@ app.add_typer(migration.app, name="migration")
 app.add_typer(incident.app, name="incident")
 app.add_typer(ha.app, name="ha")
 app.add_typer(sim.app, name="sim")
+app.add_typer(openstack.app, name="openstack")
 app.add_typer(event.app, name="event")
 app.add_typer(token.app, name="token")
 

@@ -30,7 +30,7 @@ def print_page(output: Output, answer: Document) -> None:
         output.text(f"{word}: {each['summary']}" if word else each["summary"])
     _print_measures(output, before, after)
     for grid in shown["grids"]:
-        _print_grid(output, grid, " after the plan" if after else "")
+        print_grid(output, grid, " after the plan" if after else "")
     for picture in shown["pictures"]:
         output.text("\n" + drawn(picture))
         if picture["note"]:
@@ -69,7 +69,8 @@ def _compared(before: Document, after: Document) -> Iterator[dict[str, Any]]:
         yield {name: text or " " for name, text in row.items()}
 
 
-def _print_grid(output: Output, grid: Document, when: str) -> None:
+def print_grid(output: Output, grid: Document, when: str = "") -> None:
+    """Print a table, a blank line before it."""
     output.blank()
     output.text(grid["title"] + when)
     columns = [

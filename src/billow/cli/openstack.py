@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`billow openstack`: see a cloud at first sight, and come from other tools. Nothing is changed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from billow.cli.output import Output, standard
+from billow.errors import Invalid
+
+if TYPE_CHECKING:
+    from billow.model.pool import Pool
+    from billow.openstack.overview import Overview
+
+app = typer.Typer(no_args_is_help=True, help="See an OpenStack cloud; come from other tools.")
+PoolFile = Annotated[
+    Path, typer.Option("--pool", "--pool-file", help="Of the pool in a file, without any cloud.")
+]
+Html = Annotated[
+    Path | None, typer.Option("--html", help="Write it to this file, which needs no other one.")
+]
+Moves = Annotated[
+    int | None, typer.Option("--moves", min=1, help="Migrations that a plan may have at most.")
+]
+Full = Annotated[bool, typer.Option("--full", help="Print all tables and pictures.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+@app.command("report")
+def report(
+    pool: PoolFile,
+    html: Html = None,
+    moves: Moves = None,
+    *,
+    full: Full = False,
+    as_json: Json = False,
+) -> None:
+    """Look at a cloud once and say how it is: within a minute, without agents or a database.
+
+    A heat map, what would fit, fragmentation, hot hosts, whose death it would not survive, what a
+    plan would win, what leaks and what could not be seen. It only reads.
+    """
+    output = standard(as_json=as_json)
+    begun = monotonic()
+    seen = _file(pool)
+    looked = monotonic()
+    view = _thought(seen, pool.name, moves)
+    took_s = {"look": looked - begun, "think": monotonic() - looked}
+    if html is not None:
+        _write(html, view, took_s)
+        output.say(f"{html}: open it in a browser, or send it around")
+    _show(output, view, took_s, full=full)
+
+
+def _file(path: Path) -> "Pool":
+    from billow.sense.files import read_pool
+
+    return read_pool(path)
+
+
+def _thought(pool: "Pool", name: str, moves: int | None) -> "Overview":
+    from billow.cli.offline import known_here
+    from billow.openstack.overview import overview
+
+    return overview(pool, known_here(), name=name, moves=moves)
+
+
+def _write(path: Path, view: "Overview", took_s: Mapping[str, float]) -> None:
+    from billow.openstack.page import page
+
+    try:
+        path.write_text(page(view, took_s), encoding="utf-8")
+    except OSError as error:
+        raise Invalid(
+            f"the file {str(path)!a} cannot be written",
+            (str(error),),
+            fix="check the path and the rights",
+        ) from None
+
+
+def _show(output: Output, view: "Overview", took_s: Mapping[str, float], *, full: bool) -> None:
+    from billow.cli.overview_page import overview_lines, print_overview
+    from billow.openstack.document import overview_document
+
+    answer = overview_document(view, took_s)
+    if output.as_json:
+        output.document(answer)
+    elif output.for_people:
+        print_overview(output, answer, full=full)
+    else:
+        output.lines(overview_lines(answer))
