@@ -80,6 +80,7 @@ ENGINES: Mapping[str, str] = {
     "sim": "billow.engines.sim.open",
     "qemu": "billow.engines.qemu.open",
     "libvirt": "billow.engines.libvirt.open",
+    "openstack": "billow.engines.openstack.open",
     "ipmi": "billow.engines.ipmi.open",
     "redfish": "billow.engines.redfish.open",
 }
