@@ -28,9 +28,11 @@ class Settings(BaseSettings):
 
     engine: str = Field(
         "qemu",
-        pattern=r"^(sim|qemu|libvirt|ipmi|redfish)(\+(sim|qemu|libvirt|ipmi|redfish))*$",
-        description="Where the pool lives: `qemu`, `libvirt`, `sim`, or several as one pool, "
-        "`qemu+libvirt`; `ipmi` and `redfish` add the power of its hosts, `libvirt+redfish`.",
+        pattern=r"^(sim|qemu|libvirt|openstack|ipmi|redfish)"
+        r"(\+(sim|qemu|libvirt|openstack|ipmi|redfish))*$",
+        description="Where the pool lives: `qemu`, `libvirt`, `openstack`, `sim`, or several as "
+        "one pool, `qemu+libvirt`; `ipmi` and `redfish` add the power of its hosts, "
+        "`libvirt+redfish`.",
     )
     state_dir: Path = Field(
         default_factory=default_state_dir, description="Folder for everything that must survive."
@@ -80,6 +82,32 @@ class Settings(BaseSettings):
         description="Network of new `libvirt` instances: a libvirt network, `bridge:NAME`, or "
         "empty for none.",
     )
+    cloud: str = Field(
+        "",
+        max_length=255,
+        description="Cloud of `openstack`, by its name in clouds.yaml; empty for the one that "
+        "`OS_CLOUD` or the other `OS_*` variables describe.",
+    )
+    allow_changes: bool = Field(
+        False, description="Whether `openstack` may change the cloud; it only looks otherwise."
+    )
+    cloud_calls_at_once: int = Field(
+        16, ge=1, le=256, description="Calls of the cloud's APIs that are under way at one time."
+    )
+    cloud_calls_per_s: float = Field(
+        200.0, ge=0.1, le=10_000, description="Calls of the cloud's APIs per second, at most."
+    )
+    cloud_network: str = Field(
+        "auto",
+        max_length=255,
+        description="Network of new `openstack` servers: `auto`, `none`, or a network by name "
+        "or id.",
+    )
+    metrics_url: str = Field(
+        "",
+        description="Prometheus that measures the hosts and servers of `openstack`; empty for the "
+        "cloud's own Gnocchi, where it has one.",
+    )
     bmc_file: Path | None = Field(
         None,
         description="File of the hosts' management controllers, for `ipmi` and `redfish`; "
@@ -122,6 +150,13 @@ class Settings(BaseSettings):
         ge=1,
         le=3600,
         description="A live migration through which nothing flows for so long is taken back.",
+    )
+    migration_kept_mib: int = Field(
+        256,
+        ge=0,
+        le=65_536,
+        description="Memory that a host may take during a live migration to keep what it sent: of "
+        "a page that is written again it then sends only what changed. 0 sends pages whole.",
     )
     migration_tls: bool = Field(
         True, description="Encrypt live migrations between hosts; a pipe of one machine needs none."
