@@ -9,10 +9,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from billow.ha.power import PowerWatch
 from billow.model.ha.evidence import Sight
 from billow.model.ha.view import VIEW_S, View
-from billow.model.resources import BoolArray
+from billow.model.resources import BoolArray, FloatArray
 from billow.plan.ha.agree import agree
 from billow.plan.ha.fleet import Layout
 from billow.plan.ha.sights import sight_of
@@ -23,6 +25,9 @@ PUBLISHED_EVERY_S: Final = 0.5
 
 ALONE_EVERY_S: Final = 1.0
 """How often a controller without others reads what is on the board."""
+
+LATE_SHARE: Final = 0.5
+"""Who was not heard anywhere for so much of the time after which it is missed is late."""
 
 Watched = tuple[tuple[str, ...], ...]
 """The hosts that each view tells of."""
@@ -91,7 +96,7 @@ class Hearing:
         agreed = agree(views, layout, now, self._voters)
         known = [each for each in cared if each in layout.row]  # of others nobody knows a thing
         doubted = {*agreed.lost, *_complaining(views), *known}
-        self._power.watch(doubted & {*agreed.lost, *known})
+        self._power.watch(doubted & {*agreed.lost, *known}, _late(own))
         sights = {
             host: sight_of(host, agreed.lost.get(host, {}), views, self._power.reading, now)
             for host in sorted(doubted)
@@ -123,6 +128,20 @@ class Hearing:
         await self._board.publish(view)
         self._told[view.observer] = (now, missed)
         self._published(view)
+
+
+def _late(own: Sequence[View]) -> list[str]:
+    """Return the hosts that this controller did not hear for a while on any network."""
+    late = [
+        {view.hosts[row] for row in np.flatnonzero(_shares(view).min(axis=1) > LATE_SHARE)}
+        for view in own
+    ]
+    return sorted(set[str].intersection(*late)) if late else []
+
+
+def _shares(view: View) -> FloatArray:
+    """Return for how much of the time after which it is missed each host was not heard."""
+    return np.asarray((view.at - view.heard_at) / view.limit_s)
 
 
 def _complaining(views: Sequence[View]) -> Iterator[str]:

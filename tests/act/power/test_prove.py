@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What proves that a host is off, in virtual time: a controller as a script of its answers."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from billow.act.power.controllers import Controllers
 from billow.act.power.inventory import Controller
 from billow.act.power.line import Reading
-from billow.act.power.prove import prove_off
+from billow.act.power.prove import Patience, prove_off
 from billow.act.power.records import Identities
 from billow.errors import BillowError, Conflict, Invalid, Refused, Unavailable
 from billow.model.kinds import Power
@@ -35,6 +36,7 @@ class Script:
         takes_s: float = 0.1,
     ) -> None:
         self._clock, self._takes_s = clock, takes_s
+        self.cut_takes_s, self.acknowledged = takes_s, 0
         self._reads: Iterator[Reading | BillowError] = _last_repeated(reads)
         self._cuts: Iterator[BillowError | None] = _last_repeated(cuts or [None])
         self.cuts, self.reads, self.bars, self.closed = 0, 0, 0, False
@@ -50,9 +52,10 @@ class Script:
     async def cut(self) -> None:
         self.cuts += 1
         error = next(self._cuts)
-        await self._clock.sleep(self._takes_s)
+        await self._clock.sleep(self.cut_takes_s)
         if error is not None:
             raise error
+        self.acknowledged += 1
 
     async def ask_off(self) -> None:
         return
@@ -78,7 +81,7 @@ def _last_repeated(values: list) -> Iterator:  # type: ignore[type-arg]  # of wh
 async def proved(line: Script, clock: VirtualClock, *, at_once: int = 4) -> float:
     """Return the seconds until it was proved. Raises what the search raises."""
     began = clock.now()
-    await prove_off(line, lambda _: None, clock, at_once=at_once, limit_s=30.0)
+    await prove_off(line, lambda _: None, clock, Patience(at_once, 30.0))
     return clock.now() - began
 
 
@@ -198,15 +201,68 @@ async def test_a_machine_that_is_exchanged_during_a_search_proves_nothing(tmp_pa
 
 
 async def test_an_identity_is_read_again_after_a_day(tmp_path: Path) -> None:
+    stranger = Reading(Power.ON, ("4c4c4544-0042-3610-8051-000000000001",))
+    house = House(tmp_path, a=[ON, OFF, OFF, stranger])
+    await house.bmc.power("h1")
+    await house.bmc.off("h1")
+    assert house.lines["a"].cuts == 1
+    await house.clock.sleep(100_000.0)
+    with pytest.raises(Refused, match="another machine's"):
+        await house.bmc.off("h1")
+    assert house.lines["a"].cuts == 1
+
+
+async def test_what_was_read_while_a_host_was_only_doubted_counts(tmp_path: Path) -> None:
     house = House(tmp_path, a=[ON, OFF])
     await house.bmc.power("h1")
-    house.lines["a"].reads = 0
+    for _ in range(2):
+        await house.clock.sleep(1.1)
+        await house.bmc.power("h1")
+    began = house.clock.now()
+    assert "read off twice" in await house.bmc.off("h1")
+    assert house.clock.now() - began < 0.5
+    assert (house.lines["a"].cuts, house.lines["a"].reads) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("before", "wait_s"), [([OFF, ON], 1.1), ([OFF], 0.2), ([OFF, SILENT], 0.0)]
+)
+async def test_what_was_read_before_and_said_otherwise_or_at_once_does_not(
+    tmp_path: Path, before: list[Reading | BillowError], wait_s: float
+) -> None:
+    house = House(tmp_path, a=[ON, *before, ON, OFF])
+    await house.bmc.power("h1")
+    for _ in before:
+        with contextlib.suppress(Unavailable):
+            await house.bmc.power("h1")
+        await house.clock.sleep(wait_s)
+    began = house.clock.now()
     await house.bmc.off("h1")
-    assert house.lines["a"].reads == 2
-    await house.clock.sleep(100_000.0)
-    house.lines["a"].reads = 0
+    assert house.clock.now() - began > 2.0  # on was read; then off twice, a second apart
+
+
+async def test_what_was_read_a_minute_ago_does_not_count(tmp_path: Path) -> None:
+    house = House(tmp_path, a=[OFF])
+    await house.bmc.power("h1")
+    await house.clock.sleep(60.0)
+    began = house.clock.now()
     await house.bmc.off("h1")
+    assert house.clock.now() - began > 1.0
     assert house.lines["a"].reads == 3
+
+
+async def test_an_order_that_is_slower_than_the_proof_is_given_all_the_same(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path, a=[OFF])
+    for _ in range(3):
+        await house.bmc.power("h1")
+        await house.clock.sleep(1.1)
+    house.lines["a"].cut_takes_s = 7.0
+    await house.bmc.off("h1")
+    assert house.lines["a"].acknowledged == 0
+    await house.clock.sleep(8.0)
+    assert house.lines["a"].acknowledged == 1
 
 
 async def test_a_rehearsal_tells_of_every_path(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ paths in turn, two readings, and that an answer which does not come says nothing
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from billow.act.power.identity import check_identity
 from billow.act.power.inventory import DIRECT, Controller
 from billow.act.power.line import Dial, Line, Reading
-from billow.act.power.prove import prove_off
+from billow.act.power.prove import Patience, prove_off
+from billow.act.power.readings import Readings
 from billow.act.power.records import Identities
 from billow.act.power.turns import in_turn
 from billow.errors import BillowError, NotFound, Unavailable
@@ -26,6 +28,8 @@ _NEXT_PROOF_S: Final = 6.0
 _BAR_S: Final = 0.2
 """How long a proof waits for the host's return to be inhibited."""
 _LOOK_EVERY_S: Final = 1.0
+_LINGER_S: Final = 20.0
+"""How long an order may still be acknowledged after the power was read off twice."""
 
 Found = TypeVar("Found")
 
@@ -43,7 +47,8 @@ class Controllers:
         self._lines: dict[tuple[str, str], Line] = {}
         self._best: dict[str, str] = {}
         self._matched: dict[str, float] = {}
-        self._afterwards: set[asyncio.Task[tuple[str, ...]]] = set()
+        self._readings: defaultdict[str, Readings] = defaultdict(Readings)
+        self._afterwards: set[asyncio.Task[Any]] = set()
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -72,8 +77,14 @@ class Controllers:
 
     async def read(self, host: str, path: str) -> Reading:
         """Read over one path, and check who answers. Raises Unavailable, Refused."""
-        reading = await self._line(host, path).read()
-        self._check(host, reading)
+        readings = self._readings[host]
+        question = readings.ask(self._clock.now())
+        try:
+            reading = await self._line(host, path).read()
+            self._check(host, reading)
+            question.answered, question.power = self._clock.now(), reading.power
+        finally:
+            readings.end(question)
         return reading
 
     async def rehearse(self, host: str) -> str:
@@ -136,13 +147,14 @@ class Controllers:
             line,
             lambda reading: self._check(host, reading),
             self._clock,
-            at_once=known.at_once,
-            limit_s=known.off_s,
+            Patience(known.at_once, known.off_s),
+            readings=self._readings[host],
+            linger=self._linger,
         )
         over = "" if path == DIRECT else f" over {path}"
         proved = (
-            f"{known.kind} {known.address}{over} of machine {self.recorded(host)} turned it off "
-            f"and read off twice, {apart_s:.1f} s apart"
+            f"{known.kind} {known.address}{over} of machine {self.recorded(host)} was told to turn "
+            f"it off, and read off twice, {apart_s:.1f} s apart"
         )
         if not bars:
             return proved
@@ -212,6 +224,17 @@ class Controllers:
         if (host, path) not in self._lines:
             self._lines[host, path] = self._dial(self._of(host), path)
         return self._lines[host, path]
+
+    def _linger(self, order: asyncio.Task[None]) -> None:
+        """Let an order that is not acknowledged yet take its time, but not for ever."""
+        if not order.done():
+            self._kept(self._ended(order))
+
+    async def _ended(self, order: asyncio.Task[None]) -> tuple[str, ...]:
+        done, _ = await asyncio.wait({order}, timeout=_LINGER_S)
+        order.cancel()
+        await asyncio.gather(order, return_exceptions=True)
+        return () if done else ("the order was not acknowledged",)
 
     def _kept(self, work: Coroutine[None, None, tuple[str, ...]]) -> asyncio.Task[tuple[str, ...]]:
         """Start what ends by itself, whoever waits for it."""

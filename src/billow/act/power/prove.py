@@ -4,7 +4,8 @@
 The proof is what is read, never what an order answered: an order that is not acknowledged may have
 been heard, and one that is may have done nothing. Controllers take seconds to answer, so several
 questions may be under way at one time; two answers count when they were asked for 1 s apart and
-came 1 s apart, and nothing between or after them says otherwise.
+came 1 s apart, and nothing between or after them says otherwise. What was read before the order,
+while the host was only doubted, counts as well (`readings`); the order is given all the same.
 """
 
 import asyncio
@@ -14,27 +15,29 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from billow.act.power.line import Line, Reading
+from billow.act.power.readings import EVERY_S, YOUNG_S, Asked, Readings
 from billow.errors import BillowError, Refused, Unavailable
 from billow.model.kinds import Power
 from billow.ports import Clock
 
-APART_S: Final = 1.0
 _FIRST: Final = asyncio.FIRST_COMPLETED
 _FIRST_LOOK_S: Final = 0.1
-_EVERY_S: Final = APART_S + 0.05
-"""Between questions: answers jitter by milliseconds."""
 _AGAIN_S: Final = 1.0
 _NOES: Final = 3
 """After so many times no, while it is read on, the order is taken as refused."""
 
 
-@dataclass(slots=True)
-class _Asked:
-    """One question for the power, and what came of it."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How much a controller is asked, and for how long.
 
-    at: float
-    answered: float = 0.0
-    power: Power = Power.UNKNOWN
+    Attributes:
+        at_once: Questions under way at one time.
+        limit_s: Give up after so long.
+    """
+
+    at_once: int
+    limit_s: float
 
 
 @dataclass(slots=True)
@@ -44,26 +47,34 @@ class _Search:
     line: Line
     check: Callable[[Reading], None]
     clock: Clock
-    asked: list[_Asked] = field(default_factory=list)
+    readings: Readings
     noes: list[BillowError] = field(default_factory=list)
     silence: BillowError | None = None
+    asked_at: float = 0.0
 
     def look(self) -> Coroutine[Any, Any, None]:
         """Ask once, from now; what does not answer is remembered.
 
         The work raises Refused for another machine.
         """
-        self.asked.append(_Asked(self.clock.now()))
-        return self._asking(self.asked[-1])
+        question = self.readings.ask(self.clock.now())
+        self.asked_at = question.at
+        return self._asking(question)
 
-    async def _asking(self, question: _Asked) -> None:
+    async def _asking(self, question: Asked) -> None:
         try:
             reading = await self.line.read()
+            self.check(reading)
+            question.answered, question.power = self.clock.now(), reading.power
         except (Unavailable, TimeoutError) as error:
             self.silence = error if isinstance(error, BillowError) else None
-            return
-        self.check(reading)
-        question.answered, question.power = self.clock.now(), reading.power
+        finally:
+            self.readings.end(question)
+
+    @property
+    def next_at(self) -> float:
+        """When it is time to ask again."""
+        return max(self.asked_at, self.readings.newest_at) + EVERY_S
 
     async def order(self) -> None:
         """Order it off until that is acknowledged, or was refused often enough."""
@@ -78,27 +89,19 @@ class _Search:
                 return
             await self.clock.sleep(_AGAIN_S)
 
-    def proof(self) -> tuple[_Asked, _Asked] | None:
-        """Return the last two answers that prove it, or None."""
-        answers = [each for each in self.asked if each.answered]
-        row: list[_Asked] = []
-        for each in answers:
-            row = [*row, each] if each.power is Power.OFF else []
-        if not row:
-            return None
-        first, last = row[0], row[-1]
-        apart = min(last.at - first.at, last.answered - first.answered)
-        return (first, last) if apart >= APART_S else None
-
     def check_refused(self) -> None:
         """Give up when the order is refused again and again and the host is on. Raises Refused."""
-        answers = [each for each in self.asked if each.answered]
-        if len(self.noes) >= _NOES and answers and answers[-1].power is Power.ON:
+        if len(self.noes) >= _NOES and self.readings.last is Power.ON:
             raise self.noes[-1]
 
 
 async def prove_off(
-    line: Line, check: Callable[[Reading], None], clock: Clock, *, at_once: int, limit_s: float
+    line: Line,
+    check: Callable[[Reading], None],
+    clock: Clock,
+    patience: Patience,
+    readings: Readings | None = None,
+    linger: Callable[[asyncio.Task[None]], object] = asyncio.Task.cancel,
 ) -> float:
     """Order a host off and read that twice; return how far apart the answers came, seconds.
 
@@ -106,31 +109,53 @@ async def prove_off(
         line: The controller, over one path.
         check: Raises Refused for a reading of another machine.
         clock: The only time.
-        at_once: Questions under way at one time.
-        limit_s: Give up after so long.
+        patience: How much it is asked, and for how long.
+        readings: What it was asked before, and is asked meanwhile.
+        linger: Told of an order that is not acknowledged yet when all is proved.
 
     Raises:
         Unavailable: no answer, or it did not read off in time. Nothing is proved.
         Refused: the order was refused, or it is another machine.
     """
-    search = _Search(line, check, clock)
-    until = clock.now() + limit_s
-    async with _tasks() as start:
-        ordering = start(search.order())
-        await asyncio.wait({ordering, start(clock.sleep(_FIRST_LOOK_S))}, return_when=_FIRST)
-        looking: set[asyncio.Task[None]] = set()
-        while (found := search.proof()) is None:
-            search.check_refused()
-            _check_in_time(search, until - clock.now())
-            if len(looking) < at_once and _is_time(search, clock.now()):
-                looking.add(start(search.look()))
-            tick = start(clock.sleep(_until_next(search, clock.now(), until)))
-            done, _ = await asyncio.wait({*looking, tick}, return_when=_FIRST)
-            tick.cancel()
-            for each in done & looking:
-                each.result()
-            looking -= done
+    search = _Search(line, check, clock, Readings() if readings is None else readings)
+    ordering = asyncio.create_task(search.order())
+    try:
+        async with _tasks() as start:
+            first = start(clock.sleep(_FIRST_LOOK_S))
+            await asyncio.wait({ordering, first}, return_when=_FIRST)
+            apart_s = await _found(search, start, patience)
+    except BaseException:
+        ordering.cancel()
+        raise
+    linger(ordering)
+    return apart_s
+
+
+async def _found(search: _Search, start: "_Start", patience: Patience) -> float:
+    """Ask until it is proved; return how far apart the answers came, seconds."""
+    looking: set[asyncio.Task[None]] = set()
+    clock, readings = search.clock, search.readings
+    since, until = clock.now() - YOUNG_S, clock.now() + patience.limit_s
+    while (found := readings.proof(since)) is None:
+        search.check_refused()
+        _check_in_time(search, since, until - clock.now())
+        if len(looking) < patience.at_once and clock.now() >= search.next_at:
+            looking.add(start(search.look()))
+        readings.news.clear()
+        told = start(_heard(readings))
+        tick = start(clock.sleep(_until_next(search.next_at, clock.now(), until)))
+        done, _ = await asyncio.wait({*looking, told, tick}, return_when=_FIRST)
+        tick.cancel()
+        told.cancel()
+        for each in done & looking:
+            each.result()
+        looking -= done
     return found[1].answered - found[0].answered
+
+
+async def _heard(readings: Readings) -> None:
+    """Return when somebody else's question was answered."""
+    await readings.news.wait()
 
 
 _Start: TypeAlias = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -155,23 +180,19 @@ async def _tasks() -> AsyncIterator[_Start]:
         await asyncio.gather(*started, return_exceptions=True)
 
 
-def _is_time(search: _Search, now: float) -> bool:
-    return not search.asked or now >= search.asked[-1].at + _EVERY_S
-
-
-def _until_next(search: _Search, now: float, until: float) -> float:
+def _until_next(next_at: float, now: float, until: float) -> float:
     """Return the seconds until there is something to do, apart from answers."""
-    next_look = search.asked[-1].at + _EVERY_S if search.asked else now
-    wait_s = next_look - now
+    wait_s = next_at - now
     if wait_s <= 0:  # as many questions as may be are under way
         wait_s = until - now
     return max(min(wait_s, until - now), 0.001)
 
 
-def _check_in_time(search: _Search, left_s: float) -> None:
+def _check_in_time(search: _Search, since: float, left_s: float) -> None:
     if left_s > 0:
         return
-    answers = [each.power for each in search.asked if each.answered]
+    asked = search.readings.asked
+    answers = [each.power for each in asked if each.answered and each.at >= since]
     if not answers:
         raise search.silence or Unavailable("no answer came to any question for its power")
     raise Unavailable(
