@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs of recovery: which part does what of a host's death and of its return."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from billow.engines.openstack.cloud import Cloud
+from billow.engines.openstack.nova import Nova
+from billow.engines.openstack.recover import evacuate, hosts
+from billow.engines.openstack.recover.records import Records
+from billow.engines.openstack.recover.scene import Scene, ServerOf
+from billow.errors import Bug
+from billow.model.action import Action, Evacuate, Fence, PowerOff, PowerOn
+from billow.model.pool import Pool
+from billow.model.run import Progress
+from billow.ports import Blocker, Bmc, Clock
+
+Recovering: TypeAlias = Fence | Evacuate | PowerOn | PowerOff
+VERBS: Final[frozenset[type[Action]]] = frozenset({Fence, Evacuate, PowerOn, PowerOff})
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What the engine does when hosts die and come back; fulfils `billow.ports.Registrar`."""
+
+    scene: Scene
+
+    @classmethod
+    def of(
+        cls, cloud: Cloud, *, server: ServerOf, clock: Clock, folder: Path, bmc: Bmc | None = None
+    ) -> "Recovery":
+        """Return the recovery of a cloud.
+
+        Args:
+            cloud: Where it is asked.
+            server: Who knows which server an instance is.
+            clock: The only source of time.
+            folder: Where tries are written down.
+            bmc: Who turns hosts off and on, with proof.
+        """
+        return cls(Scene(Nova(cloud), Records(cloud), server, clock, folder, bmc))
+
+    async def blockers(
+        self, action: Action, under_way: Sequence[Action], pool: Pool | None
+    ) -> list[Blocker]:
+        """Return why an action must not be done; asks Nova once for all guests of one host."""
+        if isinstance(action, Evacuate):
+            return await evacuate.blockers(self.scene, action, pool)
+        if isinstance(action, PowerOff):
+            found = _guests_of(action, under_way, pool)
+            return found or await hosts.power_blockers(self.scene, action)
+        if isinstance(action, Fence | PowerOn):
+            return await hosts.power_blockers(self.scene, action)
+        raise Bug(f"{action.name} is no verb of recovery")
+
+    async def do(self, action: Action) -> AsyncGenerator[Progress, None]:
+        """Do an action; yield how far it is. After an error, `mend` puts things right."""
+        async with contextlib.aclosing(self._doing(action)) as doing:
+            async for progress in doing:
+                yield progress
+
+    async def mend(self, action: Action) -> bool:
+        """Bring what somebody left half-way to its end; return whether it is achieved.
+
+        Raises:
+            BillowError: it cannot be said yet; try again.
+        """
+        if isinstance(action, Evacuate):
+            return await evacuate.mend(self.scene, action)
+        host = action.hosts[0]
+        if isinstance(action, PowerOn):
+            return await hosts.is_on(self.scene, host)
+        return await hosts.is_off(self.scene, host)
+
+    async def mark_dead(self, host: str, why: str) -> None:
+        """Tell Nova that a host is dead, which is proved. Raises NotFound, Unavailable."""
+        await hosts.mark_dead(self.scene, host, why)
+
+    async def mark_alive(self, host: str) -> None:
+        """Let a host count again that is back and cleaned. Raises Refused: it is not yet."""
+        await hosts.mark_alive(self.scene, host)
+
+    def _doing(self, action: Action) -> AsyncGenerator[Progress, None]:
+        if isinstance(action, Evacuate):
+            return evacuate.evacuate(self.scene, action)
+        if isinstance(action, PowerOn):
+            return hosts.power_on(self.scene, action)
+        if isinstance(action, Fence | PowerOff):
+            return hosts.fence(self.scene, action)
+        raise Bug(f"{action.name} is no verb of recovery")
+
+
+def _guests_of(action: PowerOff, under_way: Sequence[Action], pool: Pool | None) -> list[Blocker]:
+    """Return who keeps a host from being turned off."""
+    coming = [each.subject for each in under_way if action.host in each.hosts]
+    there = []
+    if pool is not None and action.host in pool.hosts.row:
+        rows = (pool.instances.host == pool.host_row(action.host)).nonzero()[0]
+        there = [each.id for each in pool.views(rows.tolist()[:3])]
+    names = ", ".join([*there, *coming][:3])
+    return [Blocker(f"{action.host} is not empty: {names}", "drain it first")] if names else []

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts die and come back: power is the proof, and Nova is told after it, never before.
+
+A host that Nova is told is dead gets nothing new and loses its guests to others. It counts again
+only when its own nova-compute has cleared up what went elsewhere meanwhile.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Final
+
+import structlog
+
+from billow.engines.openstack.recover.records import Evacuation, Service
+from billow.engines.openstack.recover.scene import Scene, status_of
+from billow.errors import NotFound, Refused, Unavailable
+from billow.model.action import Fence, PowerOff, PowerOn
+from billow.model.run import Progress
+from billow.ports import Blocker, Bmc
+
+BOOT_S: Final = 900.0
+"""How long a host may take from its power to a nova-compute that speaks."""
+_LOOK_EVERY_S: Final = 1.0
+_CLEARED_WITHIN_S: Final = 30.0
+RESTART: Final = "restart nova-compute there: it removes then what runs elsewhere by now"
+log = structlog.get_logger()
+
+
+async def power_blockers(scene: Scene, action: Fence | PowerOn | PowerOff) -> list[Blocker]:
+    """Return why nothing can be proved of a host's power here."""
+    found: list[Blocker] = []
+    try:
+        await scene.ward(action.host).service()
+        await _bmc(scene, action.host).power(action.host)
+    except NotFound as error:
+        found.append(Blocker(error.brief, error.fix))
+    except Unavailable as error:
+        found.append(Blocker(f"the power of {action.host} cannot be read: {error.brief}"))
+    return found
+
+
+async def mark_dead(scene: Scene, host: str, why: str) -> None:
+    """Tell Nova that a host is dead. It must be proved. Raises NotFound, Unavailable."""
+    await scene.ward(host).force_down()
+    log.info("Nova was told that a host is dead", host=host, why=why)
+
+
+async def mark_alive(scene: Scene, host: str) -> None:
+    """Let a host count again that is back and cleaned.
+
+    Raises:
+        Refused: it is not cleaned yet, or does not speak.
+        NotFound: Nova knows no such host.
+    """
+    records = scene.records
+    service = await records.service(host)
+    if not service.forced:
+        return
+    began = scene.clock.now()
+    while True:
+        leaving = [each for each in await records.evacuations(host, 0.0) if _is_left(each)]
+        if not leaving:
+            try:
+                await records.force(service, down=False)
+            except Refused as error:
+                if status_of(error) != 400:
+                    raise
+            else:
+                scene.forget((host,))
+                return
+        if scene.clock.now() - began > _CLEARED_WITHIN_S:
+            guests = tuple(f"server {each.guest}: {each.status}" for each in leaving[:10])
+            brief = f"{host} has not cleared up what went elsewhere"
+            raise Refused(brief, guests, RESTART, "not-cleaned")
+        await scene.clock.sleep(_LOOK_EVERY_S)
+
+
+async def fence(scene: Scene, action: Fence | PowerOff) -> AsyncGenerator[Progress, None]:
+    """Turn a host off with proof, then tell Nova."""
+    yield Progress(0.0, "cutting the power" if isinstance(action, Fence) else "turning it off")
+    proof = await _bmc(scene, action.host).off(action.host)
+    yield Progress(0.8, "telling Nova")
+    await mark_dead(scene, action.host, proof)
+    yield Progress(1.0, "off", 0.0)
+
+
+async def power_on(scene: Scene, action: PowerOn) -> AsyncGenerator[Progress, None]:
+    """Turn a host on, wait for its nova-compute, and let it count when it is cleaned."""
+    yield Progress(0.0, "turning it on")
+    before = await scene.records.service(action.host)
+    await _bmc(scene, action.host).on(action.host)
+    yield Progress(0.2, "booting", BOOT_S)
+    await _spoken(scene, before)
+    yield Progress(0.8, "clearing up")
+    await mark_alive(scene, action.host)
+    await _until(scene, before, lambda now: now.up)
+    scene.forget((action.host,))
+    yield Progress(1.0, "on", 0.0)
+
+
+async def is_off(scene: Scene, host: str) -> bool:
+    """Return whether Nova knows that a host is dead."""
+    return (await scene.records.service(host)).forced
+
+
+async def is_on(scene: Scene, host: str) -> bool:
+    """Return whether Nova counts on a host."""
+    return (await scene.records.service(host)).up
+
+
+async def _spoken(scene: Scene, before: Service) -> None:
+    """Wait until a nova-compute has spoken since. Raises Refused: it does not."""
+    await _until(scene, before, lambda now: now.up or now.heard not in ("", before.heard))
+
+
+async def _until(scene: Scene, before: Service, holds: Callable[[Service], bool]) -> None:
+    began = scene.clock.now()
+    while not holds(await scene.records.service(before.host)):
+        if scene.clock.now() - began > BOOT_S:
+            brief = f"{before.host} has power, but its nova-compute says nothing"
+            raise Refused(brief, (f"it spoke last at {before.heard}",), "look at its console")
+        await scene.clock.sleep(_LOOK_EVERY_S)
+
+
+def _is_left(record: Evacuation) -> bool:
+    """Return whether the host's own nova-compute has still to clear up after an evacuation."""
+    return record.under_way or record.status == "done"
+
+
+def _bmc(scene: Scene, host: str) -> Bmc:
+    if scene.bmc is None:
+        raise NotFound(
+            f"nothing here can turn {host} off or on: no management controller is known",
+            fix="name it in bmc.toml and add its engine: BILLOW_ENGINE=openstack+redfish",
+        )
+    return scene.bmc
