@@ -13,6 +13,7 @@ from billow.errors import Invalid
 
 if TYPE_CHECKING:
     from billow.model.pool import Pool
+    from billow.openstack.imported import Imported
     from billow.openstack.overview import Overview
 
 app = typer.Typer(no_args_is_help=True, help="See an OpenStack cloud; come from other tools.")
@@ -26,7 +27,13 @@ Moves = Annotated[
     int | None, typer.Option("--moves", min=1, help="Migrations that a plan may have at most.")
 ]
 Full = Annotated[bool, typer.Option("--full", help="Print all tables and pictures.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILES...", help="What was exported.")]
+BesidePool = Annotated[
+    Path | None,
+    typer.Option("--pool", "--pool-file", help="Compare with the pool in a file: hosts, zones."),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write TOML to this file.")]
 
 
 @app.command("report")
@@ -50,9 +57,63 @@ def report(
     view = _thought(seen, pool.name, moves)
     took_s = {"look": looked - begun, "think": monotonic() - looked}
     if html is not None:
-        _write(html, view, took_s)
+        from billow.openstack.page import page
+
+        _save(html, page(view, took_s))
         output.say(f"{html}: open it in a browser, or send it around")
     _show(output, view, took_s, full=full)
+
+
+@app.command("import-masakari")
+def import_masakari(
+    files: Files,
+    pool: BesidePool = None,
+    out: Out = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Turn Masakari's segments, hosts and settings into Billow's, with what has no equivalent.
+
+    FILES: `openstack segment list -f json`, `openstack segment host list SEGMENT -f json`, answers
+    of the API, as JSON or YAML; masakari.conf and masakarimonitors.conf as they are.
+    """
+    from billow.openstack.exported import CONF, conf_in, rows_in
+    from billow.openstack.masakari import from_masakari
+
+    conf = {
+        key: each for path in files if path.suffix in CONF for key, each in conf_in(path).items()
+    }
+    rows = [row for path in files if path.suffix not in CONF for row in rows_in(path)]
+    _give(from_masakari(rows, conf, _file(pool) if pool else None), out, as_json=as_json)
+
+
+@app.command("import-watcher")
+def import_watcher(files: Files, out: Out = None, *, as_json: Json = False) -> None:
+    """Turn Watcher's audits and audit templates into policies, with what has no equivalent.
+
+    FILES: `openstack optimize audittemplate list --detail -f json`, `openstack optimize audit list
+    --detail -f json`, or answers of the API, as JSON or YAML.
+    """
+    from billow.openstack.exported import rows_in
+    from billow.openstack.watcher import from_watcher
+
+    _give(from_watcher([row for path in files for row in rows_in(path)]), out, as_json=as_json)
+
+
+def _give(found: "Imported", out: Path | None, *, as_json: bool) -> None:
+    """Print what was imported, or write it to a file."""
+    from billow.cli.offline import known_here
+    from billow.openstack.imported import checked, imported_document, toml
+
+    output = standard(as_json=as_json)
+    checked(found, known_here())
+    if out is not None:
+        _save(out, toml(found))
+        output.say(f"{out}: read it, then let billow.toml hold it")
+    elif as_json:
+        output.document(imported_document(found))
+    else:
+        output.text(toml(found))
 
 
 def _file(path: Path) -> "Pool":
@@ -68,11 +129,9 @@ def _thought(pool: "Pool", name: str, moves: int | None) -> "Overview":
     return overview(pool, known_here(), name=name, moves=moves)
 
 
-def _write(path: Path, view: "Overview", took_s: Mapping[str, float]) -> None:
-    from billow.openstack.page import page
-
+def _save(path: Path, text: str) -> None:
     try:
-        path.write_text(page(view, took_s), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Invalid(
             f"the file {str(path)!a} cannot be written",
