@@ -2,6 +2,7 @@
 """All of high availability on its lab: real agents, controllers, guests; judged from outside."""
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,10 +59,11 @@ def test_a_lost_storage_path_needs_no_power_cycle(stage: tuple[Stage, Watch]) ->
     assert audited(lab, watch) == []
 
 
-def test_nothing_is_left_of_a_stage(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    made = Stage(tmp_path / "s", Plan(hosts=2, instances=1, racks=1))
-    with made:
-        tag = made.lab.layout.tag
-    assert not list(Path("/run/netns").glob(f"{tag}*"))
-    assert not (tmp_path / "s").exists()
+def test_nothing_is_left_of_a_stage() -> None:
+    with tempfile.TemporaryDirectory(prefix="bha") as folder:
+        Path(folder).chmod(0o755)  # the database is another user's
+        made = Stage(Path(folder) / "s", Plan(hosts=2, instances=1, racks=1))
+        with made:
+            tag = made.lab.layout.tag
+        assert not list(Path("/run/netns").glob(f"{tag}*"))
+        assert not (Path(folder) / "s").exists()

@@ -207,7 +207,11 @@ async def test_a_dead_target_leaves_the_source_running(
     pool = await engine.sense()
     assert (pool.instance("busy").host, pool.instance("busy").state) == ("h1", State.RUNNING)
     assert await work_of(first, domain) > before
-    await do(engine, replace(migrate(stand, "busy"), id="again"))
+    again = replace(migrate(stand, "busy"), id="again")
+    async with asyncio.timeout(120):  # a host that has just come up may be slow to answer
+        while await engine.blockers(again):
+            await asyncio.sleep(0.5)
+    await do(engine, again)
     assert (await engine.sense()).instance("busy").host == "h2"
 
 
