@@ -9,14 +9,14 @@ from billow.engines.sim.engine import SimEngine
 from billow.engines.sim.setting import Setting
 from billow.engines.sim.world import World
 from billow.errors import NotFound, Refused
-from billow.model.action import Migrate, Place
+from billow.model.action import Action, Evacuate, Fence, Migrate, Place, PowerOff, PowerOn
 from billow.model.assessment import Guest
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
 from billow.model.kinds import State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
-from billow.ports import Trace
+from billow.ports import NOT_CLEANED, Trace
 
 pytestmark = pytest.mark.anyio
 SMALL = Shape("small", 1000, 1024)
@@ -101,3 +101,47 @@ async def test_an_instance_is_measured_by_the_engine_that_knows_it() -> None:
     assert (await pair.weigh("a")).memory_mib == 64.0
     with pytest.raises(NotFound, match="can measure b"):
         await pair.weigh("b")
+
+
+class Registry(Named):
+    """A simulated cloud that believes that its hosts live until it is told otherwise."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.told: list[str] = []
+        self.dirty = 0
+
+    verbs = frozenset[type[Action]]({Place, Migrate, Fence, PowerOff, PowerOn, Evacuate})
+
+    async def mark_dead(self, host: str, why: str) -> None:
+        self.told.append(f"{host} is dead: {why}")
+
+    async def mark_alive(self, host: str) -> None:
+        self.told.append(f"{host} is back")
+        self.dirty -= 1
+        if self.dirty >= 0:
+            raise Refused("not yet", code=NOT_CLEANED)
+
+
+class Switch(Named):
+    """A simulated power switch: it does nothing else, so it goes before the cloud."""
+
+    verbs = frozenset[type[Action]]({Fence, PowerOff, PowerOn})
+
+
+async def test_a_cloud_is_told_of_hosts_that_another_engine_turned_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("billow.act.pairing._AGAIN_S", 0.01)
+    cloud, switch = Registry("h1"), Switch("h1")
+    pair = Pairing([cloud, switch])
+    await pair.sense()
+    async for _ in pair.perform(Fence(id="f.1", host="h1"), fence=1):
+        pass
+    assert cloud.told == [f"h1 is dead: {switch.name} turned it off"]
+    cloud.dirty = 1
+    async for _ in pair.perform(PowerOn(id="o.1", host="h1"), fence=1):
+        pass
+    assert cloud.told[1:] == ["h1 is back", "h1 is back"]
+    await pair.mark_dead("h1", "seen")
+    assert cloud.told[-1] == "h1 is dead: seen"

@@ -15,16 +15,30 @@ from typing import Final, TypeVar
 
 from billow.act.power.turns import in_turn
 from billow.errors import NotFound, Refused
-from billow.model.action import Action
+from billow.model.action import Action, Fence, PowerOff, PowerOn
 from billow.model.assessment import Assessment, Guest
 from billow.model.kinds import Power
 from billow.model.pool import Pool
 from billow.model.run import Progress
-from billow.ports import Assessor, Blocker, Bmc, Canceller, Engine, Rehearsed, Trace, Weigher
+from billow.ports import (
+    NOT_CLEANED,
+    Assessor,
+    Blocker,
+    Bmc,
+    Canceller,
+    Engine,
+    Registrar,
+    Rehearsed,
+    Trace,
+    Weigher,
+)
 from billow.sense.merge import merge
 
 _NEXT_S: Final = 6.0
 """How long one management controller may let wait before another one of the host is asked, too."""
+BOOT_S: Final = 900.0
+"""How long a host may take from its power to an engine that counts on it."""
+_AGAIN_S: Final = 2.0
 Found = TypeVar("Found")
 
 
@@ -67,6 +81,38 @@ class Pairing:
             raise Refused(f"no engine of this pool can {action.name} {action.subject}")
         async for progress in engine.perform(action, fence=fence):
             yield progress
+        await self._tell(engine, action)
+
+    async def _tell(self, done_by: Engine, action: Action) -> None:
+        """Let the other engines know that a host was turned off, or on. Raises as Registrar."""
+        if not isinstance(action, Fence | PowerOff | PowerOn):
+            return
+        others = [
+            each
+            for each in self._engines
+            if isinstance(each, Registrar)
+            and each is not done_by
+            and action.host in self._hosts.get(each.name, ())
+        ]
+        for each in others:
+            if isinstance(action, PowerOn):
+                await _returned(each, action.host)
+            else:
+                await each.mark_dead(action.host, f"{done_by.name} turned it off")
+
+    async def mark_dead(self, host: str, why: str) -> None:
+        """Let every engine that has the host count it as dead. Raises Unavailable."""
+        for each in self._engines:
+            if isinstance(each, Registrar):
+                with contextlib.suppress(NotFound):
+                    await each.mark_dead(host, why)
+
+    async def mark_alive(self, host: str) -> None:
+        """Let every engine that has the host count it again. Raises Refused, Unavailable."""
+        for each in self._engines:
+            if isinstance(each, Registrar):
+                with contextlib.suppress(NotFound):
+                    await each.mark_alive(host)
 
     async def find(self, action_id: str) -> Trace:
         """Return what became of an action in whichever engine knows it."""
@@ -159,6 +205,19 @@ class Pairing:
             if type(action) in engine.verbs and known.issuperset(action.hosts):
                 return engine
         return None
+
+
+async def _returned(registrar: Registrar, host: str) -> None:
+    """Let a host count again that has power, when it has booted and cleared up."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + BOOT_S
+    while True:
+        try:
+            return await registrar.mark_alive(host)
+        except Refused as error:
+            if error.code != NOT_CLEANED or clock() > until:
+                raise
+        await asyncio.sleep(_AGAIN_S)
 
 
 async def _rehearsed(bmc: Bmc, host: str) -> str:

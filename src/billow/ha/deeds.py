@@ -29,7 +29,7 @@ from billow.model.ha.response import (
     Tell,
 )
 from billow.plan.ha.facts import Terms
-from billow.ports import Bmc, Commander, Trace
+from billow.ports import Bmc, Commander, Registrar, Trace
 
 CORDON: Final = "ha: "
 """How the reason begins with which a host is cordoned for an incident."""
@@ -102,9 +102,13 @@ class Deeds:
         self._answers[incident.id].append(answer)
 
     async def _do(self, incident: Incident, deed: Deed) -> tuple[str, tuple[str, ...]]:
+        engine = self._hands.world.engine
         match deed:
             case AskAgent() | Clean():
-                return await self._order(incident, deed)
+                answer = await self._order(incident, deed)
+                if isinstance(deed, Clean) and isinstance(engine, Registrar):
+                    await engine.mark_alive(deed.host)
+                return answer
             case CutPower():
                 text = await self._cut(deed)
             case StartElsewhere():
@@ -153,7 +157,7 @@ class Deeds:
             epoch=deed.epoch,
             reason=f"{deed.source} is dead",
         )
-        await self._perform(action)
+        await self._perform(action, _proof(incident))
         return f"it runs on {deed.target}"
 
     async def _close_off(self, incident: Incident, deed: CloseOff) -> str:
@@ -167,8 +171,12 @@ class Deeds:
             await self._perform(Uncordon(id=name, host=deed.host, was=cordon))
         return ""
 
-    async def _perform(self, action: Action) -> None:
+    async def _perform(self, action: Action, proof: str = "") -> None:
         """Perform an action, and after a lost answer or a silent engine, ask and try again.
+
+        Args:
+            action: What is done.
+            proof: Why an evacuation's source is dead; an engine with records of its own is told.
 
         Raises:
             Leased: another controller is the writer.
@@ -181,6 +189,8 @@ class Deeds:
                 if trace is Trace.FAILED:
                     raise Refused(f"{action.name} of {action.subject} had no effect")
                 if trace is not Trace.DONE:
+                    if isinstance(action, Evacuate) and isinstance(world.engine, Registrar):
+                        await world.engine.mark_dead(action.source, proof)
                     async for _ in world.engine.perform(action, fence=world.writer.fence):
                         pass
             except (Lost, Unavailable) as error:
@@ -188,3 +198,8 @@ class Deeds:
                 await world.clock.sleep(_AGAIN_S)
             else:
                 return
+
+
+def _proof(incident: Incident) -> str:
+    """Return what the record of an incident says of a death, for an engine's own records."""
+    return f"{incident.id}: {incident.proof.text}" if incident.proof else incident.id

@@ -15,10 +15,12 @@ from billow.engines.openstack.recover.scene import Scene, status_of
 from billow.errors import NotFound, Refused, Unavailable
 from billow.model.action import Fence, PowerOff, PowerOn
 from billow.model.run import Progress
-from billow.ports import Blocker, Bmc
+from billow.ports import NOT_CLEANED, Blocker, Bmc
 
 BOOT_S: Final = 900.0
 """How long a host may take from its power to a nova-compute that speaks."""
+SPEAKS_S: Final = 60.0
+"""How long one that a person turned on may take: some beats of it."""
 _LOOK_EVERY_S: Final = 1.0
 _CLEARED_WITHIN_S: Final = 30.0
 RESTART: Final = "restart nova-compute there: it removes then what runs elsewhere by now"
@@ -30,7 +32,8 @@ async def power_blockers(scene: Scene, action: Fence | PowerOn | PowerOff) -> li
     found: list[Blocker] = []
     try:
         await scene.ward(action.host).service()
-        await _bmc(scene, action.host).power(action.host)
+        if scene.bmc is not None or not isinstance(action, PowerOn):
+            await _bmc(scene, action.host).power(action.host)
     except NotFound as error:
         found.append(Blocker(error.brief, error.fix))
     except Unavailable as error:
@@ -70,7 +73,7 @@ async def mark_alive(scene: Scene, host: str) -> None:
         if scene.clock.now() - began > _CLEARED_WITHIN_S:
             guests = tuple(f"server {each.guest}: {each.status}" for each in leaving[:10])
             brief = f"{host} has not cleared up what went elsewhere"
-            raise Refused(brief, guests, RESTART, "not-cleaned")
+            raise Refused(brief, guests, RESTART, NOT_CLEANED)
         await scene.clock.sleep(_LOOK_EVERY_S)
 
 
@@ -84,15 +87,20 @@ async def fence(scene: Scene, action: Fence | PowerOff) -> AsyncGenerator[Progre
 
 
 async def power_on(scene: Scene, action: PowerOn) -> AsyncGenerator[Progress, None]:
-    """Turn a host on, wait for its nova-compute, and let it count when it is cleaned."""
+    """Turn a host on, wait for its nova-compute, and let it count when it is cleaned.
+
+    Where nobody here can turn it on, a person has: its nova-compute speaks already, or soon.
+    """
     yield Progress(0.0, "turning it on")
     before = await scene.records.service(action.host)
-    await _bmc(scene, action.host).on(action.host)
-    yield Progress(0.2, "booting", BOOT_S)
-    await _spoken(scene, before)
+    if scene.bmc is not None:
+        await scene.bmc.on(action.host)
+    boot_s = BOOT_S if scene.bmc is not None else SPEAKS_S
+    yield Progress(0.2, "booting", boot_s)
+    await _until(scene, before, boot_s, lambda now: now.up or now.heard != before.heard)
     yield Progress(0.8, "clearing up")
     await mark_alive(scene, action.host)
-    await _until(scene, before, lambda now: now.up)
+    await _until(scene, before, boot_s, lambda now: now.up)
     scene.forget((action.host,))
     yield Progress(1.0, "on", 0.0)
 
@@ -107,17 +115,16 @@ async def is_on(scene: Scene, host: str) -> bool:
     return (await scene.records.service(host)).up
 
 
-async def _spoken(scene: Scene, before: Service) -> None:
-    """Wait until a nova-compute has spoken since. Raises Refused: it does not."""
-    await _until(scene, before, lambda now: now.up or now.heard not in ("", before.heard))
-
-
-async def _until(scene: Scene, before: Service, holds: Callable[[Service], bool]) -> None:
+async def _until(
+    scene: Scene, before: Service, within_s: float, holds: Callable[[Service], bool]
+) -> None:
+    """Wait until something holds of a nova-compute. Raises Refused: it does not."""
     began = scene.clock.now()
     while not holds(await scene.records.service(before.host)):
-        if scene.clock.now() - began > BOOT_S:
-            brief = f"{before.host} has power, but its nova-compute says nothing"
-            raise Refused(brief, (f"it spoke last at {before.heard}",), "look at its console")
+        if scene.clock.now() - began > within_s:
+            brief = f"the nova-compute of {before.host} says nothing"
+            last = (f"it spoke last at {before.heard or 'no time'}",)
+            raise Refused(brief, last, "turn it on by hand, and look at its console")
         await scene.clock.sleep(_LOOK_EVERY_S)
 
 
@@ -130,6 +137,8 @@ def _bmc(scene: Scene, host: str) -> Bmc:
     if scene.bmc is None:
         raise NotFound(
             f"nothing here can turn {host} off or on: no management controller is known",
-            fix="name it in bmc.toml and add its engine: BILLOW_ENGINE=openstack+redfish",
+            fix="name it in bmc.toml and add its engine: BILLOW_ENGINE=openstack+redfish; or, when "
+            f"you know that nothing runs there: openstack compute service set --down {host} "
+            "nova-compute",
         )
     return scene.bmc
