@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a probe is."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -8,7 +9,7 @@ from billow.agent.findings import Progress
 from billow.model.ha.evidence import Symptom
 
 
-class Probe:
+class Probe(ABC):
     """Looks at one thing, in a thread of its own.
 
     Attributes:
@@ -23,12 +24,12 @@ class Probe:
         """Return what the host lacks for it, one sentence; empty when it can look. Does I/O."""
         return ""
 
+    @abstractmethod
     def look(self, wall: float) -> Iterable[Symptom]:
         """Return what ails now; `wall` is seconds since the epoch.
 
         It may wait, start programs and read files, and raises OSError when it cannot look.
         """
-        raise NotImplementedError
 
     def progress(self) -> Iterable[Progress]:
         """Return what must go well again and again, and when it last did."""
