@@ -179,7 +179,13 @@ class FaultPool:
         volume = ground.ledger.save_instance(replace(record, machine=machine, stage=Stage.READY))
         period_ns = BATCH * 10**9 // PAGES_S
         orders = Orders(
-            role=Task.WRITER, pages=PAGES, period_ns=period_ns, batch=BATCH, fill=True, beat_ms=200
+            role=Task.WRITER,
+            pages=PAGES,
+            period_ns=period_ns,
+            batch=BATCH,
+            fill=True,
+            beat_ms=200,
+            whole=True,  # else its changes get across, and nobody holds it
         )
         volume.orders.write_bytes(encode([orders], machine.memory_mib))
 

@@ -47,9 +47,9 @@ def link_mib_s(mbit: float) -> float:
     return mbit * 1e6 / 8 / 2**20
 
 
-def writer(mib_s: float, working_mib: int) -> Orders:
-    """Return orders to write so much to so many different pages, over and over."""
-    return _paced(Role.WRITER, mib_s, working_mib)
+def writer(mib_s: float, working_mib: int, *, whole: bool = False) -> Orders:
+    """Return orders to write so much to so many different pages, over and over: a word, or all."""
+    return replace(_paced(Role.WRITER, mib_s, working_mib), whole=whole)
 
 
 def reader(mib_s: float, region_mib: int) -> Orders:
@@ -207,9 +207,9 @@ async def _clear(folder: StateFolder, plan: PoolPlan, findings: Findings) -> Non
     await Groups(findings.hierarchy, tag, dict.fromkeys(numbers, 1)).tear_down()
 
 
-def one_writer(mbit: float, *, working_mib: int = 128, times: float = 2.0) -> Guest:
+def one_writer(mbit: float, *, working_mib: int = 128, whole: bool = False) -> Guest:
     """Return the guest of issue 4: one writer at twice the link's bandwidth, and one reader."""
-    return Guest((writer(times * link_mib_s(mbit), working_mib), reader(200, 64)))
+    return Guest((writer(2.0 * link_mib_s(mbit), working_mib, whole=whole), reader(200, 64)))
 
 
 def four_cpus(mbit: float) -> Guest:

@@ -3,7 +3,7 @@
 
 A writer puts its running count into the second word of each page, one page after the other
 (`payload.S`). So each page must hold the one newest count that belongs to it; every other word of
-every region must be what it was before the move.
+every region must be what it was before the move, or what a writer of whole pages makes of it.
 """
 
 import tempfile
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from billow.engines.qemu.monitor import Monitor, talk
-from billow.firmware.control import ADDRESS, PAGE, WORDS, Orders, Role, decode
+from billow.firmware.control import ADDRESS, FACTOR, PAGE, WORDS, Orders, Role, decode
 
 Words = NDArray[np.uint64]
 _PAGE_WORDS = PAGE // 8
@@ -47,7 +47,18 @@ def _bad(orders: Orders, work: int, before: Words, now: Words) -> int:
     expected = newest_counts(now[:, _COUNT].astype(np.int64), work, orders.batch)
     as_expected = now[:, _COUNT] == expected.astype(np.uint64)
     same[:, _COUNT] = np.where(expected == 0, same[:, _COUNT], as_expected)
+    if orders.whole:
+        _told_whole(same, expected, now)
     return int((~same.all(axis=1)).sum())
+
+
+def _told_whole(same: NDArray[np.bool_], expected: NDArray[np.int64], now: Words) -> None:
+    """Say of every word but the first two whether it holds what its page's count makes of it."""
+    written = expected > 0
+    words = np.arange(_COUNT + 1, _PAGE_WORDS, dtype=np.uint64)
+    counts = expected[written].astype(np.uint64)
+    made = (counts[:, None] + words[None, :]) * np.uint64(FACTOR)
+    same[written, _COUNT + 1 :] = now[written, _COUNT + 1 :] == made
 
 
 def newest_counts(counts: NDArray[np.int64], work: int, batch: int) -> NDArray[np.int64]:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billow.plan.channel import CLEARLY, SINGLE, Channel, Facts, choose, rate
+from billow.plan.channel import (
+    CLEARLY,
+    SINGLE,
+    Channel,
+    Facts,
+    changed_rate,
+    choose,
+    rate,
+    with_deltas,
+)
 
 BUSY = Facts(link_mib_s=35.0, cpus=2, touched_mib=2048.0, shrinks_to=0.4)
 
@@ -87,3 +96,36 @@ def test_nothing_carries_more_than_the_link_and_the_cpus(known: Facts, streams: 
     assert 0 < found <= known.link_mib_s
     faster = replace(known, link_mib_s=2 * known.link_mib_s, cpus=2 * known.cpus)
     assert rate(faster, Channel(streams=streams)) >= found
+
+
+@pytest.mark.parametrize(
+    ("touched", "may", "kept"),
+    [(200.0, 256, 256), (256.0, 256, 256), (257.0, 256, 256), (9.0, 256, 16), (5000.0, 300, 256)],
+)
+def test_what_was_sent_is_kept_as_far_as_it_may_be(touched: float, may: int, kept: int) -> None:
+    known = Facts(touched_mib=touched, kept_mib=may, changes=0.01)
+    found = with_deltas(known, Channel(why="the link"))
+    assert found.kept_mib == kept
+    assert found.why == (
+        "the link; of a page that is written again, only what changed is sent, 1 % of it now"
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "channel"),
+    [
+        (Facts(touched_mib=200.0, kept_mib=0), SINGLE),
+        (Facts(touched_mib=200.0, kept_mib=15), SINGLE),
+        (Facts(touched_mib=0.0, kept_mib=256), SINGLE),
+        (Facts(touched_mib=200.0, kept_mib=256, changes=0.6), SINGLE),
+        (Facts(touched_mib=200.0, kept_mib=256, changes=0.1), Channel(streams=2)),
+    ],
+)
+def test_pages_are_sent_whole_where_nothing_is_gained(known: Facts, channel: Channel) -> None:
+    assert with_deltas(known, channel) == channel
+
+
+@given(st.floats(1.0, 20_000.0), st.floats(0.0, 1.0))
+def test_changes_get_across_no_slower_than_pages(link: float, share: float) -> None:
+    assert changed_rate(link, share) >= link
+    assert changed_rate(link, 1.0) == link

@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
 from billow.plan.shares import TOLERANCE_MIB_S
 from billow.plan.steering import (
+    CHANGES_ROUND,
     Abilities,
     Course,
     Seen,
@@ -25,6 +26,7 @@ from billow.plan.steering import (
 ALL = Abilities(limits=True, own_limit=True, post_copy=True)
 RINGLESS = Abilities(post_copy=True)
 LIMITED = Course(way=Way.DIRTY_LIMIT)
+CHANGES = Course(way=Way.DIRTY_LIMIT, deltas=True)
 STEP_S, LEAST_STEP_S = 0.1, 0.005
 
 
@@ -35,6 +37,8 @@ class Model:
     Attributes:
         rates, working: What each vCPU writes, MiB/s, and how much memory it writes to again, MiB.
         carried: What the link carries, MiB/s.
+        changed: From the third round on, how much memory gets across by its changes; NaN when
+            pages are sent whole.
     """
 
     rates: Sequence[float]
@@ -45,6 +49,7 @@ class Model:
     seconds: float = 0.0
     rounds: int = 1
     window_s: float = math.nan
+    changed: float = math.nan
     limits: dict[int, tuple[float, float]] = field(default_factory=dict)
     ever: set[int] = field(default_factory=set)
 
@@ -57,9 +62,12 @@ class Model:
             if turn.hopeless or turn.switch:
                 return turn
             self._obey(turn)
-            step_s = min(STEP_S, max(LEAST_STEP_S, left / self.carried))
+            carried = self.carried
+            if self.rounds >= CHANGES_ROUND and not math.isnan(self.changed):
+                carried = self.changed
+            step_s = min(STEP_S, max(LEAST_STEP_S, left / carried))
             self.seconds += step_s
-            left -= self.carried * step_s
+            left -= carried * step_s
             for cpu, working in enumerate(self.working):
                 written[cpu] = min(working, written[cpu] + self._rate(cpu) * step_s)
             if max(0.0, left) + sum(written) <= self.carried * self.window_s:
@@ -133,6 +141,31 @@ def test_only_who_writes_too_fast_is_held() -> None:
     model = Model([200.0, 2.0, 0.0, 0.0], [128.0, 16.0, 0.0, 0.0], 100.0)
     model.go(Steering(LIMITED, 0.3))
     assert model.ever == {0}
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_nobody_is_held_whose_changes_get_across(early: bool) -> None:  # noqa: FBT001  # a case
+    model = Model(rates=(95.0,), working=(128.0,), carried=46.0, changed=900.0)
+    assert model.go(Steering(replace(CHANGES, early=early), 0.3)) is None
+    assert (model.ever, model.rounds >= CHANGES_ROUND) == (set(), True)
+
+
+@pytest.mark.parametrize("changed", [46.0, 60.0, 90.0])
+def test_who_writes_more_than_its_changes_get_across_is_held_in_the_end(changed: float) -> None:
+    model = Model(rates=(95.0, 1.0), working=(128.0, 8.0), carried=46.0, changed=changed)
+    assert model.go(Steering(CHANGES, 0.3)) is None
+    assert model.ever == {0}
+
+
+def test_the_window_is_opened_once_for_what_goes_over_even_as_whole_pages() -> None:
+    steering = Steering(CHANGES, 0.3)
+    rounds = ((0.5, 1, 90.0), (1.5, 1, 40.0), (2.6, 2, 64.0), (4.0, 3, 64.0))
+    for at, number, left in rounds:
+        seen = Seen(seconds=at, rounds=number, left_mib=left, carried_mib_s=46.0, rates=(95.0,))
+        assert steering.look(seen) == Turn()
+    near = Seen(seconds=4.1, rounds=4, left_mib=3.0, carried_mib_s=46.0, rates=(95.0,))
+    assert 0.21 < steering.look(near).window_s < 0.3
+    assert steering.look(replace(near, seconds=4.15)) == Turn()
 
 
 def test_the_shortest_way_holds_earlier_and_ends_no_later() -> None:

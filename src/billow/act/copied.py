@@ -53,12 +53,14 @@ class Copied:
     """One copy, as far as it was seen.
 
     Attributes:
+        channel: By what channel it goes and why, in words.
         moved_at: When something last flowed, in the seconds of `look`.
     """
 
     steering: Steering
     last: Progress = field(default_factory=lambda: Progress(0.0, "copying"))
     moved_at: float = 0.0
+    channel: str = ""
     _carried: Carried = field(default_factory=Carried)
 
     def look(
@@ -111,6 +113,7 @@ class Copied:
                 dirty_mib_s=seen.rates or _written(answer),
                 limits_mib_s=self.steering.limits,
                 why=self.steering.course.why,
+                channel=self.channel,
                 throttle=throttle / 100 if isinstance(throttle, int) else 0.0,
             ),
         )

@@ -24,6 +24,10 @@ _NATIVE_TICKS: Final = 8192 * 50
 """Above this, kernel-mode instructions were emulated one by one (about 5000 ticks each)."""
 
 
+FACTOR: Final = 0x5851F42D4C957F2D
+"""Word n of a page that is written as a whole holds its count and n, times this."""
+
+
 class Role(IntEnum):
     """What a vCPU does."""
 
@@ -45,6 +49,7 @@ class Orders:
         fill: Fill the region with pseudo-random words first.
         beat_ms: Between two lines on the serial line (vCPU 0 only).
         spin: Calculations after each written page.
+        whole: Change every word of a page, not only its count: nothing of it is worth keeping.
     """
 
     role: Role = Role.IDLE
@@ -55,6 +60,7 @@ class Orders:
     fill: bool = False
     beat_ms: int = 1000
     spin: int = 0
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if self.base % PAGE or self.base < FIRST_FREE or min(self.pages, self.period_ns) < 0:
@@ -107,7 +113,7 @@ def encode(orders: Sequence[Orders], memory_mib: int) -> bytes:
 def _page(orders: Orders) -> bytes:
     words = (0, orders.role, orders.base, orders.pages, orders.period_ns, orders.batch)
     more = (0, 0, 0, int(orders.fill), 0, orders.beat_ms, orders.spin, 0)
-    return struct.pack("<14Q", *words, *more).ljust(PAGE, b"\0")
+    return struct.pack("<15Q", *words, *more, int(orders.whole)).ljust(PAGE, b"\0")
 
 
 def decode(words: Sequence[int]) -> Answer:

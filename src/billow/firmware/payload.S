@@ -17,6 +17,7 @@
  *   0x50 beat       out  heartbeats so far (vCPU 0 only)
  *   0x58 beat_ms    in   ms between heartbeats on the serial line; 0 = 1000 (vCPU 0 only)
  *   0x60 spin       in   calculations after each written page
+ *   0x70 whole      in   not 0: a writer changes every word of a page, not only its count
  *   0x68 privileged out  TSC ticks that 8192 kernel-mode instructions took at boot (vCPU 0 only):
  *                        tells hardware that runs an operating system from hardware that emulates it
  * vCPU 0 also keeps house: it prints heartbeats on the first serial port and watches the ACPI
@@ -49,6 +50,7 @@
         .set BEAT,      0x50
         .set BEAT_MS,   0x58
         .set SPIN,      0x60
+        .set WHOLE,     0x70
         .set PRIVILEGED, 0x68
         .set HOUSE,     0x800           /* private: TSC of the last housekeeping */
         .set ARMED,     0x808           /* private: period that the local timer has */
@@ -339,7 +341,21 @@ write:  mov  %rsi, %rdi
         shl  $12, %rdi
         inc  %r12
         mov  %r12, 8(%r10, %rdi)
-        mov  SPIN(%r15), %rdx
+        cmpq $0, WHOLE(%r15)
+        je   spin
+        add  %r10, %rdi
+        mov  $0x5851F42D4C957F2D, %rbx
+        mov  %r12, %rdx
+        imul %rbx, %rdx                 /* word n of the page: (count + n) times this constant */
+        add  %rbx, %rdx
+        add  %rbx, %rdx
+        mov  $510, %r13d
+10:     mov  %rdx, 16(%rdi)
+        add  %rbx, %rdx
+        add  $8, %rdi
+        dec  %r13d
+        jnz  10b
+spin:   mov  SPIN(%r15), %rdx
         test %rdx, %rdx
         jz   4f
 3:      imul $1664525, %rax, %rax

@@ -52,6 +52,8 @@ class Guest:
         memory_mib: What the instance has.
         writers: One per vCPU; a single one for all where they cannot be told apart.
         empty_share: Share of its pages that hold nothing but zeros and cost next to nothing.
+        changes: Of a page that is written again, what part of it changes; 1 as well where nothing
+            is gained by that, since pages are sent whole.
         writes_known: Whether it was measured how it writes; without that it counts as idle.
         disk_mib: What there is of a disk that must move along; it goes before the memory.
     """
@@ -59,6 +61,7 @@ class Guest:
     memory_mib: float
     writers: tuple[Writer, ...]
     empty_share: float = 0.0
+    changes: float = 1.0
     writes_known: bool = True
     disk_mib: float = 0.0
 
@@ -66,6 +69,7 @@ class Guest:
         _check("disk_mib", self.disk_mib, math.inf)
         _check("memory_mib", self.memory_mib, math.inf)
         _check("empty_share", self.empty_share, 1.0)
+        _check("changes", self.changes, 1.0)
 
     @property
     def dirty_mib_s(self) -> float:

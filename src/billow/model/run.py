@@ -54,6 +54,7 @@ class Flow:
         throttle: Share of time that is taken from all vCPUs.
         downtime_s: How long the guest stood still; NaN before the end.
         why: Why it is another way than the policy asks for; empty when it is not.
+        channel: How wide the channel is and why, in words; empty where nobody chose.
     """
 
     way: Way
@@ -66,6 +67,7 @@ class Flow:
     throttle: float = 0.0
     downtime_s: float = math.nan
     why: str = ""
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

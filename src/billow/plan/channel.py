@@ -5,11 +5,15 @@ Memory gets across at the rate of what is slowest: the link, or the CPUs that re
 encrypt on one end and undo it on the other. Several streams use several CPUs; compression takes CPU
 time and spares the link. Neither shortens a move whose bottleneck it is not, so the ordinary single
 stream stays unless something else is clearly quicker.
+
+The single stream can do one thing that several cannot: of a page that was sent before, send only
+what changed in it (QEMU's XBZRLE). A guest that writes a word here and there is then across however
+fast it writes, and nobody is slowed down. The source keeps what it sent for that, as far as it may.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 MOST_STREAMS: Final = 8
@@ -17,6 +21,11 @@ CLEARLY: Final = 1.25
 """So much quicker must another channel be than the single stream: what is known is not exact."""
 LEAST_MIB: Final = 64.0
 """Less is over before it matters."""
+DELTAS_PAY: Final = 0.5
+"""Of a page that is written again, more than this changes: QEMU had better send it whole."""
+LEAST_KEPT_MIB: Final = 16
+CHANGES_MIB_S: Final = 1000.0
+"""Memory of which a CPU finds out in a second what changed in it, about."""
 _MIB: Final = 1024.0
 _CLEAR: Final = {False: (0.8, 3.5), True: (0.8, 2.9)}
 """CPU seconds that a GiB takes to send and to receive, by one stream and by several.
@@ -41,6 +50,9 @@ class Facts:
         share: Of a CPU, what a thread gets of it; the rest is others'.
         touched_mib: What there is to send.
         shrinks_to: Size of compressed memory over its size; NaN while that is not known.
+        changes: Size of what changes in a page that is written again over its size; NaN while that
+            is not known.
+        kept_mib: What the source may keep of what it sent, so that it can send changes only.
         encrypted: Whether what is sent is encrypted.
     """
 
@@ -49,6 +61,8 @@ class Facts:
     share: float = 1.0
     touched_mib: float = 0.0
     shrinks_to: float = math.nan
+    changes: float = math.nan
+    kept_mib: int = 0
     encrypted: bool = False
 
 
@@ -59,11 +73,14 @@ class Channel:
     Attributes:
         streams: Streams besides the one that leads; 0 for the ordinary single stream.
         packed: Whether they are compressed.
+        kept_mib: What the source keeps of what it sent, a power of two, so that it sends of a page
+            only what changed in it; 0 to send pages as they are.
         why: In words.
     """
 
     streams: int = 0
     packed: bool = False
+    kept_mib: int = 0
     why: str = ""
 
 
@@ -84,6 +101,29 @@ def choose(facts: Facts, *, packed: bool) -> Channel:
         what = "link" if single >= facts.link_mib_s else "CPUs"
         return Channel(why=f"the {what} would hold up any other channel as well")
     return best
+
+
+def with_deltas(facts: Facts, channel: Channel) -> Channel:
+    """Return the channel, sending only changes of what was sent before where that may pay."""
+    if channel.streams or facts.touched_mib <= 0 or facts.changes > DELTAS_PAY:
+        return channel
+    most = min(facts.kept_mib, max(LEAST_KEPT_MIB, math.ceil(facts.touched_mib)))
+    if most < LEAST_KEPT_MIB:
+        return channel
+    kept = 1 << (min(facts.kept_mib, 2 * most - 1).bit_length() - 1)
+    return replace(channel, kept_mib=kept, why=f"{channel.why}; {_changes(facts.changes)}")
+
+
+def changed_rate(link_mib_s: float, changes: float) -> float:
+    """Return how much memory that was sent before gets across again, MiB/s, at least the link's."""
+    if changes > DELTAS_PAY:
+        return link_mib_s
+    return max(link_mib_s, min(CHANGES_MIB_S, link_mib_s / max(changes, 1e-6)))
+
+
+def _changes(share: float) -> str:
+    known = "" if math.isnan(share) else f", {100 * share:.0f} % of it now"
+    return f"of a page that is written again, only what changed is sent{known}"
 
 
 def rate(facts: Facts, channel: Channel) -> float:

@@ -15,8 +15,10 @@ from enum import StrEnum
 from typing import Protocol
 
 from billow.model.assessment import Assessment, Guest, Link, Way
+from billow.plan.channel import changed_rate
 from billow.plan.held import held
 from billow.plan.shares import HOPELESS_FROM, LONGEST_S, SURE_BELOW
+from billow.plan.steering import CHANGES_ROUND
 
 SETUP_S = 0.35
 """Before the first byte flows, and after the last: connections, devices, the first sync."""
@@ -194,6 +196,7 @@ class _Copy:
         self.last_s = self.last_mib = 0.0
         self.rounds = 0
         self._worked = [0.0] * len(guest.writers)
+        self._again_mib_s = changed_rate(link.share_mib_s, guest.changes)
 
     @property
     def fits(self) -> bool:
@@ -209,8 +212,9 @@ class _Copy:
 
     @property
     def next_s(self) -> float:
-        """How long the next round takes."""
-        return self.left_mib / self._link.share_mib_s
+        """How long the next round takes; what was sent twice may go by its changes."""
+        again = self.rounds + 1 >= CHANGES_ROUND
+        return self.left_mib / (self._again_mib_s if again else self._link.share_mib_s)
 
     @property
     def speeds(self) -> tuple[float, ...]:
@@ -226,7 +230,7 @@ class _Copy:
             written += min(writer.working_mib, writer.dirty_mib_s * speed * passed_s)
             self._worked[each] += speed * passed_s
         self.seconds += passed_s
-        self.sent_mib += self.left_mib
+        self.sent_mib += min(self.left_mib, self._link.share_mib_s * passed_s)
         self.last_s, self.last_mib = passed_s, self.left_mib
         self.left_mib = min(self._guest.memory_mib, written)
         self.rounds += 1

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from billow.model.assessment import Guest, Link, Way
+from billow.plan.channel import DELTAS_PAY, changed_rate
 from billow.plan.shares import LONGEST_S, SETTLES_ABOVE_MIB_S, TOLERANCE_MIB_S
-from billow.plan.steering import Course, Seen, Steering, Turn, allowed_s
+from billow.plan.steering import CHANGES_ROUND, Course, Seen, Steering, Turn, allowed_s
 
 KNOWN_S: Final = 1.0
 """So long after the start it is known what each vCPU writes."""
@@ -114,10 +115,17 @@ class Held:
             self._next = turn.limits
             self._works_at = min(self._works_at, self.seconds + LAG_S)
 
+    @property
+    def _carried_mib_s(self) -> float:
+        """How much memory gets across now: what was sent twice may go by its changes."""
+        link = self.link.share_mib_s
+        again = self.rounds >= CHANGES_ROUND
+        return changed_rate(link, self.guest.changes) if again else link
+
     def _flow(self) -> None:
         """Send for a step, while vCPUs write."""
-        carried = self.link.share_mib_s
-        until = self.left_mib / carried - self._window_s + PIECE_S / 2
+        carried, link = self._carried_mib_s, self.link.share_mib_s
+        until = self.left_mib / carried - self._window_s * (link / carried) + PIECE_S / 2
         until = min(max(until, PIECE_S / 2), self.left_mib / carried)
         step_s = min(until, max(_STEP_S, until / _PART))
         if self._works_at > self.seconds:
@@ -128,7 +136,7 @@ class Held:
             self._worked[each] += step_s * (rate / writer.dirty_mib_s if rate else 1.0)
         self.left_mib = max(0.0, self.left_mib - carried * step_s)
         self._never_sent = max(0.0, self._never_sent - carried * step_s)
-        self.sent_mib += carried * step_s
+        self.sent_mib += min(link, carried * self.guest.changes) * step_s
         self.seconds += step_s
         if self.seconds >= self._works_at:
             self._limits, self._works_at = self._next, math.inf
@@ -172,6 +180,7 @@ def _held(rate: float, limit: float) -> float:
 
 def held(guest: Guest, link: Link, *, early: bool = False) -> Held:
     """Return what moving a guest comes to when its writers may be held."""
-    found = Held(guest, link, Course(way=Way.DIRTY_LIMIT, early=early))
+    deltas = guest.changes <= DELTAS_PAY
+    found = Held(guest, link, Course(way=Way.DIRTY_LIMIT, early=early, deltas=deltas))
     found.go()
     return found

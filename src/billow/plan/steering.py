@@ -52,6 +52,10 @@ MOST_TIGHT: Final = 1 / 8
 """Limits are tightened so far: a vCPU that sleeps longer is felt, and helps no more."""
 OPEN_S: Final = 0.25
 """A window that was not used for so long is closed until another round has been sent."""
+PACED_S: Final = 0.3
+"""So long a round must go on before it is judged how quickly changes get across."""
+CHANGES_ROUND: Final = 3
+"""From this round on, only what changed is sent of a page: until then it is kept."""
 _SECOND_ROUND: Final = 2
 _PATIENT_ROUNDS: Final = 4
 _NEARLY_THERE_ROUNDS: Final = 25
@@ -66,12 +70,14 @@ class Abilities:
         own_limit: QEMU's capability of doing so by itself, decided beforehand.
         auto_converge: Slow all vCPUs down.
         post_copy: Run on the target before all memory is there.
+        deltas: Of a page that was sent before, send only what changed.
     """
 
     limits: bool = False
     own_limit: bool = False
     auto_converge: bool = True
     post_copy: bool = False
+    deltas: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +88,16 @@ class Course:
         own: Whether QEMU sets limits by itself.
         early: Whether limits are set as soon as it is known how the guest writes; else a whole
             second round shows first whether the third one would be shorter.
+        deltas: Whether of a page that was sent before only what changed is sent, from the third
+            round on: the second one sends all of it once more. Then nobody is held before it is
+            seen that this is not enough, however the policy is called.
         why: Why it is not what the policy asks for; empty when it is.
     """
 
     way: Way
     own: bool = False
     early: bool = False
+    deltas: bool = False
     why: str = ""
 
     @property
@@ -278,7 +288,7 @@ class Steering:
             return STAY
         if not self._set:
             turn = self._limit(seen) if self._needed(seen) else STAY
-            return replace(turn, window_s=CLOSED_S) if turn.limits else STAY
+            return replace(turn, window_s=CLOSED_S) if turn.limits else self._let_go(seen)
         if abs(seen.carried_mib_s / self._for_mib_s - 1.0) > CHANGED and self._is_time(seen):
             return self._limit(seen)
         if self._is_time(seen) and self._stands():
@@ -311,6 +321,8 @@ class Steering:
 
     def _needed(self, seen: Seen) -> bool:
         """Return whether what is left would not shrink by itself to what the promise carries."""
+        if self.course.deltas:
+            return self._is_behind(seen)
         if math.fsum(self._wanted) < SURE_BELOW * seen.carried_mib_s:
             return seen.rounds >= self._patience(seen) and self._stands()
         fits = seen.carried_mib_s * allowed_s(self.promise_s)
@@ -319,6 +331,28 @@ class Steering:
         if seen.rounds < _SECOND_ROUND or self._lefts[seen.rounds][1] <= fits:
             return False
         return seen.rounds > _SECOND_ROUND or seen.left_mib <= seen.carried_mib_s * LEAD_S
+
+    def _is_behind(self, seen: Seen) -> bool:
+        """Return whether changes get across more slowly than the guest writes."""
+        if seen.rounds < CHANGES_ROUND:
+            return False
+        if seen.rounds >= self._patience(seen) and self._stands():
+            return True
+        began, left = self._lefts[seen.rounds]
+        passed = seen.seconds - began
+        return passed >= PACED_S and left - seen.left_mib < math.fsum(self._wanted) * passed
+
+    def _let_go(self, seen: Seen) -> Turn:
+        """Let QEMU switch when what was written goes over in time, even as whole pages.
+
+        It reckons with the bytes that flow, and when only changes are sent these are few.
+        """
+        fits = seen.carried_mib_s * allowed_s(self.promise_s)
+        late = not self.course.deltas or seen.rounds < CHANGES_ROUND
+        if late or not math.isnan(self._opened) or self._lefts[seen.rounds][1] > fits:
+            return STAY
+        self._opened = seen.seconds
+        return Turn(window_s=allowed_s(self.promise_s) / USED)
 
     def _limit(self, seen: Seen) -> Turn:
         """Share the bandwidth among those who write."""

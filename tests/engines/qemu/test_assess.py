@@ -46,8 +46,8 @@ def large(stand: QemuStand, findings: Findings) -> QemuStand:
     return LargeStand(stand.folder.root, findings)
 
 
-def writer(mib_s: float, working_mib: int, base_mib: int = 1) -> Orders:
-    """Return orders to write so much, page after page, in a region."""
+def writer(mib_s: float, working_mib: int, base_mib: int = 1, *, whole: bool = False) -> Orders:
+    """Return orders to write so much, page after page, in a region; a word of each, or all."""
     return Orders(
         role=Role.WRITER,
         base=FIRST_FREE + base_mib * 2**20,
@@ -55,6 +55,7 @@ def writer(mib_s: float, working_mib: int, base_mib: int = 1) -> Orders:
         period_ns=BATCH_MS * 10**6,
         batch=round(mib_s * MIB_PAGES * BATCH_MS / 1000),
         fill=True,
+        whole=whole,
     )
 
 
@@ -134,13 +135,24 @@ async def test_a_move_that_is_foretold_to_end_ends(large: QemuStand, mib_s: int)
 
 async def test_a_writer_that_is_too_fast_needs_a_limit(large: QemuStand) -> None:
     engine = await large.open()
-    await boot_with(large, engine, [writer(150, 64), reader(80, 32)])
+    await boot_with(large, engine, [writer(150, 64, whole=True), reader(80, 32)])
     await shape(engine, 300)
     await asyncio.sleep(1.0)
     ahead = outlook(await engine.assess("x", large.second))
     assert (ahead.verdict, ahead.chosen.way) == (Verdict.WITH_LIMIT, Way.DIRTY_LIMIT)
     assert ahead.chosen.speeds[0] < 0.9 < ahead.chosen.speeds[1]
     assert [each.way for each in ahead.others if not each.ends] == [Way.PLAIN]
+    await engine.aclose()
+
+
+async def test_a_writer_of_a_word_here_and_there_needs_none(large: QemuStand) -> None:
+    engine = await large.open()
+    await boot_with(large, engine, [writer(150, 64), reader(80, 32)])
+    await shape(engine, 300)
+    await asyncio.sleep(1.0)
+    found = await engine.assess("x", large.second)
+    assert found.guest.changes < 0.1
+    assert outlook(found).verdict is Verdict.CONVERGES
     await engine.aclose()
 
 

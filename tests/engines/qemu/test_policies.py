@@ -22,7 +22,7 @@ from billow.ports import Trace
 from billow.testing.stand import do
 
 pytestmark = [pytest.mark.qemu, pytest.mark.anyio]
-WRITER = [Orders(role=Role.WRITER, base=FIRST_FREE, pages=24 * 256, fill=True)]
+WRITER = [Orders(role=Role.WRITER, base=FIRST_FREE, pages=24 * 256, fill=True, whole=True)]
 """One vCPU that rewrites 24 MiB without a pause."""
 
 

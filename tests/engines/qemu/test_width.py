@@ -12,7 +12,7 @@ from tests.engines.qemu.world import QemuStand, boot_with
 
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.migration import width
-from billow.engines.qemu.migration.sample import shrinks_to
+from billow.engines.qemu.migration.sample import changes, pages_of, shrinks_to
 from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.process import process_id
 from billow.firmware.control import FIRST_FREE, Orders, Role
@@ -59,6 +59,27 @@ async def test_a_few_pages_tell_how_well_memory_compresses(
     await boot_with(stand, engine, orders)
     assert least <= shrinks_to(await working(stand, engine), MEMORY_MIB) <= most
     assert math.isnan(shrinks_to(os.getpid(), MEMORY_MIB + 1))  # no guest of this size
+    await engine.aclose()
+
+
+WHOLE = [replace(SHRINKS[0], whole=True)]
+
+
+@pytest.mark.parametrize(("orders", "least", "most"), [(SHRINKS, 0, 0.1), (WHOLE, 0.9, 1.0)])
+async def test_two_looks_tell_what_changes_in_a_page(
+    stand: QemuStand, orders: list[Orders], least: float, most: float
+) -> None:
+    engine = await stand.open()
+    await boot_with(stand, engine, orders)
+    process = await working(stand, engine)
+    before = pages_of(process, MEMORY_MIB)
+    assert math.isnan(changes(before, before))
+    for _ in range(100):
+        await asyncio.sleep(0.1)
+        share = changes(before, pages_of(process, MEMORY_MIB))
+        if not math.isnan(share):
+            break
+    assert least <= share <= most
     await engine.aclose()
 
 

@@ -21,6 +21,7 @@ from billow.engines.qemu.machine import Machine
 from billow.engines.qemu.migration.abilities import of_source
 from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S
 from billow.engines.qemu.migration.order import sleeps
+from billow.engines.qemu.migration.sample import changes, pages_of
 from billow.engines.qemu.process import process_id
 from billow.engines.qemu.record import InstanceRecord
 from billow.errors import Invalid, NotFound
@@ -109,13 +110,17 @@ async def _guest(ground: Ground, record: InstanceRecord, source: str) -> _Seen:
         gap = "it does not run: there is no memory to copy"
         return _Seen(idle, (Way.PLAIN,), Way.PLAIN, (), (gap,))
     ring = machine.platform.dirty_ring > 0
+    before = await asyncio.to_thread(pages_of, process, machine.memory_mib)
     found = await dirtying(residence.socket, process, machine.memory_mib, ring=ring)
+    after = await asyncio.to_thread(pages_of, process, machine.memory_mib)
     can = await of_source(residence.socket, ring=ring)
     way = choose(record.description.migration, can).way
     used = await asyncio.to_thread(touched_mib, process, machine.memory_mib)
+    writers = _writers(found, used)
     guest = Guest(
         memory_mib=memory,
-        writers=_writers(found, used),
+        writers=writers,
+        changes=_changes(ground, changes(before, after), writers) if can.deltas else 1.0,
         empty_share=1.0 - used / memory,
         writes_known=not any(map(math.isnan, found.rates)),
         disk_mib=disk,
@@ -129,6 +134,15 @@ async def _guest(ground: Ground, record: InstanceRecord, source: str) -> _Seen:
             "this QEMU keeps a translated guest still for the whole copy, not for the last of it",
         )
     return _Seen(guest, _ways(can), way, told, gaps)
+
+
+def _changes(ground: Ground, seen: float, writers: Sequence[Writer]) -> float:
+    """Return what part of memory must be sent again: whole pages where none are kept."""
+    working = math.fsum(writer.working_mib for writer in writers)
+    if math.isnan(seen) or not working:
+        return 1.0
+    kept = min(1.0, ground.terms.kept_mib / working)
+    return 1.0 - kept * (1.0 - seen)
 
 
 def _ways(can: Abilities) -> tuple[Way, ...]:

@@ -12,7 +12,7 @@ from billow.plan.steering import Abilities
 
 OURS: Final = (
     *("events", "auto-converge", "dirty-limit", "postcopy-ram", "multifd"),
-    *("pause-before-switchover", "switchover-ack"),
+    *("pause-before-switchover", "switchover-ack", "xbzrle"),
 )
 """Every capability that Billow ever sets. A process keeps them from one move to the next."""
 
@@ -46,6 +46,7 @@ async def abilities(source: Monitor, target: Monitor, *, ring: bool) -> Ends:
             own_limit=ring and "dirty-limit" in capabilities,
             auto_converge="auto-converge" in capabilities,
             post_copy=post_copy,
+            deltas="xbzrle" in capabilities,
         ),
     )
 
@@ -59,6 +60,7 @@ async def of_source(line: Path, *, ring: bool) -> Abilities:
             own_limit=ring and "dirty-limit" in capabilities,
             auto_converge="auto-converge" in capabilities,
             post_copy="postcopy-ram" in capabilities,
+            deltas="xbzrle" in capabilities,
         )
 
 

@@ -20,6 +20,12 @@ _LAST_RESORT: Final = {_TRIGGER: 95, "cpu-throttle-initial": 50, "cpu-throttle-i
 QEMU leaves a vCPU alone that writes less than 25 MiB/s above its limit, and one whose ring is
 looked at before it is full: a crowd of slow writers on a slow link is not held by limits.
 """
+_MOST: Final = "max-cpu-throttle"
+_INITIAL, _INCREMENT = "cpu-throttle-initial", "cpu-throttle-increment"
+_NOT_YET: Final = {_TRIGGER: 100, _INITIAL: 1, _INCREMENT: 1, _MOST: 1}
+"""Where only changes are sent: they are few bytes, which QEMU takes for a reason to slow down all.
+"""
+_USUAL_MOST: Final = 99
 
 
 BANDWIDTH: Final = "avail-switchover-bandwidth"
@@ -36,7 +42,14 @@ def capabilities(course: Course, ends: Ends) -> frozenset[str]:
 
 def parameters(course: Course, ends: Ends) -> dict[str, object]:
     """Return the parameters of the throttle and the switch, as far as both ends know them."""
-    told = {**(_LAST_RESORT if course.watched else _USUAL), BANDWIDTH: 0}
+    told = {_MOST: _USUAL_MOST, **(_LAST_RESORT if course.watched else _USUAL), BANDWIDTH: 0}
+    told |= _NOT_YET if course.watched and course.deltas else {}
+    return {name: value for name, value in told.items() if name in ends.parameters}
+
+
+def net(ends: Ends) -> dict[str, object]:
+    """Return what catches a move whose writers are held, when that brings nothing."""
+    told = {_MOST: _USUAL_MOST, **_LAST_RESORT}
     return {name: value for name, value in told.items() if name in ends.parameters}
 
 

@@ -4,8 +4,8 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from qemu.qmp import EventListener
@@ -36,6 +36,7 @@ class Copying:
     Attributes:
         limits: None where no vCPU can be held.
         reckons: Whether QEMU can be told what bandwidth the last memory will have.
+        net: What QEMU is told besides when the first limits are set.
         at_halt: What is still to be done when the guest stands still, before it is handed over.
         status: What QEMU calls the state that it came to.
     """
@@ -45,6 +46,7 @@ class Copying:
     terms: Terms
     limits: Limits | None
     reckons: bool = False
+    net: Mapping[str, object] = field(default_factory=dict)
     at_halt: Callable[[], Awaitable[None]] | None = None
     status: str = ""
     _rates: tuple[float, ...] = ()
@@ -114,6 +116,7 @@ class Copying:
                 await self.source.execute("migrate-set-parameters", known)
             await allow(self.source, turn.window_s)
         if turn.limits and self.limits:
+            await self.source.execute("migrate-set-parameters", self.net)
             await self.limits.hold(turn.limits)
         elif turn.limits:
             own = {"vcpu-dirty-limit": max(1, round(turn.limits[0]))}

@@ -26,7 +26,7 @@ from billow.engines.qemu.migration.mirror import HALT_S, NEEDS, PHASE, Mirror, p
 from billow.engines.qemu.migration.order import ARRIVED, Order, sleeps
 from billow.engines.qemu.migration.postcopy import fetch
 from billow.engines.qemu.migration.seal import Seal, explaining, seal, unseal
-from billow.engines.qemu.migration.width import STREAMS, look, widen
+from billow.engines.qemu.migration.width import DELTAS, STREAMS, look, widen
 from billow.engines.qemu.monitor import Monitor, talk
 from billow.engines.qemu.process import alive
 from billow.engines.qemu.record import Resident, Role
@@ -136,13 +136,14 @@ class _Passage:
         sealed = await seal(self.ground, self.order, self.source, self.target)
         async for progress in self._disk(ends, sealed):
             yield progress
-        await self._set_up(ends)
+        course, why = await self._set_up(ends)
         copying = Copying(
             source=self.source,
-            copied=Copied(Steering(self.course, self._promise_s)),
+            copied=Copied(Steering(course, self._promise_s), channel=why),
             terms=self.ground.terms,
             limits=await self._limits(),
             reckons=brakes.BANDWIDTH in ends.parameters,
+            net=brakes.net(ends),
             at_halt=self.mirror.end if self.mirror else None,
         )
         await connect(self.ground, self.order, self.source, self.target)
@@ -210,18 +211,22 @@ class _Passage:
         prepared = self.ground.ledger.prepare_resident
         return prepared(order.target, order.machine.instance, arrived, durable=durable)
 
-    async def _set_up(self, ends: Ends) -> None:
+    async def _set_up(self, ends: Ends) -> tuple[Course, str]:
+        """Tell both ends how it goes; return that, and why by such a channel."""
         if sleeps(self.order.machine, self.ground.findings.version):
             await self.source.execute("stop")
         wanted = {"events", *brakes.capabilities(self.course, ends)}
         wanted |= {NEEDS} if self.mirror else set()
         wide = await widen(self.facts, ends, self.source, self.target)
         wanted |= {STREAMS} if wide.streams else set()
-        told = {"max-bandwidth": BANDWIDTH_BYTES_S, **brakes.parameters(self.course, ends)}
+        wanted |= {DELTAS} if wide.kept_mib else set()
+        course = replace(self.course, deltas=wide.kept_mib > 0)
+        told = {"max-bandwidth": BANDWIDTH_BYTES_S, **brakes.parameters(course, ends)}
         for monitor in (self.target, self.source):
             await switch(monitor, wanted, ends.capabilities)
         await self.source.execute("migrate-set-parameters", told)
         await allow(self.source, allowed_s(self._promise_s))
+        return course, wide.why
 
     async def _limits(self) -> Limits | None:
         """Begin to watch what each vCPU writes, where that is possible and of use."""

@@ -8,21 +8,25 @@ told. Both ends must be told the same, before the target begins to wait.
 import asyncio
 import math
 import os
+from dataclasses import replace
 from typing import Final
 
 from billow.engines.qemu.carried import lately_carried, recalled
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.migration.abilities import Ends
 from billow.engines.qemu.migration.order import Order
-from billow.engines.qemu.migration.sample import shrinks_to
+from billow.engines.qemu.migration.sample import changes, pages_of, shrinks_to
 from billow.engines.qemu.monitor import Monitor
 from billow.engines.qemu.process import memory_of, process_id
 from billow.errors import Refused
 from billow.model.kinds import MigrationPolicy
-from billow.plan.channel import LEAST_MIB, Channel, Facts, choose
+from billow.plan.channel import LEAST_MIB, Channel, Facts, choose, with_deltas
 
 STREAMS: Final = "multifd"
 """The capability of several streams, and of compressing them."""
+DELTAS: Final = "xbzrle"
+"""The capability of sending of a page only what changed in it."""
+_KEPT: Final = "xbzrle-cache-size"
 _PACKING: Final = "multifd-compression"
 _LEVEL: Final = {"multifd-zstd-level": 1}
 SAFE_FROM: Final = (9, 0)
@@ -30,6 +34,8 @@ SAFE_FROM: Final = (9, 0)
 guest (QEMU's commit "add a synchronization point for channel creation", February 2024)."""
 _MEASURED_FROM_MIB: Final = 128.0
 """For less, the link is not measured: that would take as long as what it might spare."""
+_WRITES_S: Final = 0.25
+"""Between two looks at what a guest writes, at least."""
 _BESIDE_MIB: Final = 48.0
 """What a QEMU process has in memory that is not its guest's, about."""
 
@@ -46,28 +52,45 @@ async def look(ground: Ground, order: Order) -> Facts:
         return Facts()
     memory_mib = order.machine.memory_mib
     touched = max(0.0, memory_of(process)[0] - _BESIDE_MIB)
+    kept = Facts(touched_mib=touched, kept_mib=ground.terms.kept_mib)
     if touched < LEAST_MIB:
-        return Facts(touched_mib=touched)
+        return kept
+    looked = asyncio.get_running_loop().time()
+    before = await asyncio.to_thread(pages_of, process, memory_mib)
     ends = (order.source, order.target)
     much = touched >= _MEASURED_FROM_MIB
     link = await lately_carried(ground.network, *ends) if much else recalled(ground.network, *ends)
     cpus = len(os.sched_getaffinity(0))  # both hosts are on this machine
-    return Facts(
+    await asyncio.sleep(_WRITES_S - (asyncio.get_running_loop().time() - looked))
+    now = await asyncio.to_thread(pages_of, process, memory_mib)
+    return replace(
+        kept,
         link_mib_s=link,
         cpus=cpus,
         share=min(1.0, cpus / (os.getloadavg()[0] + 1.0)),
         touched_mib=min(touched, memory_mib),
         shrinks_to=await asyncio.to_thread(shrinks_to, process, memory_mib),
+        changes=changes(before, now),
         encrypted=ground.terms.encrypted,
     )
 
 
 async def widen(facts: Facts, ends: Ends, source: Monitor, target: Monitor) -> Channel:
-    """Set both ends to the channel that suits; the capability is the caller's to switch.
+    """Set both ends to the channel that suits; the capabilities are the caller's to switch.
 
     Raises:
         Refused, Lost: an end would not.
     """
+    found = await _streams(facts, ends, source, target)
+    if DELTAS not in ends.capabilities or _KEPT not in ends.parameters:
+        return found
+    found = with_deltas(facts, found)
+    if found.kept_mib:
+        await source.execute("migrate-set-parameters", {_KEPT: found.kept_mib * 2**20})
+    return found
+
+
+async def _streams(facts: Facts, ends: Ends, source: Monitor, target: Monitor) -> Channel:
     if STREAMS not in ends.capabilities or _PACKING not in ends.parameters:
         return Channel(why="both ends know only a single stream")
     versions = {await _version(end) for end in (source, target)}
