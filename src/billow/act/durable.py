@@ -100,9 +100,10 @@ def prepare(path: Path, record: object, *, durable: bool = False) -> Callable[[]
     return put
 
 
-def save(path: Path, record: object) -> None:
-    """Write a frozen dataclass as JSON, durably."""
-    write(path, _adapter(type(record)).dump_json(record, indent=1))  # type: ignore[arg-type]  # a class
+def save(path: Path, record: object, *, durable: bool = True) -> None:
+    """Write a frozen dataclass as JSON, so that it survives a power cut if `durable`."""
+    data = _adapter(type(record)).dump_json(record, indent=1)  # type: ignore[arg-type]  # a class
+    write(path, data, durable=durable)
 
 
 def load(kind: type[Record], path: Path) -> Record | None:

@@ -21,7 +21,7 @@ PATIENCE_S: Final = 10.0
 _SIDE_BY_SIDE: Final = 2
 _LATE_AT_ONCE: Final = 4
 """So many hosts that are only late are asked at one time: more is a network, or this machine."""
-_LATE_EVERY_S: Final = 30.0
+_LATE_EVERY_S: Final = 5.0
 """How often one is asked that is late again and again."""
 
 

@@ -25,7 +25,7 @@ _DAY_S: Final = 90_000.0
 """How long a matched identity lets an order be given before it is read again: a day and an hour."""
 _NEXT_PATH_S: Final = 3.0
 _NEXT_PROOF_S: Final = 6.0
-_BAR_S: Final = 0.2
+_BAR_S: Final = 0.05
 """How long a proof waits for the host's return to be inhibited."""
 _LOOK_EVERY_S: Final = 1.0
 _LINGER_S: Final = 20.0

@@ -149,7 +149,7 @@ async def _evacuate(ground: Ground, action: Evacuate) -> AsyncGenerator[Progress
     yield Progress(0.2, "starting")
     await _start(ground, record.machine, action, begun)
     await leave(ground, record.machine, action.source)
-    _remember(ledger, name, replace(begun, under_way=False))
+    _remember(ledger, name, replace(begun, under_way=False), durable=False)
     yield Progress(1.0, "running" if begun.starts else "stopped", 0.0)
 
 
@@ -227,7 +227,12 @@ def _tries(ledger: Ledger, name: str) -> tuple[Try, ...]:
     return found.tries if found else ()
 
 
-def _remember(ledger: Ledger, name: str, latest: Try) -> None:
-    """Write a try down, as the newest, durably."""
+def _remember(ledger: Ledger, name: str, latest: Try, *, durable: bool = True) -> None:
+    """Write a try down, as the newest.
+
+    Its begin must survive a power cut. Of its end the home tells, too: whoever finds the try under
+    way then starts the instance where it is.
+    """
     others = [each for each in _tries(ledger, name) if each.action != latest.action]
-    save(ledger.folder.volume(name).tries, Tries(tries=(*others, latest)[-KEPT:]))
+    tries = Tries(tries=(*others, latest)[-KEPT:])
+    save(ledger.folder.volume(name).tries, tries, durable=durable)

@@ -158,7 +158,7 @@ class Groups:
             Refused: the machine does not take it.
         """
         paths = self._make(host, name)
-        if number is not None:
+        if number is not None and not _is_in(number, paths):
             for path in paths:
                 self._write(path / "cgroup.procs", str(number))
         if self._hierarchy.cpu:
@@ -289,6 +289,19 @@ def _period_us(limit_milli: int) -> int:
         if limit_milli * period >= _LEAST_QUOTA_US * 1000:
             return period
     return _PERIODS_US[-1] if limit_milli else _PERIODS_US[1]
+
+
+def _is_in(number: int, groups: Sequence[Path]) -> bool:
+    """Return whether a process is in all of these groups: to move it there stalls it, and us."""
+    rows = _read(Path(f"/proc/{number}/cgroup")).splitlines()
+    there = [row.partition(":")[2].partition(":")[2] for row in rows]
+    return all(
+        sum(path.endswith(f"/{_tail(each)}") for path in there) >= len(groups) for each in groups
+    )
+
+
+def _tail(group: Path) -> str:
+    return "/".join(group.parts[-3:])
 
 
 def _class(number: int, *, batch: bool) -> None:

@@ -16,6 +16,8 @@ from billow.model.pool import Pool
 from billow.ports import Blocker, Clock
 
 _BLINK_S: Final = 0.05
+_RUSH_S: Final = 0.5
+"""How old a look may be while nothing but evacuations happens: what these take is added to it."""
 
 
 class Obstacles:
@@ -27,20 +29,46 @@ class Obstacles:
         self._catalogue = catalogue
         self._clock = clock
         self._glanced: Pool | None = None
+        self._is_old = False
+        self._since: dict[str, Action] = {}
 
     def look_again(self) -> None:
-        """Forget what was seen."""
-        self._glanced = None
+        """Take what was seen for old."""
+        self._is_old = True
 
     async def of(self, action: Action, under_way: Sequence[Action]) -> list[Blocker]:
         """Return why an action must not be done now."""
         found = await self._image(action)
-        pool = self._glance()
-        claims = [claim for other in under_way if (claim := _claim(pool, other)) is not None]
-        found += [*_busy(action, under_way), *blockers(pool, action, claims)]
+        found += self._seen(action, under_way)
         if isinstance(action, Evacuate):
             found += hindrances(self._ground, action)
         return [*found, *self._lacking(action)]
+
+    def _seen(self, action: Action, under_way: Sequence[Action]) -> list[Blocker]:
+        """Return what the pool says against it.
+
+        A dead host's instances are evacuated by the dozen: the pool is not looked at for each. What
+        was seen a moment ago does, with all that was let through since counted as still to come;
+        only when that says no, the pool is looked at anew.
+        """
+        if isinstance(action, Evacuate) and self._is_rush(action, under_way):
+            others = {each.id: each for each in (*self._since.values(), *under_way)}
+            others.pop(action.id, None)
+            if self._glanced and not _against(self._glanced, action, list(others.values())):
+                self._since[action.id] = action
+                return []
+        found = _against(self._glance(under_way), action, under_way)
+        self._since[action.id] = action
+        return found
+
+    def _is_rush(self, action: Evacuate, under_way: Sequence[Action]) -> bool:
+        """Whether nothing but evacuations, of other instances, was done since the last look."""
+        others = [each for each in (*self._since.values(), *under_way) if each.id != action.id]
+        quiet = all(isinstance(each, Evacuate) for each in others)
+        same = any(each.subject == action.subject for each in others)
+        now = self._clock.now()
+        young = self._glanced is not None and 0 <= now - self._glanced.taken_at < _RUSH_S
+        return young and quiet and not same
 
     def _lacking(self, action: Action) -> list[Blocker]:
         """Return what this machine lacks for an action."""
@@ -55,11 +83,13 @@ class Obstacles:
             found.append(Blocker(why, NO_GROUPS.fix))
         return found
 
-    def _glance(self) -> Pool:
+    def _glance(self, under_way: Sequence[Action]) -> Pool:
         """Return the pool, at most a blink old and never older than the last action's end."""
-        if self._glanced is None or self._clock.now() - self._glanced.taken_at > _BLINK_S:
-            self._glanced = self._sight.pool(self._clock.now())
-        return self._glanced
+        now, seen = self._clock.now(), self._glanced
+        if seen is None or self._is_old or now - seen.taken_at > _BLINK_S:
+            self._glanced = seen = self._sight.pool(now)
+            self._is_old, self._since = False, {each.id: each for each in under_way}
+        return seen
 
     async def _image(self, action: Action) -> list[Blocker]:
         if not isinstance(action, Place) or action.instance.image in {"", *BUILT_IN}:
@@ -70,6 +100,11 @@ class Obstacles:
             why = "; ".join((error.brief, *error.details))
             return [Blocker(f"the {_image_of(action)} cannot be used: {why}", error.fix)]
         return []
+
+
+def _against(pool: Pool, action: Action, others: Sequence[Action]) -> list[Blocker]:
+    claims = [claim for other in others if (claim := _claim(pool, other)) is not None]
+    return [*_busy(action, others), *blockers(pool, action, claims)]
 
 
 def _busy(action: Action, under_way: Sequence[Action]) -> list[Blocker]:
