@@ -90,9 +90,10 @@ _AT_A_LOSS: Final = "openstack server event list shows what Nova did, its logs t
 
 def refused(brief: str, error: BillowError) -> Refused:
     """Return an order's refusal in plain words; one by role says so."""
+    reasons = error.details[1:] or (error.brief, *error.details)
     if error.code == NOT_ALLOWED:
-        return told(brief, ("Policy doesn't allow it", error.brief, *error.details))
-    return told(brief, (error.brief, *error.details), error.fix)
+        reasons = ("Policy doesn't allow it", *reasons)
+    return told(brief, reasons, error.fix)
 
 
 async def failure(nova: Nova, brief: str, seen: Seen, action: str) -> Refused:

@@ -17,22 +17,22 @@ INSIST_S: Final = 60.0
 """How long an order that is not taken is sent again."""
 CONFLICT_S: Final = 15.0
 """How long what Nova does with a server by itself is waited for."""
-_FIRST_LOOK_S: Final = 0.2
-_LAST_LOOK_S: Final = 2.0
+FIRST_LOOK_S: Final = 0.2
+LAST_LOOK_S: Final = 2.0
 _SLOWER: Final = 1.25
-_CERTAIN_S: Final = 2.0
+CERTAIN_S: Final = 2.0
 
 Answer = TypeVar("Answer")
 
 
 async def looks() -> AsyncGenerator[float, None]:
     """Yield the seconds since the first look, at intervals that grow: nobody hammers an API."""
-    clock, pause = asyncio.get_running_loop().time, _FIRST_LOOK_S
+    clock, pause = asyncio.get_running_loop().time, FIRST_LOOK_S
     began = clock()
     while True:
         yield clock() - began
         await asyncio.sleep(pause)
-        pause = min(pause * _SLOWER, _LAST_LOOK_S)
+        pause = min(pause * _SLOWER, LAST_LOOK_S)
 
 
 async def steadfast(ask: Callable[[], Awaitable[Answer]], patience_s: float = PATIENCE_S) -> Answer:
@@ -60,7 +60,7 @@ async def order(
         try:
             await send()
         except Unavailable:
-            if await _is(taken, _CERTAIN_S):
+            if await _is(taken, CERTAIN_S):
                 return
             if waited > INSIST_S:
                 raise

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the tests of the engine `openstack`."""
+
+import pytest
+
+from billow.engines.openstack import cloud, patience
+
+pytest.register_assert_rewrite(
+    "billow.testing.engine_contract",
+    "billow.testing.engine_evacuation",
+    "billow.testing.engine_refusals",
+)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run in asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often, as suits a cloud in memory: it does at once what others do in seconds."""
+    monkeypatch.setattr(patience, "FIRST_LOOK_S", 0.02)
+    monkeypatch.setattr(patience, "LAST_LOOK_S", 0.1)
+    monkeypatch.setattr(patience, "CERTAIN_S", 0.2)
+    monkeypatch.setattr(cloud, "WAITS_S", (0.01, 0.02, 0.05))
