@@ -16,6 +16,7 @@ from billow.model.migration import Migration, MigrationState, thinned
 from billow.model.plan import Rejection
 from billow.model.pool import Pool
 from billow.model.run import Flow
+from billow.plan.drain import Home
 from billow.ports import Assessor, Canceller, Clock, Engine
 from billow.sense.collect import Collector
 from billow.store.store import Store
@@ -115,6 +116,19 @@ def elsewhere(pool: Pool, name: str) -> tuple[str, tuple[int, ...]]:
     if isinstance(found, Rejection):
         raise Blocked(found.reason, found.causes, found.fix)
     return found.host, found.nodes
+
+
+def homes(pool: Pool) -> Home:
+    """Return who chooses other hosts for instances of a pool, one after the other, by placement."""
+    chooser = Chooser(pool, PlacementPolicy())
+
+    def home(name: str) -> tuple[str, tuple[int, ...]]:
+        found = chooser.choose(pool.instance_row(name))
+        if isinstance(found, Rejection):
+            raise Blocked(found.reason, found.causes, found.fix)
+        return found.host, found.nodes
+
+    return home
 
 
 def rooms(

@@ -17,6 +17,7 @@ from billow.api.offer import OFFERED, settled
 from billow.api.requests import (
     Destination,
     NewAsks,
+    NewDrain,
     NewInstances,
     NewLimit,
     NewRatios,
@@ -26,6 +27,7 @@ from billow.api.requests import (
     instances_of,
     shape_of,
 )
+from billow.draining import drain
 from billow.model.ask import Ask, AskVerb
 
 router = APIRouter(prefix="/v1", tags=["changes"])
@@ -69,6 +71,14 @@ async def change_several(body: Told, call: Change) -> Response:
     """Change hosts and instances by one plan, which does what is possible of it."""
     pool = await call.caller.billow.pool()
     return await call.settle(*asks_of(body.asks, pool))
+
+
+@router.post("/drains", summary="Empty hosts", status_code=201, responses=OFFERED)
+async def drain_hosts(body: NewDrain, call: Change) -> Response:
+    """Close hosts and move what is on them elsewhere, by one plan."""
+    check_match(await call.caller.billow.pool(), call.if_match)
+    plan = await drain(call.caller.billow.loop, body.drain(), actor=call.caller.person.name)
+    return await settled(call.caller, plan, apply=call.apply)
 
 
 @router.post("/instances", summary="Create instances", status_code=201, responses=OFFERED)

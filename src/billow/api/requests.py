@@ -33,6 +33,7 @@ from billow.model.names import check_name
 from billow.model.pool import Pool
 from billow.model.resources import LARGEST
 from billow.model.shape import Shape
+from billow.plan.drain import Drain
 
 MOST_REQUESTS = 20_000
 Text = Annotated[str, Field(max_length=253)]
@@ -268,6 +269,23 @@ class NewAsks(Sent):
     """Things to do, in this order, by one plan."""
 
     asks: list[NewAsk] = Field(min_length=1, max_length=MOST_REQUESTS)
+
+
+class NewDrain(Reason):
+    """Hosts that are to be empty: by name, and all of a zone, a rack or an aggregate."""
+
+    hosts: list[Annotated[str, Field(min_length=1, max_length=253)]] = Field(
+        [], max_length=MOST_REQUESTS, examples=[["h7"]]
+    )
+    zone: Text = Field("", description="All hosts of a zone.", examples=["z1"])
+    rack: Text = Field("", description="All hosts of a rack.")
+    aggregate: Text = Field("", description="All hosts of an aggregate, where the engine has such.")
+
+    def drain(self) -> Drain:
+        """Return the model's request."""
+        return Drain(
+            tuple(dict.fromkeys(self.hosts)), self.zone, self.rack, self.aggregate, self.why
+        )
 
 
 class NewToken(Sent):

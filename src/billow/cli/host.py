@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from billow.cli.change import Why, ask
+from billow.cli.change import Why, ask, settle
 from billow.cli.command import PLANS, command
 from billow.cli.lists import (
     Fields,
@@ -118,6 +118,24 @@ def evacuate(session: Session, hosts: Names, why: Why = "") -> None:
     if not found:
         raise Blocked(f"nothing is on {', '.join(hosts)}", code="nothing-to-do")
     ask(session, "evacuate", found, why=why)
+
+
+@command(app, "drain", PLANS)
+def drain(
+    session: Session,
+    hosts: Annotated[
+        list[str] | None, typer.Argument(metavar="[HOST]...", help="The hosts' names.")
+    ] = None,
+    zone: Annotated[str, typer.Option(help="All hosts of a zone.")] = "",
+    rack: Annotated[str, typer.Option(help="All hosts of a rack.")] = "",
+    aggregate: Annotated[
+        str, typer.Option(help="All hosts of an aggregate, where the engine has such.")
+    ] = "",
+    why: Why = "",
+) -> None:
+    """Empty hosts for maintenance: close them, and move what is on them elsewhere, live."""
+    body = {"hosts": hosts or [], "zone": zone, "rack": rack, "aggregate": aggregate, "why": why}
+    settle(session, session.client.post("/v1/drains", body))
 
 
 def _add(verb: str, words: str) -> None:
