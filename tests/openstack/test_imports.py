@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import asyncio
 import json
 import shlex
 import tomllib
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ from typer.testing import CliRunner
 
 from billow.app import CAPABILITIES
 from billow.cli.main import app
+from billow.engines.openstack.cloud import Cloud
+from billow.engines.openstack.transport import Answer, Request, Versions
 from billow.errors import Invalid, NotFound
-from billow.openstack.exported import conf_in, flag, rows_in
+from billow.openstack.asked import MASAKARI, WATCHER, masakari_rows, watcher_rows
+from billow.openstack.exported import Row, conf_in, flag, rows_in
 from billow.openstack.imported import Imported, Setting, checked, merged, nested_of, toml
 from billow.openstack.masakari import METHODS, from_masakari
 from billow.openstack.masakari_conf import NOTHING, OTHERWISE
@@ -214,3 +219,62 @@ def test_the_commands_import(tmp_path: Path) -> None:
     asked = ["openstack", "import-watcher", str(EXPORTS / "audits.json"), "--json"]
     document = json.loads(run.invoke(app, asked).stdout)
     assert (document["format"], document["source"]) == ("billow-import", "Watcher")
+
+
+class _Apis:
+    """A cloud with a Masakari behind `/v1/...` and a Watcher, as a transport."""
+
+    name = "north"
+
+    def __init__(self, answers: dict[str, object], services: Sequence[str]) -> None:
+        self._answers = answers
+        self._services = services
+
+    def send(self, request: Request) -> Answer:
+        assert request.method == "GET"
+        found = self._answers.get(request.path)
+        return Answer(404 if found is None else 200, json.dumps(found or {}).encode())
+
+    def versions(self, service: str) -> Versions | None:
+        return Versions((1, 0), (1, 3)) if service in self._services else None
+
+    def close(self) -> None:
+        pass
+
+
+def _asked(
+    answers: dict[str, object],
+    ask: Callable[[Cloud], Awaitable[list[Row]]],
+    services: Sequence[str] = (MASAKARI, WATCHER),
+) -> list[Row]:
+    async def run() -> list[Row]:
+        there = Cloud(_Apis(answers, services), calls_at_once=2, calls_per_s=1000.0)
+        try:
+            return await ask(there)
+        finally:
+            await there.aclose()
+
+    return asyncio.run(run())
+
+
+def test_masakari_is_asked_over_its_api() -> None:
+    hosts = json.loads((EXPORTS / "hosts.json").read_text())
+    segments = json.loads((EXPORTS / "segments.json").read_text())
+    answers: dict[str, object] = {"/segments": segments}
+    for each in segments["segments"]:
+        mine = [host for host in hosts if host["failover_segment_id"] == each["uuid"]]
+        answers[f"/segments/{each['uuid']}/hosts"] = {"hosts": mine}
+    rows = _asked(answers, masakari_rows)
+    files = [*rows_in(EXPORTS / "segments.json"), *rows_in(EXPORTS / "hosts.json")]
+    assert from_masakari(rows, {}) == from_masakari(files, {})
+
+
+def test_watcher_is_asked_over_its_api() -> None:
+    audits = json.loads((EXPORTS / "audits.json").read_text())
+    answers = {"/v1/audit_templates/detail": {"audit_templates": []}, "/v1/audits/detail": audits}
+    assert _asked(answers, watcher_rows) == audits["audits"]
+
+
+def test_a_cloud_without_them_says_so() -> None:
+    with pytest.raises(NotFound, match="has no Watcher"):
+        _asked({}, watcher_rows, services=())

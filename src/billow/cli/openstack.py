@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from billow.openstack.overview import Overview
 
 app = typer.Typer(no_args_is_help=True, help="See an OpenStack cloud; come from other tools.")
+Cloud = Annotated[
+    str,
+    typer.Option(
+        "--cloud",
+        envvar="OS_CLOUD",
+        help="Its name in clouds.yaml; without one, OS_AUTH_URL and the like say which.",
+    ),
+]
 PoolFile = Annotated[
     Path, typer.Option("--pool", "--pool-file", help="Of the pool in a file, without any cloud.")
 ]
@@ -28,7 +36,12 @@ Moves = Annotated[
 ]
 Full = Annotated[bool, typer.Option("--full", help="Print all tables and pictures.")]
 Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
-Files = Annotated[list[Path], typer.Argument(metavar="FILES...", help="What was exported.")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[FILES...]", help="What was exported; without any, the cloud is asked."
+    ),
+]
 BesidePool = Annotated[
     Path | None,
     typer.Option("--pool", "--pool-file", help="Compare with the pool in a file: hosts, zones."),
@@ -66,7 +79,8 @@ def report(
 
 @app.command("import-masakari")
 def import_masakari(
-    files: Files,
+    files: Files = None,
+    cloud: Cloud = "",
     pool: BesidePool = None,
     out: Out = None,
     *,
@@ -80,15 +94,18 @@ def import_masakari(
     from billow.openstack.exported import CONF, conf_in, rows_in
     from billow.openstack.masakari import from_masakari
 
-    conf = {
-        key: each for path in files if path.suffix in CONF for key, each in conf_in(path).items()
-    }
-    rows = [row for path in files if path.suffix not in CONF for row in rows_in(path)]
+    settings = [path for path in files or () if path.suffix in CONF]
+    exports = [path for path in files or () if path.suffix not in CONF]
+    conf = {key: each for path in settings for key, each in conf_in(path).items()}
+    rows = [row for path in exports for row in rows_in(path)]
+    rows = rows if files else _rows("masakari", cloud)
     _give(from_masakari(rows, conf, _file(pool) if pool else None), out, as_json=as_json)
 
 
 @app.command("import-watcher")
-def import_watcher(files: Files, out: Out = None, *, as_json: Json = False) -> None:
+def import_watcher(
+    files: Files = None, cloud: Cloud = "", out: Out = None, *, as_json: Json = False
+) -> None:
     """Turn Watcher's audits and audit templates into policies, with what has no equivalent.
 
     FILES: `openstack optimize audittemplate list --detail -f json`, `openstack optimize audit list
@@ -97,7 +114,28 @@ def import_watcher(files: Files, out: Out = None, *, as_json: Json = False) -> N
     from billow.openstack.exported import rows_in
     from billow.openstack.watcher import from_watcher
 
-    _give(from_watcher([row for path in files for row in rows_in(path)]), out, as_json=as_json)
+    rows = [row for path in files or () for row in rows_in(path)]
+    _give(from_watcher(rows if files else _rows("watcher", cloud)), out, as_json=as_json)
+
+
+def _rows(name: str, cloud: str) -> list[Mapping[str, Any]]:
+    """Ask a cloud for what Masakari or Watcher knows."""
+    import asyncio
+
+    from billow.cli.up import settings_of
+    from billow.engines.openstack.cloud import Cloud
+    from billow.openstack.asked import masakari_rows, watcher_rows
+
+    ask = {"masakari": masakari_rows, "watcher": watcher_rows}[name]
+
+    async def asked() -> list[Mapping[str, Any]]:
+        there = Cloud.of(settings_of({"cloud": cloud or None}))
+        try:
+            return await ask(there)
+        finally:
+            await there.aclose()
+
+    return asyncio.run(asked())
 
 
 def _give(found: "Imported", out: Path | None, *, as_json: bool) -> None:
