@@ -2,13 +2,14 @@
 """Live migration: total time, work that is kept, the promised downtime, prediction; beside peers.
 
 Real guests move between two hosts of this machine over a really shaped link. The whole takes about
-55 minutes; `--only` takes parts of it (minutes on two quiet cores):
+35 minutes; `--only` takes parts of it (minutes on two quiet cores):
 
-    total       12   total time and work of all policies and peers, three runs each
-    work        12   the same moves; with `total` they are made once
-    four        10   four vCPUs: a heavy writer, a light one, two readers
-    downtime    22   the promised downtime, 50 moves each with 300 and 50 ms
-    prediction   7   25 guests are assessed, then moved
+    total       11   total time and work of all policies and peers, three runs each
+    work        11   the same moves; with `total` they are made once
+    whole        2   a writer that changes whole pages, beside what is possible there at all
+    four         5   four vCPUs: a heavy writer, a light one, two readers
+    downtime    10   the promised downtime, 50 moves each with 300 and 50 ms
+    prediction   6   25 guests are assessed, then moved
     pages            pages that were wrong after all moves of the chosen parts
 """
 
@@ -21,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from pathlib import Path
 
 from benchmarks.figure import Figure
+from benchmarks.migration_bound import bound_figures
 from benchmarks.migration_cases import (
     BALANCED,
     OWN_AUTO_CONVERGE,
@@ -36,14 +38,14 @@ from benchmarks.migration_cases import (
 )
 from benchmarks.migration_downtime import PROMISES_S, downtime_figures, to_and_fro
 from benchmarks.migration_figures import four_figures, page_figure, total_figures, work_figures
-from benchmarks.migration_lab import Lab, four_cpus, one_writer, open_lab
+from benchmarks.migration_lab import Lab, four_cpus, one_writer, open_lab, small_writer
 from benchmarks.migration_movers import AUTO_CONVERGE, PLAIN
 from benchmarks.migration_pictures import draw
 from benchmarks.migration_prediction import grid, prediction_figures, recorded, tell_cell
 from benchmarks.migration_table import figure_rows, pictures_in, put, rows
 from benchmarks.migration_trial import Trial
 
-PARTS = ("total", "work", "four", "downtime", "prediction", "pages")
+PARTS = ("total", "work", "whole", "four", "downtime", "prediction", "pages")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,18 +100,8 @@ async def _measured(arguments: argparse.Namespace, chosen: set[str]) -> AsyncIte
         await lab.shape(arguments.mbit or await keepable_mbit(lab))
         say(f"QEMU {lab.findings.version}, a link of {lab.mbit:.0f} Mbit/s")
         trials: list[Trial] = []
-        if chosen & {"total", "work"}:
-            one = await _one(lab, arguments.runs)
-            trials += one.all
-            for figure in _of_one(one, chosen):
-                yield figure
-            _show(arguments, lab, one, "one-writer")
-        if "four" in chosen:
-            four = await _four(lab, arguments.runs)
-            trials += four.all
-            for figure in four_figures(four):
-                yield figure
-            _show(arguments, lab, four, "four-vcpus")
+        async for figure in _of_cases(lab, arguments, chosen, trials):
+            yield figure
         if trials:
             yield page_figure(trials)
         for part in ("downtime", "prediction"):
@@ -118,6 +110,33 @@ async def _measured(arguments: argparse.Namespace, chosen: set[str]) -> AsyncIte
                 _note(arguments, lab, part, figure_rows(found))
                 for figure in found:
                     yield figure
+
+
+async def _of_cases(
+    lab: Lab, arguments: argparse.Namespace, chosen: set[str], trials: list[Trial]
+) -> AsyncIterator[Figure]:
+    """Yield the figures of all comparisons that were chosen; add their moves to `trials`."""
+    one: Cases | None = None
+    if chosen & {"total", "work"}:
+        one = await _one(lab, arguments.runs)
+        trials += one.all
+        for figure in _of_one(one, chosen):
+            yield figure
+        _show(arguments, lab, one, "one-writer")
+    if "whole" in chosen:
+        guest = one_writer(lab.mbit, whole=True)
+        whole = await compared(lab, guest, [BALANCED, SHORTEST], arguments.runs)
+        trials += whole.all
+        bounds = list(bound_figures(whole, lab.mbit, one))
+        for figure in bounds:
+            yield figure
+        _show(arguments, lab, whole, "whole-pages", figure_rows(bounds))
+    if "four" in chosen:
+        four = await _four(lab, arguments.runs)
+        trials += four.all
+        for figure in four_figures(four):
+            yield figure
+        _show(arguments, lab, four, "four-vcpus")
 
 
 async def _one(lab: Lab, runs: int) -> Cases:
@@ -143,7 +162,7 @@ def _of_one(one: Cases, chosen: set[str]) -> Iterator[Figure]:
 async def _downtime(lab: Lab, arguments: argparse.Namespace) -> list[Figure]:
     figures: list[Figure] = []
     for promise_s in PROMISES_S:
-        guest, trials, bad = one_writer(lab.mbit, working_mib=64), list[Trial](), 0
+        guest, trials, bad = small_writer(lab.mbit), list[Trial](), 0
         async for found, wrong in to_and_fro(lab, guest, promise_s, arguments.moves):
             trials.append(found)
             bad += wrong
@@ -162,12 +181,14 @@ _PARTS: Mapping[str, Callable[[Lab, argparse.Namespace], Awaitable[list[Figure]]
 }
 
 
-def _show(arguments: argparse.Namespace, lab: Lab, cases: Cases, part: str) -> None:
+def _show(
+    arguments: argparse.Namespace, lab: Lab, cases: Cases, part: str, more: Iterable[str] = ()
+) -> None:
     """Write the pictures and the table of one comparison, where they are wanted."""
     pictures = []
     if arguments.pictures:
         pictures = draw(arguments.pictures, f"{part}-{_qemu(lab)}", cases)
-    lines = [*rows(cases), ""]
+    lines = [*rows(cases), "", *more, ""]
     if arguments.table:
         lines += pictures_in(arguments.table, pictures)
     _note(arguments, lab, part, lines)

@@ -12,6 +12,7 @@ from benchmarks.migration_lab import HOSTS, Guest, Lab, link_mib_s, reader, writ
 from benchmarks.migration_movers import (
     AGGRESSIVE,
     AUTO_CONVERGE,
+    DELTAS,
     PLAIN,
     POST_COPY,
     can_dirty_limit,
@@ -29,7 +30,7 @@ LEAST_MBIT, MOST_MBIT = 300.0, 840.0
 """What issue 4 lets the link be."""
 SPARE = 0.8
 """Share of what a vCPU can write that the writer shall write: its CPU must not hold it."""
-SETTINGS = tuple((mib_s, 1000) for mib_s in (10, 20, 35, 50, 65, 80))
+SETTINGS = tuple((mib_s, 1000) for mib_s in (10, 20, 35, 50))
 PERIODS_MS = (500,)
 """Further periods, tried with the best limit."""
 _LOGGED_S = 3
@@ -145,7 +146,7 @@ async def compared(lab: Lab, guest: Guest, modes: Sequence[Mode], runs: int) -> 
 
 def peers(best: Mode | None) -> list[Mode]:
     """Return QEMU alone in every way that is compared."""
-    plain = [PLAIN, AUTO_CONVERGE, AGGRESSIVE, POST_COPY]
+    plain = [PLAIN, DELTAS, AUTO_CONVERGE, AGGRESSIVE, POST_COPY]
     return [*((each.name, each) for each in plain), *([best] if best else [])]
 
 

@@ -62,26 +62,26 @@ def work_figures(cases: Cases) -> Iterator[Figure]:
 def _writer_figures(cases: Cases) -> Iterator[Figure]:
     free = Peer(
         "plain pre-copy, which limits nobody: what the copy itself costs",
-        _writer(cases, PLAIN.name),
+        writer_work(cases, PLAIN.name),
     )
-    keep = _writer(cases, OURS)
+    keep = writer_work(cases, OURS)
     yield Figure("migration_writer_work", keep, "%", goal=70, better=Better.HIGHER, peer=free)
     for mode in cases.trials:
         if mode not in {OURS, PLAIN.name}:
-            kept = _writer(cases, mode)
+            kept = writer_work(cases, mode)
             yield Figure(f"migration_writer_work, {mode}", kept, "%", better=Better.HIGHER)
 
 
 def four_figures(cases: Cases) -> Iterator[Figure]:
     """Yield that of four vCPUs only the heavy writer slows."""
     higher = Better.HIGHER
-    light = _writer(cases, OURS, number=1)
-    free = Peer(PLAIN.name, _writer(cases, PLAIN.name, number=1))
+    light = writer_work(cases, OURS, number=1)
+    free = Peer(PLAIN.name, writer_work(cases, PLAIN.name, number=1))
     yield Figure("migration_four_light_writer_work", light, "%", goal=99, better=higher, peer=free)
     keep = _least_median(cases, OURS, READER)
     slow = Peer(AUTO_CONVERGE.name, _least_median(cases, AUTO_CONVERGE.name, READER))
     yield Figure("migration_four_reader_work", keep, "%", goal=99, better=higher, peer=slow)
-    yield Figure("migration_four_heavy_writer_work", _writer(cases, OURS), "%", better=higher)
+    yield Figure("migration_four_heavy_writer_work", writer_work(cases, OURS), "%", better=higher)
     beyond = 1000 * statistics.median(cases.stalls_beyond_s(OURS, READER))
     yield Figure("migration_four_reader_stall_beyond_downtime", beyond, "ms", goal=50)
     for peer, _ in SHARES[:1]:
@@ -105,7 +105,7 @@ def _all_ended(cases: Cases) -> Iterator[Figure]:
             yield Figure(f"migration_not_ended, {mode}", lost, "moves", goal=0)
 
 
-def _writer(cases: Cases, mode: str, number: int = 0) -> float:
+def writer_work(cases: Cases, mode: str, number: int = 0) -> float:
     """Return the median work of one writer, %."""
     found = [each.of(WRITER, each.speeds)[number] for each in cases.trials.get(mode, ())]
     return statistics.median(found) if found else math.nan

@@ -207,9 +207,19 @@ async def _clear(folder: StateFolder, plan: PoolPlan, findings: Findings) -> Non
     await Groups(findings.hierarchy, tag, dict.fromkeys(numbers, 1)).tear_down()
 
 
-def one_writer(mbit: float, *, working_mib: int = 128, whole: bool = False) -> Guest:
-    """Return the guest of issue 4: one writer at twice the link's bandwidth, and one reader."""
-    return Guest((writer(2.0 * link_mib_s(mbit), working_mib, whole=whole), reader(200, 64)))
+def one_writer(mbit: float, *, whole: bool = False) -> Guest:
+    """Return the guest of issue 4: one writer at twice the link's bandwidth, and one reader.
+
+    It writes a count into each page; `whole`: it changes every word of them, all the same to QEMU
+    unless that sends only what changed.
+    """
+    return Guest((writer(2.0 * link_mib_s(mbit), 128, whole=whole), reader(200, 64)))
+
+
+def small_writer(mbit: float) -> Guest:
+    """Return a guest that moves in few seconds, and not without limits: it writes whole pages."""
+    orders = (writer(2.0 * link_mib_s(mbit), 32, whole=True), reader(100, 16))
+    return Guest(orders, memory_mib=128)
 
 
 def four_cpus(mbit: float) -> Guest:

@@ -174,7 +174,7 @@ async def can_dirty_limit(lab: Lab) -> bool:
     return any(row.get("capability") == "dirty-limit" for row in rows)
 
 
-PLAIN = Peer(name="plain pre-copy", patience_s=30.0)
+PLAIN = Peer(name="plain pre-copy", patience_s=15.0)
 AUTO_CONVERGE = Peer(
     name="auto-converge",
     capabilities=("auto-converge",),
@@ -184,6 +184,12 @@ AGGRESSIVE = Peer(
     name="auto-converge 70+20",
     capabilities=("auto-converge",),
     parameters={"cpu-throttle-initial": 70, "cpu-throttle-increment": 20},
+)
+DELTAS = Peer(
+    name="plain pre-copy, xbzrle",
+    capabilities=("xbzrle",),
+    parameters={"xbzrle-cache-size": 256 * 2**20},
+    patience_s=30.0,
 )
 POST_COPY = Peer(name="post-copy", capabilities=("postcopy-ram",))
 

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Foretold and found: a guest is assessed, then moved, over working sets and dirty rates."""
+"""Foretold and found: a guest is assessed, then moved, over working sets and dirty rates.
+
+Every other guest changes whole pages, so that nothing is gained by sending only what changed.
+"""
 
 import asyncio
+import itertools
 import math
 import statistics
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -31,6 +35,7 @@ class Cell:
 
     Attributes:
         working_mib, times: What the writer was told; its rate is in times of the link.
+        whole: Whether it changes whole pages.
         total_s: How long the move took; NaN when it did not end.
         limited: Whether anybody was slowed down.
         speeds: Work of each vCPU during the copy, %.
@@ -39,6 +44,7 @@ class Cell:
 
     working_mib: int
     times: float
+    whole: bool
     assessment: Assessment
     total_s: float
     limited: bool
@@ -83,29 +89,30 @@ def recorded(file: Path) -> list[Cell]:
 
 async def grid(lab: Lab, keep: Path | None) -> AsyncIterator[Cell]:
     """Assess and move a fresh guest for every working set and dirty rate."""
-    for working in WORKING_MIB:
-        for times in TIMES:
-            cell = await _cell(lab, working, times)
-            tell_cell(cell)
-            if keep:
-                await asyncio.to_thread(_append, keep, CELLS.dump_json(cell).decode())
-            yield cell
+    for place, (working, times) in enumerate(itertools.product(WORKING_MIB, TIMES)):
+        cell = await _cell(lab, working, times, whole=place % 2 == 1)
+        tell_cell(cell)
+        if keep:
+            await asyncio.to_thread(_append, keep, CELLS.dump_json(cell).decode())
+        yield cell
 
 
 def tell_cell(cell: Cell) -> None:
     """Say what was foretold and found."""
     ahead, words = cell.ahead, "right" if cell.right else "WRONG"
     rates = "/".join(f"{each.dirty_mib_s:.0f}" for each in cell.assessment.guest.writers)
+    what = f"{cell.working_mib} MiB x {cell.times}{' whole' * cell.whole}"
     say(
-        f"{cell.working_mib} MiB x {cell.times}: {cell.total_s:.2f} s, foretold "
+        f"{what}: {cell.total_s:.2f} s, foretold "
         f"{ahead.chosen.seconds:.2f} s, {cell.ratio:.2f}; {ahead.verdict}: {words}; "
         f"writes {rates} of {cell.assessment.link.bandwidth_mib_s:.0f} MiB/s; {cell.words}; "
         f"machine took {100 * cell.waited:.0f} %"
     )
 
 
-async def _cell(lab: Lab, working_mib: int, times: float) -> Cell:
-    guest = Guest((writer(times * link_mib_s(lab.mbit), working_mib), reader(200, 32)))
+async def _cell(lab: Lab, working_mib: int, times: float, *, whole: bool) -> Cell:
+    heavy = writer(times * link_mib_s(lab.mbit), working_mib, whole=whole)
+    guest = Guest((heavy, reader(200, 32)))
     instance = await lab.boot(guest)
     try:
         await settled(lab, instance, guest)
@@ -119,6 +126,7 @@ async def _cell(lab: Lab, working_mib: int, times: float) -> Cell:
         return Cell(
             working_mib=working_mib,
             times=times,
+            whole=whole,
             assessment=assessment,
             total_s=found.total_s,
             limited=found.told.limited,

@@ -23,7 +23,7 @@ from billow.engines.qemu.process import process_id
 from billow.errors import Unavailable
 from billow.firmware.control import Orders, Role
 
-BEFORE_S, AFTER_S = 2.0, 1.0
+BEFORE_S, AFTER_S = 1.0, 0.5
 """The guest is watched so long without a move, before and after it."""
 SETTLED_S = 0.5
 COURSE_S = 0.25
