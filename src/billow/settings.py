@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         description="Network of new `openstack` servers: `auto`, `none`, or a network by name "
         "or id.",
     )
+    cloud_shared_disks: bool = Field(
+        False,
+        description="Whether servers made from images have their disks on storage that all hosts "
+        "of `openstack` reach (Ceph, NFS): Nova does not say, and rebuilds them otherwise.",
+    )
     metrics_url: str = Field(
         "",
         description="Prometheus that measures the hosts and servers of `openstack`; empty for the "

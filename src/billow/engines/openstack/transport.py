@@ -207,8 +207,8 @@ def _faults() -> ModuleType:
     return importlib.import_module("keystoneauth1.exceptions")
 
 
-def _version(found: tuple[int, ...] | None) -> Version:
-    return (found[0], found[1]) if found and len(found) > 1 else (0, 0)
+def _version(found: tuple[float, ...] | None) -> Version:
+    return (int(found[0]), int(found[1])) if found and len(found) > 1 else (0, 0)
 
 
 def _widen(session: Any, calls_at_once: int) -> None:  # noqa: ANN401  # requests has no types

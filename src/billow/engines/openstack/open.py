@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open a cloud as a pool, by the settings; or look at one once, without anything else of ours."""
+
+from typing import Any
+
+from billow.act.clock import SystemClock
+from billow.act.deed import Deeds
+from billow.act.performer import Performer
+from billow.act.terms import terms_of
+from billow.engines.openstack.cloud import Cloud
+from billow.engines.openstack.engine import OpenStackEngine
+from billow.engines.openstack.nova import Nova
+from billow.engines.openstack.read.use import Gauge, NoGauge, Prometheus
+from billow.engines.openstack.recover.craft import Recovery
+from billow.engines.openstack.sight import Sight
+from billow.engines.openstack.verbs import OpenStackCraft
+from billow.model.pool import Pool
+from billow.ports import Clock
+from billow.settings import Settings
+
+
+async def open_engine(settings: Settings, clock: Clock) -> OpenStackEngine:
+    """Open the cloud of the settings; what Billow did in it is in `state_dir/openstack`.
+
+    Nothing is asked of it yet, and nothing is changed unless `allow_changes`.
+
+    Raises:
+        Invalid: openstacksdk is not installed, or the cloud is not described.
+    """
+    cloud, folder = Cloud.of(settings), settings.state_dir / "openstack"
+    sight = _sight(cloud, clock, settings)
+
+    async def server(instance: str) -> str:
+        return await craft.server(instance)
+
+    craft = OpenStackCraft(
+        nova=Nova(cloud),
+        sight=sight,
+        terms=terms_of(settings),
+        clock=clock,
+        recovery=Recovery.of(cloud, server=server, clock=clock, folder=folder),
+        network=settings.cloud_network,
+        allow_changes=settings.allow_changes,
+    )
+    return OpenStackEngine(cloud, craft, Performer("openstack", craft, Deeds(folder)))
+
+
+async def remove_pool(settings: Settings) -> None:
+    """Leave the cloud as it is: what Billow made in it belongs to its projects."""
+
+
+async def look(*, cloud: str = "", metrics_url: str = "") -> Pool:
+    """Return the pool that a cloud is now, and let go of it: without a state folder or an engine.
+
+    Args:
+        cloud: Its name in clouds.yaml; empty for the one of the settings or the environment.
+        metrics_url: Prometheus that measures it; likewise.
+
+    Raises:
+        Invalid: the cloud is not described.
+        Unavailable, Denied: it does not answer, or does not let us see.
+    """
+    said: dict[str, Any] = {"cloud": cloud, "metrics_url": metrics_url}
+    settings = Settings(engine="openstack", **{k: v for k, v in said.items() if v})
+    asked = Cloud.of(settings)
+    sight = _sight(asked, SystemClock(), settings)
+    try:
+        return await sight.look()
+    finally:
+        await sight.aclose()
+        await asked.aclose()
+
+
+def _sight(cloud: Cloud, clock: Clock, settings: Settings) -> Sight:
+    url = settings.metrics_url
+    gauge: Gauge = Prometheus(url) if url else NoGauge()
+    return Sight(cloud, clock, shared_disks=settings.cloud_shared_disks, gauge=gauge)
