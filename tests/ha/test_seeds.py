@@ -4,19 +4,23 @@
 A seed that fails is played again by `told(SEED, heals=True)`: see `tests.ha.seeds`.
 """
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.ha.seeds import told
 
 FEW, MANY = 40, 2_000
+FAILED_ONCE = (297,)
+"""297: the host that all starts were to go to was lost in that instant, and was chosen again."""
 
 
 @pytest.mark.parametrize(
     "seeds",
-    [range(FEW), pytest.param(range(FEW, MANY), marks=pytest.mark.thorough)],
-    ids=["few", "many"],
+    [range(FEW), FAILED_ONCE, pytest.param(range(FEW, MANY), marks=pytest.mark.thorough)],
+    ids=["few", "failed-once", "many"],
 )
-def test_nothing_runs_twice_and_all_comes_to_a_good_end(seeds: range) -> None:
+def test_nothing_runs_twice_and_all_comes_to_a_good_end(seeds: Sequence[int]) -> None:
     for seed in seeds:
         story = told(seed, heals=True)
         assert not story.twice, (seed, story.faults, story.twice)

@@ -28,6 +28,7 @@ from billow.model.ha.response import (
     StartElsewhere,
     Tell,
 )
+from billow.model.kinds import Health, Power, State
 from billow.plan.ha.facts import Terms
 from billow.ports import Bmc, Commander, Registrar, Trace
 
@@ -157,8 +158,30 @@ class Deeds:
             epoch=deed.epoch,
             reason=f"{deed.source} is dead",
         )
-        await self._perform(action, _proof(incident))
+        try:
+            await self._perform(action, _proof(incident))
+        except Refused:
+            if not (where := await self._elsewhere(deed)):
+                raise
+            return f"it is on {where} by now, and goes on from there"
         return f"it runs on {deed.target}"
+
+    async def _elsewhere(self, deed: StartElsewhere) -> str:
+        """Return where an instance is whose start failed since it had left its dead host before.
+
+        An earlier try may have brought it away, and its new host may have died since: that host's
+        own incident goes on with it. Empty when it is where it was, or lies failed on a host that
+        works: then somebody has to see to it.
+        """
+        pool = await self._hands.world.collector.fresh()
+        if deed.instance not in pool.instances.row:
+            return ""
+        found = pool.instance(deed.instance)
+        if found.host in {"", deed.source}:
+            return ""
+        host = pool.host(found.host)
+        works = host.power is Power.ON and host.health is not Health.FAILED
+        return "" if found.state is State.FAILED and works else found.host
 
     async def _close_off(self, incident: Incident, deed: CloseOff) -> str:
         pool = await self._hands.world.collector.last()

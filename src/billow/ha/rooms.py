@@ -33,6 +33,7 @@ class Rooms:
         self._choose = choose
         self._chosen: dict[str, str] = {}
         self._tried: dict[str, set[str]] = defaultdict(set)
+        self._asked_without: dict[str, set[str]] = {}
         self._closed: frozenset[str] = frozenset()
         self._asked: frozenset[str] = frozenset()
         self._asked_at = -math.inf
@@ -40,9 +41,10 @@ class Rooms:
 
     def chosen(self, incidents: Collection[Incident]) -> Mapping[str, str]:
         """Return where each waiting instance would go, as far as that is known by now."""
+        self._note_tried(incidents)
         queue = waiting(incidents)
         closed = frozenset(incident.host for incident in incidents)
-        if queue and self._is_new(incidents, queue, closed) and self._is_idle():
+        if queue and self._is_new(queue, closed) and self._is_idle():
             self._closed, self._asked, self._asked_at = closed, frozenset(queue), _time()
             self._task = asyncio.create_task(self._think(queue, closed), name="rooms")
         return self._chosen
@@ -56,29 +58,42 @@ class Rooms:
     def _is_idle(self) -> bool:
         return self._task is None or self._task.done()
 
-    def _is_new(
-        self, incidents: Collection[Incident], queue: Sequence[str], closed: frozenset[str]
-    ) -> bool:
-        """Whether a host was closed since, somebody new waits, or a start failed."""
+    def _note_tried(self, incidents: Collection[Incident]) -> None:
+        """Choose no host again where a start was begun, whatever became of it."""
+        known = {victim.instance for incident in incidents for victim in incident.victims}
+        for name in self._tried.keys() - known:
+            del self._tried[name]
         for incident in incidents:
             for victim in incident.victims:
                 if victim.fate is Fate.STARTING and victim.target:
                     self._tried[victim.instance].add(victim.target)
                     self._chosen.pop(victim.instance, None)
+
+    def _is_new(self, queue: Sequence[str], closed: frozenset[str]) -> bool:
+        """Whether a host was closed since, somebody new waits, or a start failed."""
         lacking = {each for each in queue if each not in self._chosen}
         if closed != self._closed or lacking - self._asked:
             return True
-        return bool(lacking) and _time() - self._asked_at >= AGAIN_S
+        failed = {each for each in lacking if not self._tried.get(each, set()) <= self._shut(each)}
+        return bool(failed) or (bool(lacking) and _time() - self._asked_at >= AGAIN_S)
+
+    def _shut(self, instance: str) -> set[str]:
+        """Return where an instance could not go when it was asked last."""
+        return self._asked_without.get(instance, set())
 
     async def _think(self, queue: Sequence[str], closed: frozenset[str]) -> None:
         try:
             pool = await self._collector.fresh()
-            shut = {each: closed | self._tried.get(each, set()) for each in queue}
+            self._asked_without = {each: set(self._tried.get(each, ())) for each in queue}
+            shut = {each: closed | self._asked_without[each] for each in queue}
             found = await asyncio.to_thread(self._choose, pool, queue, shut)
         except BillowError as error:
             log.warning("nobody can say where instances go", why=error.brief)
             return
-        self._chosen = dict(found)
+        tried = self._tried
+        self._chosen = {each: to for each, to in found.items() if to not in tried.get(each, ())}
+        for each in self._asked_without.keys() - found.keys():
+            tried.pop(each, None)  # no other host has room: one that failed may do by now
 
 
 def _time() -> float:
