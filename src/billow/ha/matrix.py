@@ -16,12 +16,16 @@ import numpy as np
 
 from billow.ha.event import Event, Kind
 from billow.ha.snapshot import Snapshot
-from billow.model.ha.evidence import NETWORKS, AgentReport
+from billow.model.ha.evidence import NETWORKS, AgentReport, Hardware, Symptom
 from billow.model.ha.view import MOST_CLEAN
 from billow.ports import Clock
 
 FIRST_S: Final = 10.0
 """A host that was never heard is missed only so long after it was expected."""
+AGENT: Final = "agent"
+"""The probe of what is said of an agent itself."""
+AWAY_S: Final = 30.0
+"""An agent that is restarted is back sooner; who is away for longer wants somebody."""
 _COUNT: Final = len(NETWORKS)
 
 
@@ -180,11 +184,27 @@ class Matrix:
             if report is None:
                 continue
             answers = row in self._answered and self._alive(row)
+            report = self._with_agent(row, report)
             if report.clean_beats != counts[row] or report.answers != answers:
                 report = replace(report, clean_beats=counts[row], answers=answers)
                 self._reports[row] = report
             said[host] = report
         return said
+
+    def _with_agent(self, row: int, report: AgentReport) -> AgentReport:
+        """Say in a host's report that its agent stays away while its kernel answers, or is back."""
+        cells = slice(row * _COUNT, row * _COUNT + _COUNT)
+        away_s = self._looked - float(self.heard[cells].max())
+        away = AWAY_S < away_s < np.inf and not self._missed[cells].all()
+        known = any(each.probe == AGENT for each in report.symptoms)
+        if away == known:
+            return report
+        others = tuple(each for each in report.symptoms if each.probe != AGENT)
+        said = "its agent is away, though its kernel answers: start it, for its host is not watched"
+        gone = Symptom(AGENT, "", Hardware.SOUND, said, self._clock.now() - away_s)
+        report = replace(report, symptoms=(*others, gone) if away else others)
+        self._reports[row] = report
+        return report
 
     def _alive(self, row: int) -> bool:
         """Return whether a kernel answered since its host was missed everywhere."""

@@ -22,6 +22,8 @@ from billow.ha.empty import Emptying
 from billow.ha.hearing import Hearing
 from billow.ha.leases import EVERY_S as LEASES_EVERY_S
 from billow.ha.leases import Leases
+from billow.ha.notices import EVERY_S as NOTICES_EVERY_S
+from billow.ha.notices import Notices
 from billow.ha.power import NoBmc, PowerWatch
 from billow.ha.rehearsal import TURN_S as REHEARSED_EVERY_S
 from billow.ha.rehearsal import Rehearsal
@@ -122,6 +124,10 @@ def _responder(
     rehearsal = Rehearsal(
         bmc, parts.store, parts.world.clock, _hosts(parts.world), lambda: parts.world.writer.held
     )
+    notices = Notices(
+        ears.observer, parts.store, parts.world.clock, lambda: parts.world.writer.held
+    )
+    turns = (*turns, (notices.turn, NOTICES_EVERY_S))
     return responder, (*turns, (rehearsal.turn, REHEARSED_EVERY_S))
 
 
