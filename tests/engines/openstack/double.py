@@ -40,6 +40,7 @@ class Call:
     words: tuple[str, ...]
     query: dict[str, str]
     body: Body
+    version: str = ""
 
 
 Handler = Callable[[Cloud, Call], Body]
@@ -81,7 +82,8 @@ class Double:
         for method, service, pattern, handler in _ROUTES:
             match = re.fullmatch(pattern, parts.path)
             if match and (method, service) == (request.method, request.service):
-                return handler(self.cloud, Call(match.groups(), query, dict(request.body or {})))
+                body, version = dict(request.body or {}), request.microversion
+                return handler(self.cloud, Call(match.groups(), query, body, version))
         raise Fault(404, f"the double does not know {request.method} {request.path}")
 
 
@@ -101,11 +103,20 @@ def _act(cloud: Cloud, call: Call) -> Body:
     (server_id,) = call.words
     server = cloud.server(server_id)
     ((what, how),) = call.body.items()
+    if what == "os-resetState":
+        server.state, server.task = how["state"].upper(), ""
+        if server.before == "SHUTOFF":
+            server.before = "shut down, and said to be active"
+        return {}
     begins, script = _ACTIONS[what]
     if server.task or server.state not in begins:
         where = f"task_state {server.task}" if server.task else f"vm_state {server.state}"
         raise Fault(409, f"Cannot '{what}' instance {server_id} while it is in {where}")
     how = how or {}
+    if what == "evacuate":
+        if cloud.services[server.host].up and not cloud.services[server.host].forced_down:
+            raise Fault(400, f"Compute service of {server.host} is still in use.")
+        how = {**how, "stays": call.version == "2.95"}
     if how.get("host", HOSTS[0]) not in HOSTS:
         raise Fault(400, f"Compute host {how['host']} could not be found.")
     cloud.begin(script(cloud, server, how))
@@ -122,6 +133,10 @@ _ACTIONS: dict[str, tuple[set[str], Callable[[Cloud, Server, dict[str, Any]], Sc
     "confirmResize": ({"VERIFY_RESIZE"}, lambda c, s, _: c.confirming(s, keep=True)),
     "revertResize": ({"VERIFY_RESIZE"}, lambda c, s, _: c.confirming(s, keep=False)),
     "os-stop": ({"ACTIVE", "ERROR"}, lambda c, s, _: c.turning(s, "powering-off", "SHUTOFF")),
+    "evacuate": (
+        {"ACTIVE", "SHUTOFF", "ERROR"},
+        lambda c, s, h: c.evacuating(s, h["host"], stays=h["stays"]),
+    ),
     "os-start": ({"SHUTOFF"}, lambda c, s, _: c.turning(s, "powering-on", "ACTIVE")),
 }
 
@@ -154,6 +169,7 @@ def _progress(cloud: Cloud, call: Call) -> Body:
 
 def _moves(cloud: Cloud, call: Call) -> Body:
     wanted = call.query.get("instance_uuid")
+    kind, source = call.query.get("migration_type"), call.query.get("source_compute")
     rows = [
         {
             "id": each.id,
@@ -169,7 +185,8 @@ def _moves(cloud: Cloud, call: Call) -> Body:
             "updated_at": _when(0),
         }
         for each in reversed(cloud.records)
-        if wanted in (None, each.server)
+        if wanted in (None, each.server) and kind in (None, each.kind)
+        if source in (None, each.source)
     ]
     return {"migrations": rows}
 
@@ -201,6 +218,8 @@ def _all(cloud: Cloud, call: Call) -> Body:
     if "changes-since" in call.query:
         since = datetime.fromisoformat(call.query["changes-since"]).timestamp()
         found = [each for each in [*found, *cloud.gone] if int(each.updated) >= since - 1]
+    if "host" in call.query:
+        found = [each for each in found if each.host == call.query["host"]]
     if "name" in call.query:
         found = [each for each in found if re.search(call.query["name"], each.name)]
     return {"servers": [_shown(each) for each in found]}
@@ -208,7 +227,9 @@ def _all(cloud: Cloud, call: Call) -> Body:
 
 def _shown(server: Server) -> dict[str, Any]:
     cpus, mib = FLAVORS[server.flavor]
-    power = {"ACTIVE": 1, "PAUSED": 3, "SHUTOFF": 4}.get(server.state, 0)
+    power = {"ACTIVE": 1, "PAUSED": 3, "SHUTOFF": 4}.get(server.state, 1)
+    if server.before and server.state != "SHUTOFF":
+        power = 1 if server.before == "ACTIVE" else 4
     shown: dict[str, Any] = {
         "id": server.id,
         "name": server.name,
@@ -256,7 +277,9 @@ def _services(cloud: Cloud, call: Call) -> Body:
         }
         for each in cloud.services.values()
     ]
-    return {"services": rows}
+    conductor = {"id": id_of("conductor"), "binary": "nova-conductor", "host": "controller"}
+    beat = {"status": "enabled", "state": "up", "updated_at": _when(time.time())[:-1]}
+    return {"services": [*rows, conductor | beat]}
 
 
 def _serve(cloud: Cloud, call: Call) -> Body:
@@ -264,6 +287,11 @@ def _serve(cloud: Cloud, call: Call) -> Body:
     service = next(each for each in cloud.services.values() if each.id == service_id)
     service.status = call.body.get("status", service.status)
     service.reason = call.body.get("disabled_reason") if service.status == "disabled" else None
+    if call.body.get("forced_down") is False and any(
+        (each.kind, each.source, each.status) == ("evacuation", service.host, "done")
+        for each in cloud.records
+    ):
+        raise Fault(400, f"Unable to force up host {service.host} as `done` evacuation records")
     service.forced_down = call.body.get("forced_down", service.forced_down)
     return {"service": {"id": service.id}}
 
@@ -291,11 +319,41 @@ def _resources(flavor: str) -> dict[str, int]:
     return {"VCPU": cpus, "MEMORY_MB": mib}
 
 
+def _summaries(cloud: Cloud, _: Call) -> Body:
+    found = {}
+    for host in HOSTS:
+        used = _used(cloud, host)
+        have = {"VCPU": HOST_CPUS, "MEMORY_MB": HOST_MIB}
+        found[id_of(host)] = {
+            "resources": {name: {"capacity": have[name], "used": used[name]} for name in have},
+            "traits": _TRAITS,
+        }
+    return {"provider_summaries": found, "allocation_requests": []}
+
+
+def _used(cloud: Cloud, host: str) -> dict[str, int]:
+    held = [flavor for at, flavor in cloud.allocations.values() if at == host]
+    return {kind: sum(_resources(each)[kind] for each in held) for kind in ("VCPU", "MEMORY_MB")}
+
+
 def _usages(cloud: Cloud, call: Call) -> Body:
     (provider,) = call.words
-    held = [flavor for host, flavor in cloud.allocations.values() if id_of(host) == provider]
-    sums = {kind: sum(_resources(each)[kind] for each in held) for kind in ("VCPU", "MEMORY_MB")}
-    return {"usages": sums, "resource_provider_generation": 1}
+    host = next(each for each in HOSTS if id_of(each) == provider)
+    return {"usages": _used(cloud, host), "resource_provider_generation": 1}
+
+
+def _providers(cloud: Cloud, _: Call) -> Body:
+    rows = [
+        {
+            "uuid": id_of(host),
+            "name": host,
+            "generation": hash(tuple(sorted(cloud.allocations.items()))) % 2**31,
+            "parent_provider_uuid": None,
+            "root_provider_uuid": id_of(host),
+        }
+        for host in HOSTS
+    ]
+    return {"resource_providers": rows}
 
 
 def _inventory(total: int) -> dict[str, Any]:
@@ -318,11 +376,6 @@ def _when(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-_PROVIDERS = [
-    {"uuid": id_of(h), "name": h, "generation": 1, "parent_provider_uuid": None,
-     "root_provider_uuid": id_of(h)}
-    for h in HOSTS
-]  # fmt: skip
 _HYPERVISORS = [
     {"id": id_of(h), "hypervisor_hostname": h, "hypervisor_type": "fake", "state": "up",
      "status": "enabled", "host_ip": "127.0.0.1", "servers": [], "service": {"host": h}}
@@ -335,6 +388,7 @@ _FLAVORS = [
 ]  # fmt: skip
 _SERVER, _NOVA = "/servers/([0-9a-f-]+)", "compute"
 _RP = "/resource_providers/([0-9a-f-]+)"
+_TRAITS = ["HW_CPU_X86_SSE"]
 _INVENTORIES = {"VCPU": _inventory(HOST_CPUS), "MEMORY_MB": _inventory(HOST_MIB)}
 _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("POST", _NOVA, "/servers", _create),
@@ -355,12 +409,13 @@ _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", _NOVA, "/os-aggregates", _same({"aggregates": []})),
     ("GET", _NOVA, "/os-availability-zone/detail", _same({"availabilityZoneInfo": []})),
     ("GET", "image", "/images", _same({"images": [{"id": id_of("tiny"), "name": "tiny"}]})),
-    ("GET", "placement", "/resource_providers", _same({"resource_providers": _PROVIDERS})),
+    ("GET", "placement", "/resource_providers", _providers),
     ("GET", "placement", f"{_RP}/inventories",
      _same({"inventories": _INVENTORIES, "resource_provider_generation": 1})),
     ("GET", "placement", f"{_RP}/usages", _usages),
-    ("GET", "placement", f"{_RP}/traits", _same({"traits": ["HW_CPU_X86_SSE"]})),
+    ("GET", "placement", f"{_RP}/traits", _same({"traits": _TRAITS})),
     ("GET", "placement", f"{_RP}/aggregates", _same({"aggregates": []})),
     ("GET", "placement", f"{_RP}/allocations", _on_provider),
+    ("GET", "placement", "/allocation_candidates", _summaries),
     ("GET", "placement", "/allocations/([0-9a-f-]+)", _allocated),
 )  # fmt: skip

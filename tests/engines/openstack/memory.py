@@ -52,6 +52,8 @@ class Server:
     fault: str = ""
     updated: float = 0.0
     old: tuple[str, str] = ("", "")
+    before: str = ""
+    """Its state before a failed evacuation."""
 
     @property
     def status(self) -> str:
@@ -78,7 +80,9 @@ class Service:
     status: str = "enabled"
     reason: str | None = None
     up: bool = True
+    on: bool = True
     forced_down: bool = False
+    beats: int = 0
 
 
 class Cloud:
@@ -91,6 +95,9 @@ class Cloud:
         self.services = {host: Service(id_of(f"service {host}"), host) for host in HOSTS}
         self.allocations: dict[str, tuple[str, str]] = {}
         self.events: list[tuple[str, str, str]] = []
+        self.conducted = True
+        self.failing: set[str] = set()
+        """Hosts on which nothing can be rebuilt."""
         self._agenda: list[tuple[float, Script]] = []
 
     def advance(self) -> None:
@@ -129,6 +136,15 @@ class Cloud:
 
     def touch(self, server: Server) -> None:
         server.updated = time.time()
+
+    def is_on(self, host: str) -> bool:
+        return self.services[host].on
+
+    def cut(self, host: str) -> None:
+        self.services[host].on = self.services[host].up = False
+
+    def give(self, host: str) -> None:
+        self.services[host].on = self.services[host].up = True
 
     # --- what takes time
 
@@ -213,6 +229,43 @@ class Cloud:
         yield STEP_S
         record.status = "confirmed" if keep else "reverted"
         self.allocations.pop(record.uuid)
+
+    def evacuating(self, server: Server, target: str, *, stays: bool) -> Script:
+        server.task, found = "rebuilding", self.record("evacuation", server, target)
+        self.touch(server)
+        while not self.conducted:
+            yield STEP_S
+        yield STEP_S
+        if found.status != "accepted":
+            return
+        why = self.bar(target, server.flavor) and "NoValidHost: No valid host was found."
+        if why or target in self.failing:
+            found.status, server.task = "error" if why else "failed", ""
+            server.before, server.state = server.before or server.state, "ERROR"
+            self.events.append((server.id, "evacuate", why or "BuildAbortException: no disk"))
+            self.touch(server)
+            return
+        found.status = "pre-migrating"
+        self.allocations[f"{server.id} {server.host}"] = self.allocations[server.id]
+        self.allocations[server.id] = (target, server.flavor)
+        yield STEP_S
+        if found.status != "pre-migrating":
+            return
+        server.task = ""  # as seen in the lab: at rest, on the old host, and not at its end
+        yield STEP_S
+        runs = server.state != "SHUTOFF" and not (stays and server.state != "ERROR")
+        server.host, server.state = target, "ACTIVE" if runs else "SHUTOFF"
+        found.status = "done"
+        self.touch(server)
+
+    def restart(self, host: str) -> None:
+        """Let a nova-compute begin anew: it clears up what went elsewhere."""
+        self.services[host].up = True
+        self.services[host].beats += 1
+        for each in self.records:
+            if each.kind == "evacuation" and each.source == host and each.status == "done":
+                each.status = "completed"
+                self.allocations.pop(f"{each.server} {host}", None)
 
     def turning(self, server: Server, task: str, state: str) -> Script:
         server.task = task

@@ -15,7 +15,7 @@ from billow.engines.openstack.recover.craft import Recovery
 from billow.engines.openstack.sight import Sight
 from billow.engines.openstack.verbs import OpenStackCraft
 from billow.model.pool import Pool
-from billow.ports import Clock
+from billow.ports import Bmc, Clock
 from billow.settings import Settings
 
 
@@ -27,8 +27,17 @@ async def open_engine(settings: Settings, clock: Clock) -> OpenStackEngine:
     Raises:
         Invalid: openstacksdk is not installed, or the cloud is not described.
     """
-    cloud, folder = Cloud.of(settings), settings.state_dir / "openstack"
-    sight = _sight(cloud, clock, settings)
+    return engine_of(Cloud.of(settings), settings, clock)
+
+
+def engine_of(
+    cloud: Cloud, settings: Settings, clock: Clock, *, bmc: Bmc | None = None
+) -> OpenStackEngine:
+    """Return the engine of a cloud, which is asked nothing yet.
+
+    A `bmc` turns its hosts off and on, with proof; without one their power is left alone.
+    """
+    sight, folder = _sight(cloud, clock, settings), settings.state_dir / "openstack"
 
     async def server(instance: str) -> str:
         return await craft.server(instance)
@@ -38,7 +47,7 @@ async def open_engine(settings: Settings, clock: Clock) -> OpenStackEngine:
         sight=sight,
         terms=terms_of(settings),
         clock=clock,
-        recovery=Recovery.of(cloud, server=server, clock=clock, folder=folder),
+        recovery=Recovery.of(cloud, server=server, clock=clock, folder=folder, bmc=bmc),
         network=settings.cloud_network,
         allow_changes=settings.allow_changes,
     )

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is refused before Nova is asked, and why. Pure: the pool comes in, with what is under way.
+
+Nova's scheduler has the last word; here is what can be said at once and in plain words.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from billow.engines.openstack.answers import Server
+from billow.engines.openstack.place import LONGEST_VALUE
+from billow.errors import Invalid
+from billow.model.action import (
+    Action,
+    Cordon,
+    Delete,
+    Migrate,
+    Place,
+    Resize,
+    Start,
+    Stop,
+    Uncordon,
+)
+from billow.model.instance import Instance
+from billow.model.kinds import Health, Kind, Power, State
+from billow.model.names import check_name
+from billow.model.pool import Pool
+from billow.model.resources import RESOURCES
+from billow.model.shape import Shape
+from billow.ports import Blocker
+
+READ_ONLY: Final = Blocker(
+    "Billow only looks at this cloud", "let it act with --allow-changes (BILLOW_ALLOW_CHANGES=true)"
+)
+_MOVABLE: Final = (State.RUNNING, State.PAUSED, State.STOPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was last seen of a cloud.
+
+    Attributes:
+        servers: By instance id.
+        flavors: Their ids, by the names of their shapes.
+        services: Ids of the nova-computes, by host.
+    """
+
+    pool: Pool
+    servers: Mapping[str, Server]
+    flavors: Mapping[str, str]
+    services: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Room that an action under way will take on a host."""
+
+    shape: Shape
+    host: str
+
+
+def blockers(seen: Seen, action: Action, under_way: Sequence[Action]) -> Iterator[Blocker]:
+    """Yield why an action must not be done in this cloud, beside what is under way."""
+    claims = [claim for other in under_way if (claim := _claim(seen.pool, other))]
+    match action:
+        case Place():
+            yield from _place(seen, action, claims)
+        case Migrate():
+            yield from _migrate(seen, action, claims)
+        case Resize():
+            yield from _resize(seen, action, claims)
+        case Start() | Stop() | Delete():
+            yield from _on_instance(seen, action)
+        case Cordon() | Uncordon():
+            yield from _known(seen.pool, action.host)
+            if action.host not in seen.services:
+                yield Blocker(f"host {action.host} has no compute service to switch")
+            if isinstance(action, Cordon) and not 1 <= len(action.why) <= LONGEST_VALUE:
+                yield Blocker("a cordon needs a reason", f"say why, in {LONGEST_VALUE} letters")
+        case _:
+            yield Blocker(f"OpenStack cannot {action.name}")
+
+
+def _claim(pool: Pool, action: Action) -> Claim | None:
+    """Return the room that an action under way will take and does not have yet."""
+    match action:
+        case Place():
+            known = action.instance.id in pool.instances.row
+            return None if known else Claim(action.instance.shape, action.host)
+        case Migrate() if action.instance in pool.instances.row:
+            moved = pool.instance(action.instance)
+            return None if moved.host == action.target else Claim(moved.shape, action.target)
+        case Resize():
+            return Claim(action.new, action.host)
+        case _:
+            return None
+
+
+def _on_instance(seen: Seen, action: Start | Stop | Delete) -> Iterator[Blocker]:
+    wrong = list(_present(seen.pool, action.instance, action.host))
+    if wrong:
+        yield from wrong
+        return
+    yield from _free(seen, action.instance)
+    if isinstance(action, Stop) and not action.grace_s >= 0:
+        yield Blocker("grace_s is not a number of seconds", "give 0 or more")
+    if isinstance(action, Delete):
+        server = seen.servers[action.instance]
+        if "billow_action" not in server.metadata:
+            yield Blocker(
+                f"instance {action.instance} was not made by Billow",
+                f"openstack server delete {server.uuid}",
+            )
+        return
+    yield from _reachable(seen.pool, action.host)
+
+
+def _place(seen: Seen, action: Place, claims: Sequence[Claim]) -> Iterator[Blocker]:
+    wanted, pool = action.instance, seen.pool
+    try:
+        check_name("instance", wanted.id)
+    except Invalid as error:
+        yield Blocker(error.brief, error.fix)
+        return
+    if wanted.id in pool.instances.row:
+        yield Blocker(f"instance {wanted.id} exists already", "choose another name")
+    if wanted.kind is not Kind.VM:
+        yield Blocker(f"{wanted.id} is a {wanted.kind}; Nova makes virtual machines only here")
+    if wanted.group and action.group is None and pool.group(wanted.group) is None:
+        yield Blocker(f"no group {wanted.group}", "make the server group first")
+    if action.nodes:
+        yield Blocker("Nova chooses NUMA nodes by itself", "place it without nodes")
+    if wanted.cpu_model:
+        yield Blocker("Nova gives the CPU that its hosts are set to", "ask for no CPU model")
+    if not wanted.image:
+        yield Blocker("a server needs an image", "name one: openstack image list shows them")
+    yield from _shape(seen, wanted.shape)
+    if action.host:
+        yield from _home(pool, wanted, action.host, claims)
+
+
+def _migrate(seen: Seen, action: Migrate, claims: Sequence[Claim]) -> Iterator[Blocker]:
+    pool = seen.pool
+    wrong = list(_present(pool, action.instance, action.source))
+    if wrong:
+        yield from wrong
+        return
+    there = pool.instance(action.instance)
+    if there.kind is not Kind.VM:
+        yield Blocker(f"{there.id} is a {there.kind}: it is its host")
+    if there.state not in _MOVABLE:
+        yield Blocker(f"instance {there.id} is {there.state}", "start or delete it")
+    if there.immovable and there.state is not State.STOPPED:
+        yield Blocker(f"instance {there.id} cannot move: {there.immovable}", "stop it first")
+    if action.source == action.target:
+        yield Blocker(f"instance {there.id} is there already", "choose another host")
+        return
+    yield from _nodes(pool, action)
+    yield from _free(seen, action.instance)
+    yield from _reachable(pool, action.source)
+    yield from _home(pool, there, action.target, claims)
+
+
+def _nodes(pool: Pool, action: Migrate) -> Iterator[Blocker]:
+    """Yield why a move to these NUMA nodes makes no sense; Nova chooses among those with room."""
+    if not action.target_nodes or action.target not in pool.hosts.row:
+        return
+    most = len(pool.host(action.target).nodes)
+    if any(node >= most for node in action.target_nodes):
+        yield Blocker(f"host {action.target} has {most} NUMA nodes", "choose among them")
+
+
+def _resize(seen: Seen, action: Resize, claims: Sequence[Claim]) -> Iterator[Blocker]:
+    pool = seen.pool
+    wrong = list(_present(pool, action.instance, action.host))
+    if wrong:
+        yield from wrong
+        return
+    there = pool.instance(action.instance)
+    yield from _free(seen, action.instance)
+    yield from _reachable(pool, action.host)
+    if there.shape.name != action.old.name:
+        yield Blocker(f"instance {there.id} has shape {there.shape.name}, not {action.old.name}")
+    if there.state not in (State.RUNNING, State.STOPPED):
+        yield Blocker(f"instance {there.id} is {there.state}", "start it first, or stop it")
+    if action.nodes:
+        yield Blocker("Nova chooses NUMA nodes by itself", "resize it without nodes")
+    yield from _shape(seen, action.new)
+    if action.host in pool.hosts.row:
+        yield from _room(pool, Claim(action.new, action.host), claims, None)
+
+
+def _home(pool: Pool, instance: Instance, name: str, claims: Sequence[Claim]) -> Iterator[Blocker]:
+    """Yield why an instance could not come to a host."""
+    if name not in pool.hosts.row:
+        yield from _known(pool, name)
+        return
+    host = pool.host(name)
+    yield from _reachable(pool, name)
+    if host.cordon:
+        yield Blocker(f"host {name} is cordoned: {host.cordon}", f"billow host uncordon {name}")
+    if instance.zone and instance.zone != host.zone:
+        yield Blocker(f"{instance.id} must be in zone {instance.zone}, not {host.zone or 'none'}")
+    if instance.shape.arch not in {None, host.arch}:
+        yield Blocker(f"host {name} is {host.arch}, which {instance.id} cannot run on")
+    missing = sorted(instance.shape.traits - host.traits)
+    if missing:
+        yield Blocker(f"host {name} lacks {', '.join(missing)}", "choose another host")
+    yield from _room(pool, Claim(instance.shape, name), claims, None)
+
+
+def _room(
+    pool: Pool, wanted: Claim, claims: Sequence[Claim], instead_of: Shape | None
+) -> Iterator[Blocker]:
+    """Yield what a host lacks for a claim, when what an instance has there counts as free."""
+    free = pool.free[pool.hosts.row[wanted.host]].tolist()
+    mine = instead_of.demand if instead_of else (0, 0, 0, 0)
+    others = [claim.shape.demand for claim in claims if claim.host == wanted.host]
+    for number, resource in enumerate(RESOURCES):
+        amount = wanted.shape.demand[number]
+        left = free[number] + mine[number] - sum(each[number] for each in others)
+        if 0 < amount > left:
+            yield Blocker(
+                f"{wanted.host} has {left} {resource} free, {amount} needed",
+                "choose another host, or make room",
+            )
+
+
+def _shape(seen: Seen, shape: Shape) -> Iterator[Blocker]:
+    known = next((each for each in seen.pool.shapes if each.name == shape.name), None)
+    if shape.name not in seen.flavors:
+        yield Blocker(
+            f"the cloud has no flavor {shape.name}", "openstack flavor list shows those it has"
+        )
+    elif known is not None and known != shape:
+        yield Blocker(
+            f"shape {shape.name} is not what the cloud's flavor {shape.name} is",
+            f"it has {known.cpu_milli / 1000:g} CPUs and {known.memory_mib} MiB there",
+        )
+
+
+def _present(pool: Pool, name: str, host: str) -> Iterator[Blocker]:
+    if name not in pool.instances.row:
+        yield Blocker(f"no instance {name!a}", "billow instance list shows them")
+    elif pool.instance(name).host != host:
+        yield Blocker(f"instance {name} is on {pool.instance(name).host}, not {host!a}")
+
+
+def _free(seen: Seen, name: str) -> Iterator[Blocker]:
+    """Yield why Nova would not let anybody touch a server now."""
+    server = seen.servers.get(name)
+    if server is None:
+        yield Blocker(f"instance {name} is no server of Nova")
+    elif server.task_state:
+        yield Blocker(f"Nova is at work on {name}: {server.task_state}", "wait for it")
+    elif server.status == "VERIFY_RESIZE":
+        yield Blocker(
+            f"{name} waits for its last move to be confirmed",
+            f"openstack server migration confirm {server.uuid}, or revert",
+        )
+    elif server.locked:
+        yield Blocker(f"{name} is locked", f"openstack server unlock {server.uuid}")
+
+
+def _known(pool: Pool, host: str) -> Iterator[Blocker]:
+    if host not in pool.hosts.row:
+        yield Blocker(f"no host {host!a}", "billow host list shows them")
+
+
+def _reachable(pool: Pool, name: str) -> Iterator[Blocker]:
+    yield from _known(pool, name)
+    if name not in pool.hosts.row:
+        return
+    host = pool.host(name)
+    if host.power is not Power.ON or host.health is Health.FAILED:
+        yield Blocker(f"nova-compute of host {name} is down", "see that it runs")
