@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.databases", "tests.openstack_lab"]
 
 settings.register_profile(
     "ci",
@@ -37,6 +37,10 @@ PARTS = {
         "libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients iproute2 qemu-system-x86",
     ),
     "bmc": ("/usr/sbin/ipmi-raw ipmitool", "freeipmi-tools ipmitool"),
+    "openstack": (
+        "/usr/sbin/mariadbd /usr/sbin/rabbitmq-server memcached",
+        "mariadb-server rabbitmq-server memcached",
+    ),
     "postgres": ("/usr/lib/postgresql/*/bin/postgres", "postgresql"),
     "browser": ("chromium", "chromium"),
 }
@@ -89,7 +93,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in lost]
     for item in items:
         real = any(item.get_closest_marker(part) for part in PARTS)
-        if real and not item.get_closest_marker("xdist_group"):
+        if item.get_closest_marker("openstack"):  # one cloud is enough for two cores
+            item.add_marker(pytest.mark.xdist_group("openstack"))
+        elif real and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 

@@ -61,6 +61,10 @@ class Client:
         """Read something."""
         return self.ask("GET", service, path)
 
+    def raw(self, method: str, url: str, headers: dict[str, str]) -> int:
+        """Carry a call out with headers of one's own; return the status of the answer."""
+        return self._http.request(method, url, headers=headers).status_code
+
     def send(self, service: str, path: str, data: bytes) -> None:
         """Upload bytes."""
         headers = self._headers(service) | {"Content-Type": "application/octet-stream"}

@@ -69,9 +69,14 @@ class Lab:
         sizes: Sizes | None = None,
     ) -> Self:
         """Return a lab that runs with at least so many computes: start it, or use the one there."""
-        lab = cls(laid_out(root or default_root(), venv, sizes))
+        lab = cls.laid_out(root or default_root(), venv, sizes)
         lab.up(computes)
         return lab
+
+    @classmethod
+    def laid_out(cls, root: Path, venv: Path | None = None, sizes: Sizes | None = None) -> Self:
+        """Return the lab in a folder, laid out where there is none; `up` starts it."""
+        return cls(laid_out(root, venv, sizes))
 
     @classmethod
     def found(cls, root: Path | None = None) -> Self:
@@ -133,6 +138,16 @@ class Lab:
         """Let go of connections; the lab runs on."""
         self.client.close()
 
+    def restore(self) -> None:
+        """Put right what a test may have left: faults, frozen or ended parts, servers, settings."""
+        self.gates.clear()
+        for process in (*servers.all_servers(self.places), *services.every_service(self.places)):
+            process.thaw()
+        self.seeding.empty()
+        if self.check():
+            self.up(len(self.hosts))
+        self.seeding.settle()
+
     def check(self) -> dict[str, str]:
         """Return what is wrong, by process or host; nothing when all is well."""
         wrong = {}
@@ -187,8 +202,14 @@ class Lab:
         self.computes.power_cut(known_or_refused(self.computes, host))
 
     def shape(self, host: str, **told: object) -> None:
-        """Tell a host what it is, how slow, and where it fails; README.md lists the words."""
+        """Tell a host what it is, how slow, and where it fails; README.md lists the words.
+
+        Nova looks for devices only as it starts: with `gpus`, its compute is started anew.
+        """
         self.computes.furnish(known_or_refused(self.computes, host), **told)
+        if "gpus" in told and host in self.computes.alive():
+            self.kill(host)
+            self.start(host)
 
     def await_down(self, host: str, patience_s: float = 600.0) -> None:
         """Wait until Nova counts a host as down."""

@@ -26,7 +26,7 @@ _OWN: Final = {
     "launched_at": "UTC_TIMESTAMP()",
 }
 """What of a row of `instances` a copy has of its own."""
-_BY_SERVER: Final = (
+_BY_SERVER: Final[tuple[tuple[str, str, dict[str, str]], ...]] = (
     ("nova", "instance_extra", {}),
     ("nova", "instance_info_caches", {}),
     ("nova", "instance_system_metadata", {}),

@@ -165,10 +165,22 @@ class Seeding:
         For between tests: seconds for thousands. Nothing may be under way. Services are enabled
         and no longer forced down, hosts are again what they are by default.
         """
+        self.empty()
+        self.settle()
+
+    def empty(self) -> None:
+        """Do what `wipe` does, without waiting until computes have noticed."""
         self._computes.clear()
         servers.sql(self._places, rows.WIPE)
         for host in self._computes.known():
+            devices = self._computes.shape(host).get("gpus")
             self._computes.reset(host)
+            if devices and host in self._computes.alive():  # looked for only as it starts
+                self._computes.kill(host)
+                self._computes.start([host])
+
+    def settle(self) -> None:
+        """Have living computes count anew, and wait until none counts what is gone."""
         alive = sorted(self._computes.alive())
         self._computes.touch(alive)
         until(lambda: not self._counted(alive), lambda: "computes still count what is gone")

@@ -152,14 +152,22 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
                 del inventory["VCPU"]
         inventory |= {name: _whole(count) for name, count in told.get("resources", {}).items()}
         provider_tree.update_inventory(nodename, inventory)
-        provider_tree.add_traits(nodename, *told.get("traits", ()))
-        for child, resources in told.get("children", {}).items():
-            name = f"{nodename}_{child}"
+        kept = {each for each in provider_tree.data(nodename).traits if each.startswith("COMPUTE_")}
+        provider_tree.update_traits(nodename, kept | set(told.get("traits", ())))
+        self._bear(provider_tree, nodename, told.get("children", {}))
+
+    def _bear(self, provider_tree, nodename, children):
+        """Give a host the nested providers that it was told, and no others of ours."""
+        wanted = {f"{nodename}_{child}": resources for child, resources in children.items()}
+        known = provider_tree.get_provider_uuids(nodename)
+        for name in [provider_tree.data(each).name for each in known]:
+            if name.startswith(f"{nodename}_") and name not in wanted:
+                provider_tree.remove(name)
+        for name, resources in wanted.items():
             if not provider_tree.exists(name):
                 provider_tree.new_child(name, nodename)
-            provider_tree.update_inventory(
-                name, {each: _whole(count) for each, count in resources.items()}
-            )
+            inventory = {each: _whole(count) for each, count in resources.items()}
+            provider_tree.update_inventory(name, inventory)
 
     def spawn(self, context, instance, *arguments, **more):
         self._may_fail("spawn")
