@@ -43,6 +43,13 @@ def test_every_question_is_answered(view: Overview) -> None:
     assert (view.hosts, view.instances) == (20, 150)
 
 
+def test_flavors_that_nobody_uses_are_counted_too() -> None:
+    pool = Pool.build([Host("h", (Node(cpu_milli=4000, memory_mib=8192),))],
+                      shapes=[Shape("new", 1000, 1024)])  # fmt: skip
+    fit = section(overview(pool, POLICIES), "fit")
+    assert fit.summary.startswith("4 more new fit")
+
+
 def test_a_plan_wins_what_it_says(view: Overview) -> None:
     won = section(view, "win")
     assert won.after is not None

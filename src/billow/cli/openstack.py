@@ -25,8 +25,12 @@ Cloud = Annotated[
         help="Its name in clouds.yaml; without one, OS_AUTH_URL and the like say which.",
     ),
 ]
+Metrics = Annotated[
+    str, typer.Option("--metrics-url", help="A Prometheus that knows the real use of hosts.")
+]
 PoolFile = Annotated[
-    Path, typer.Option("--pool", "--pool-file", help="Of the pool in a file, without any cloud.")
+    Path | None,
+    typer.Option("--pool", "--pool-file", help="Of the pool in a file, without any cloud."),
 ]
 Html = Annotated[
     Path | None, typer.Option("--html", help="Write it to this file, which needs no other one.")
@@ -50,8 +54,10 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write TOML to thi
 
 
 @app.command("report")
-def report(
-    pool: PoolFile,
+def report(  # noqa: PLR0913 - each option is a word of the command line
+    cloud: Cloud = "",
+    metrics_url: Metrics = "",
+    pool: PoolFile = None,
     html: Html = None,
     moves: Moves = None,
     *,
@@ -65,9 +71,9 @@ def report(
     """
     output = standard(as_json=as_json)
     begun = monotonic()
-    seen = _file(pool)
+    seen = _file(pool) if pool else _cloud(cloud, metrics_url, output)
     looked = monotonic()
-    view = _thought(seen, pool.name, moves)
+    view = _thought(seen, pool.name if pool else cloud, moves)
     took_s = {"look": looked - begun, "think": monotonic() - looked}
     if html is not None:
         from billow.openstack.page import page
@@ -158,6 +164,15 @@ def _file(path: Path) -> "Pool":
     from billow.sense.files import read_pool
 
     return read_pool(path)
+
+
+def _cloud(cloud: str, metrics_url: str, output: Output) -> "Pool":
+    import asyncio
+
+    from billow.engines.openstack.open import look
+
+    output.say(f"looking at {cloud or 'the cloud of the environment'}, reading only")
+    return asyncio.run(look(cloud=cloud, metrics_url=metrics_url))
 
 
 def _thought(pool: "Pool", name: str, moves: int | None) -> "Overview":

@@ -21,6 +21,7 @@ from billow.openstack.deaths import deaths_report
 from billow.openstack.heat import Heat, heat_of
 from billow.openstack.win import defrag_plan, win
 from billow.plan.amounts import amount
+from billow.plan.mix import frequencies
 from billow.policies import Policies
 
 MOST_ROWS: Final = 12
@@ -117,8 +118,7 @@ def _sections(
         knobs["moves"] = moves
 
     def told(name: str) -> Report:
-        # whose death is survived has a section of its own, host by host
-        own = {"failures": 0} if name == "capacity" else {}
+        own = _counted(pool, policies) if name == "capacity" else {}
         return policies.reporting(name).report(pool, policies.of(name, own))
 
     def won() -> Section:
@@ -144,6 +144,18 @@ def _sections(
     )
     yield _tried("win", "What would a plan win?", won)
     yield Section("wrong", _wrong(pool, findings))  # fmt: skip
+
+
+def _counted(pool: Pool, policies: Policies) -> dict[str, object]:
+    """Return the knobs with which room is counted: for flavors that nobody uses yet, too.
+
+    Whose death is survived has a section of its own, host by host.
+    """
+    if policies.of("capacity").model_dump()["shapes"]:
+        return {"failures": 0}
+    uses = zip(frequencies(pool), pool.shapes, strict=True)
+    order = sorted(uses, key=lambda each: (-each[0], -each[1].cpu_milli, each[1].name))
+    return {"failures": 0, "shapes": tuple(shape.name for _, shape in order[:MOST_ROWS])}
 
 
 _TITLES: Final = {
