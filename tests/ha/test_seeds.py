@@ -11,8 +11,9 @@ import pytest
 from tests.ha.seeds import told
 
 FEW, MANY = 40, 2_000
-FAILED_ONCE = (297,)
-"""297: the host that all starts were to go to was lost in that instant, and was chosen again."""
+FAILED_ONCE = (297, 1979)
+"""297: the host that all starts were to go to was lost in that instant, and was chosen again. 1979:
+a host was back, under another boot, before anybody missed it."""
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ nothing is older than it seems. This module must not decide anything.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -76,6 +76,7 @@ class Hearing:
         self._views: Sequence[View] = ()
         self._read_at = 0.0
         self._told: dict[str, tuple[float, BoolArray]] = {}
+        self._boots: dict[str, str] = {}
 
     async def look(
         self, lay_out: Callable[[Watched], Layout], cared: Collection[str], now: float
@@ -101,12 +102,26 @@ class Hearing:
             host: sight_of(host, agreed.lost.get(host, {}), views, self._power.reading, now)
             for host in sorted(doubted)
         }
+        sights |= {
+            host: replace(sights[host], rebooted=True) for host in self._rebooted(own, cared)
+        }
         present = sum(view.age_s <= VIEW_S for view in others) + 1
         return Heard(sights, present, agreed.faint)
 
     async def aclose(self) -> None:
         """Listen to nobody any more."""
         await self._power.aclose()
+
+    def _rebooted(self, own: Sequence[View], cared: Collection[str]) -> list[str]:
+        """Return the hosts that came back under a boot of which no incident tells."""
+        found = []
+        for host, report in (each for view in own for each in view.reports.items()):
+            known = self._boots.get(host, report.boot)
+            if report.quarantined and host not in cared and known != report.boot:
+                found.append(host)
+            elif report.boot:
+                self._boots[host] = report.boot
+        return found
 
     async def _others(self, own: Collection[str], now: float) -> Sequence[View]:
         """Return what other controllers told; of a lone one's predecessors it is read seldom.

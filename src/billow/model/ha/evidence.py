@@ -115,6 +115,8 @@ class Sight:
         clean_beats: Rounds of beats on all networks in a row without a symptom.
         boot: The id of the boot that its agent told of last; empty while that is not known.
         quarantined: Whether its agent has come, or come back, and was not admitted since.
+        rebooted: Whether it came back under another boot than the one that was known of it, though
+            nobody had missed it: a reset that was quicker than the time after which it is missed.
     """
 
     host: str
@@ -130,6 +132,7 @@ class Sight:
     clean_beats: int = 0
     boot: str = ""
     quarantined: bool = False
+    rebooted: bool = False
     symptoms: tuple[Symptom, ...] = ()
 
     @property

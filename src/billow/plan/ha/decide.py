@@ -163,7 +163,7 @@ def _suspects(evidence: Evidence, gates: Gates) -> Iterator[tuple[str, Incident]
         incident = evidence.incidents.get(host)
         facts = _ungated(evidence, gates, host, incident)
         response = facts.response
-        if incident is None and response.severity not in WELL:
+        if incident is None and (response.severity not in WELL or facts.sight.rebooted):
             yield host, opened(name_of(host, gates.now), facts).incident
         elif incident is not None and incident.phase in EARLY and _turns_suspect(incident, facts):
             yield host, replace(incident, suspected_at=gates.now)

@@ -42,6 +42,9 @@ from billow.plan.ha.facts import Facts, Terms
 EARLY: Final = frozenset({Phase.NOTED, Phase.MOVING, Phase.WAITING})
 """Nothing was ended yet: the row that holds now is followed."""
 
+_ANOTHER: Final = "another one"
+"""The boot of a host of which nothing is known but that it is over."""
+
 WELL: Final = frozenset({Severity.NONE, Severity.NOTICE})
 """How loud a row is that nobody has to do anything for."""
 
@@ -57,9 +60,10 @@ def opened(name: str, facts: Facts) -> Turn:
         since=min((*facts.sight.lost.values(), facts.now)),
         phase=_phase(response.recovery),
         recovery=response.recovery,
-        boot=facts.sight.boot,
+        boot=_ANOTHER if facts.sight.rebooted else facts.sight.boot,
     )
-    return _under_row(incident, facts, response.diagnosis, fresh=True)
+    why = "it has booted anew, and nobody missed it" if facts.sight.rebooted else response.diagnosis
+    return _under_row(incident, facts, why, fresh=True)
 
 
 def advance(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
