@@ -263,7 +263,7 @@ def _shown(server: Server) -> dict[str, Any]:
 
 
 def _services(cloud: Cloud, call: Call) -> Body:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": each.id,
             "binary": "nova-compute",
@@ -273,13 +273,16 @@ def _services(cloud: Cloud, call: Call) -> Body:
             "state": "up" if each.up and not each.forced_down else "down",
             "forced_down": each.forced_down,
             "disabled_reason": each.reason,
-            "updated_at": _when(0),
+            "updated_at": _when(each.beats),
         }
         for each in cloud.services.values()
     ]
     conductor = {"id": id_of("conductor"), "binary": "nova-conductor", "host": "controller"}
-    beat = {"status": "enabled", "state": "up", "updated_at": _when(time.time())[:-1]}
-    return {"services": [*rows, conductor | beat]}
+    state = "up" if cloud.conducted else "down"
+    beat = {"status": "enabled", "state": state, "updated_at": _when(time.time())[:-1]}
+    rows.append(conductor | beat)
+    asked = {key: call.query[key] for key in ("host", "binary") if key in call.query}
+    return {"services": [row for row in rows if asked.items() <= row.items()]}
 
 
 def _serve(cloud: Cloud, call: Call) -> Body:

@@ -27,7 +27,7 @@ STALLED_S: Final = 120.0
 """An order that no conductor begins in so long, while one is up, is taken back."""
 SETTLED_S: Final = 300.0
 """How long a guest may take to become as it was, once it has arrived."""
-_HEALTH_EVERY_S: Final = 5.0
+HEALTH_EVERY_S: Final = 5.0
 _EVACUABLE: Final = frozenset({"ACTIVE", "SHUTOFF", "ERROR"})
 _NO_SUCH_VERSION: Final = 406
 
@@ -212,7 +212,7 @@ async def _arrived(scene: Scene, leaving: _Leaving) -> None:
         waited_s = scene.clock.now() - goes_on
         if waited_s > STALLED_S:
             raise await _failure(scene, leaving, f"nobody took it up for {waited_s:.0f} s")
-        if waited_s > _HEALTH_EVERY_S and await _goes_on(scene, leaving, record):
+        if waited_s > HEALTH_EVERY_S and await _goes_on(scene, leaving, record):
             goes_on = scene.clock.now()
 
 

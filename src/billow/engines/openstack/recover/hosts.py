@@ -21,8 +21,8 @@ BOOT_S: Final = 900.0
 """How long a host may take from its power to a nova-compute that speaks."""
 SPEAKS_S: Final = 60.0
 """How long one that a person turned on may take: some beats of it."""
-_LOOK_EVERY_S: Final = 1.0
-_CLEARED_WITHIN_S: Final = 30.0
+LOOK_EVERY_S: Final = 1.0
+CLEARED_WITHIN_S: Final = 30.0
 RESTART: Final = "restart nova-compute there: it removes then what runs elsewhere by now"
 log = structlog.get_logger()
 
@@ -70,11 +70,11 @@ async def mark_alive(scene: Scene, host: str) -> None:
             else:
                 scene.forget((host,))
                 return
-        if scene.clock.now() - began > _CLEARED_WITHIN_S:
+        if scene.clock.now() - began > CLEARED_WITHIN_S:
             guests = tuple(f"server {each.guest}: {each.status}" for each in leaving[:10])
             brief = f"{host} has not cleared up what went elsewhere"
             raise Refused(brief, guests, RESTART, NOT_CLEANED)
-        await scene.clock.sleep(_LOOK_EVERY_S)
+        await scene.clock.sleep(LOOK_EVERY_S)
 
 
 async def fence(scene: Scene, action: Fence | PowerOff) -> AsyncGenerator[Progress, None]:
@@ -125,7 +125,7 @@ async def _until(
             brief = f"the nova-compute of {before.host} says nothing"
             last = (f"it spoke last at {before.heard or 'no time'}",)
             raise Refused(brief, last, "turn it on by hand, and look at its console")
-        await scene.clock.sleep(_LOOK_EVERY_S)
+        await scene.clock.sleep(LOOK_EVERY_S)
 
 
 def _is_left(record: Evacuation) -> bool:
