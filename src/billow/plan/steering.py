@@ -52,7 +52,7 @@ MOST_TIGHT: Final = 1 / 8
 """Limits are tightened so far: a vCPU that sleeps longer is felt, and helps no more."""
 OPEN_S: Final = 0.25
 """A window that was not used for so long is closed until another round has been sent."""
-PACED_S: Final = 0.3
+PACED_S: Final = 0.6
 """So long a round must go on before it is judged how quickly changes get across."""
 CHANGES_ROUND: Final = 3
 """From this round on, only what changed is sent of a page: until then it is kept."""

@@ -34,6 +34,7 @@ from billow.model.assessment import Way
 from billow.model.group import Group
 from billow.model.kinds import MigrationPolicy, Power, Rule, State, Storage
 from billow.model.shape import Shape
+from billow.plan.baseline import baselines
 from billow.ports import Trace
 from billow.testing.stand import do, migrate, place
 
@@ -361,3 +362,21 @@ async def test_hosts_must_find_each_other(stand: LibvirtStand, engine: LibvirtEn
     found = await other.blockers(moving)
     await other.aclose()
     assert any("libvirt_peer_uri" in each.fix for each in found)
+
+
+async def test_hosts_say_what_their_cpus_have(stand: LibvirtStand, engine: LibvirtEngine) -> None:
+    """Where they have KVM; so one CPU can be named that all of them can play."""
+    pool = await engine.sense()
+    hosts = [pool.host(each.name) for each in stand.lab.hosts]
+    assert [bool(each.cpu_model) for each in hosts] == ["kvm" in each.traits for each in hosts]
+    if hosts[0].cpu_model:
+        found = baselines(pool)
+        assert [each.arch for each in found] == [hosts[0].arch]
+
+
+async def test_a_host_s_own_disk_is_refused_where_it_cannot_be(
+    stand: LibvirtStand, engine: LibvirtEngine
+) -> None:
+    wanted = replace(stand.instance("x"), disk=Storage.OWN)
+    with pytest.raises(Refused, match="no disk here"):
+        await do(engine, replace(place(stand, "x"), instance=wanted))

@@ -5,17 +5,33 @@ What is left on the host that a machine is not on any more is removed, and only 
 is found on both hosts before a move is taken for one that they share, and nothing is touched.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 from billow.engines.libvirt.fleet import Fleet
 from billow.engines.libvirt.sight import Sighting
 from billow.engines.libvirt.storage import Shelf
+from billow.engines.libvirt.translate import FIRMWARE
+from billow.model.instance import Instance
+from billow.model.kinds import Storage
 from billow.ports import Blocker
 
 
 def travels(there: Sighting, shelf: Shelf) -> bool:
     """Return whether a machine's disks must be copied when it moves."""
     return bool(there.machine.disks) and not shelf.shared
+
+
+def misplaced(wanted: Instance, shelf: Shelf) -> Iterator[Blocker]:
+    """Yield why an instance cannot have a disk on its host, as it wants to."""
+    if wanted.disk is not Storage.OWN:
+        return
+    if wanted.image in {"", FIRMWARE}:
+        yield Blocker("the firmware guest has no disk here", "place it from an image")
+    elif shelf.shared:
+        yield Blocker(
+            "every host sees the same storage here: a host's own disk cannot be made",
+            "place it without disk=own, or unset libvirt_storage_shared if that is not so",
+        )
 
 
 async def hindrances(

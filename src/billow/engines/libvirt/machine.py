@@ -52,6 +52,7 @@ class Machine:
         fixed: Why it cannot be moved live; empty when it can.
         disks: Paths of disks that the guest may write to.
         ring: Whether it has KVM's dirty ring.
+        cpu: The CPU that it was given, as `engines.libvirt.cpu` tells it.
     """
 
     name: str
@@ -63,3 +64,4 @@ class Machine:
     fixed: str = ""
     disks: tuple[str, ...] = ()
     ring: bool = False
+    cpu: str = ""

@@ -8,6 +8,7 @@ run. What libvirt has no words for, QEMU is told through it.
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -22,10 +23,12 @@ from billow.engines.libvirt.records import LimitRecord, Records
 from billow.engines.libvirt.sight import Sighting
 from billow.engines.libvirt.wire import Api
 from billow.engines.libvirt.words import Domain, Migrating
+from billow.engines.libvirt.xdr import Value
 from billow.errors import Refused
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
 from billow.model.run import Flow, Progress
+from billow.plan.channel import Channel, Facts, with_deltas
 from billow.plan.steering import Abilities, Course, Steering, Turn, allowed_s, choose
 
 SWITCHING: Final = "switching"
@@ -107,14 +110,16 @@ class _Passage:
     async def go(self, peer: str) -> AsyncGenerator[Progress, None]:
         """Let libvirt send it, steer it meanwhile, and yield how far it is."""
         can = await abilities(self._api, self._domain, self._order.there.machine)
-        course = choose(self._order.policy, can)
-        copied = Copied(Steering(course, self._order.downtime_s))
+        chosen = choose(self._order.policy, can)
+        channel = self._channel(chosen, can)
+        course = replace(chosen, deltas=channel.kept_mib > 0)
+        copied = Copied(Steering(course, self._order.downtime_s), channel=channel.why)
         window = {"downtime-limit": max(1, round(1000 * allowed_s(self._order.downtime_s)))}
         await self._api.ask_qemu(self._domain, "migrate-set-parameters", window)
         await self._watch(course)
         began = _now()
         sending = asyncio.create_task(
-            self._carrier.migrate(self._domain, peer, {}, self._flags(course))
+            self._carrier.migrate(self._domain, peer, _told_of(channel), self._flags(course))
         )
         try:
             async for progress in self._follow(copied, sending):
@@ -133,11 +138,25 @@ class _Passage:
 
     def _flags(self, course: Course) -> Migrating:
         flags = _LIVE | _BY_WAY[course.way]
+        flags |= Migrating.COMPRESSED if course.deltas else Migrating(0)
         if self._order.terms.encrypted:
             flags |= Migrating.TLS
         if self._order.copies_disks:
             flags |= Migrating.NON_SHARED_DISK
         return flags
+
+    def _channel(self, course: Course, can: Abilities) -> Channel:
+        """Return by what channel memory goes: libvirt's single stream, only changes where it can.
+
+        What a guest changes in its pages cannot be looked at from here: the steering will see.
+        """
+        single = Channel(why="libvirt sends by a single stream")
+        if not can.deltas or course.way is Way.POST_COPY:
+            return single
+        there, kept = self._order.there, self._order.terms.kept_mib
+        used = there.use.memory_mib
+        touched = there.machine.memory_mib if math.isnan(used) else used
+        return with_deltas(Facts(touched_mib=touched, kept_mib=kept), single)
 
     async def _watch(self, course: Course) -> None:
         """Begin to watch what each vCPU writes, where that is possible and of use."""
@@ -189,7 +208,7 @@ class _Passage:
         """Do what the steering says; at the very end there may be nobody left to do it to."""
         check_hope(turn)
         with contextlib.suppress(Fault):
-            if turn.window_s == turn.window_s:  # a number: NaN is none
+            if not math.isnan(turn.window_s):
                 milliseconds = max(1, round(turn.window_s * 1000))
                 await self._api.set_downtime(self._domain, milliseconds)
             if turn.limits and self._limits is not None:
@@ -201,6 +220,13 @@ class _Passage:
         """Give a move up that stands still or takes too long. Raises Refused."""
         terms = self._order.terms
         check_patience(whole_s, still_s, timeout_s=terms.timeout_s, stall_s=terms.stall_s)
+
+
+def _told_of(channel: Channel) -> dict[str, Value]:
+    """Return what libvirt is told of a channel."""
+    if not channel.kept_mib:
+        return {}
+    return {"compression": "xbzrle", "compression.xbzrle.cache": channel.kept_mib * 2**20}
 
 
 _HINTS: Final = (
@@ -235,6 +261,7 @@ async def abilities(api: Api, domain: Domain, machine: Machine) -> Abilities:
         limits=machine.ring and "set-vcpu-dirty-limit" in commands,
         auto_converge="auto-converge" in known,
         post_copy="postcopy-ram" in known,
+        deltas="xbzrle" in known,
     )
 
 

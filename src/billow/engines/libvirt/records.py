@@ -23,6 +23,7 @@ class HostRecord:
     """What Billow decided of a host, and what it was when it was last seen.
 
     Attributes:
+        cpu_model: What its CPUs have for guests under KVM; empty while that is not known.
         nodes: Its NUMA nodes; empty until it was seen once.
     """
 
@@ -32,6 +33,7 @@ class HostRecord:
     arch: str = "x86_64"
     sockets: int = 1
     kvm: bool = False
+    cpu_model: str = ""
     nodes: tuple[Node, ...] = ()
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from billow.act import refusals
 from billow.engines.libvirt.sight import Sighting
-from billow.errors import Invalid
 from billow.model.action import (
     Action,
     Allot,
@@ -26,16 +26,13 @@ from billow.model.action import (
     Uncordon,
 )
 from billow.model.instance import Instance
-from billow.model.kinds import Arch, Kind, Power, State
-from billow.model.names import check_name
+from billow.model.kinds import Arch, Power, State
 from billow.model.pool import Pool
-from billow.model.resources import RESOURCES
 from billow.model.shape import Shape
 from billow.ports import Blocker
 
 LEAST_MEMORY_MIB: Final = 8
 MOST_CPUS: Final = 255
-_MOVABLE = (State.RUNNING, State.PAUSED, State.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +62,10 @@ def blockers(
         case Start() | Stop() | Delete() | Suspend() | Resume():
             yield from _on_instance(pool, found, action)
         case Allot():
-            yield from _known(pool, action.host)
-            if not (0.01 <= action.cpu_ratio <= 1000 and 0.01 <= action.memory_ratio <= 100):
-                yield Blocker("a ratio is out of range", "give 0.01 to 1000 (memory: to 100)")
+            yield from refusals.unknown(pool, action.host)
+            yield from refusals.excessive(action)
         case Cordon() | Uncordon():
-            yield from _known(pool, action.host)
+            yield from refusals.unknown(pool, action.host)
             if isinstance(action, Cordon) and not action.why:
                 yield Blocker("a cordon needs a reason", "say why")
         case _:
@@ -93,7 +89,7 @@ def _claim(pool: Pool, action: Action) -> Claim | None:
 def _on_instance(
     pool: Pool, found: Found, action: Start | Stop | Delete | Suspend | Resume
 ) -> Iterator[Blocker]:
-    wrong = list(_present(pool, action.instance, action.host))
+    wrong = list(refusals.absent(pool, action.instance, action.host))
     if wrong:
         yield from wrong
         return
@@ -109,19 +105,11 @@ def _on_instance(
 
 def _place(pool: Pool, action: Place, claims: Sequence[Claim]) -> Iterator[Blocker]:
     wanted = action.instance
-    try:
-        check_name("instance", wanted.id)
-    except Invalid as error:
-        yield Blocker(error.brief, error.fix)
-        return
-    if wanted.id in pool.instances.row:
-        yield Blocker(f"instance {wanted.id} exists already", "choose another name")
-    if wanted.kind is not Kind.VM:
-        yield Blocker(f"{wanted.id} is a {wanted.kind}; this engine runs virtual machines only")
-    if wanted.group and action.group is None and pool.group(wanted.group) is None:
-        yield Blocker(f"no group {wanted.group}", "declare the group first")
+    yield from refusals.nameless(pool, action)
     if action.nodes:
         yield Blocker("this engine binds nothing to NUMA nodes", "place it without nodes")
+    if action.host in pool.hosts.row and pool.host(action.host).arch is not Arch.X86_64:
+        yield Blocker("this engine makes machines for x86_64 only", "choose another host")
     if wanted.cpu_model:
         yield Blocker("this engine gives no named CPU", "ask for it without a CPU model")
     yield from _shape(pool, wanted.shape, claims)
@@ -129,15 +117,12 @@ def _place(pool: Pool, action: Place, claims: Sequence[Claim]) -> Iterator[Block
 
 
 def _migrate(pool: Pool, action: Migrate, claims: Sequence[Claim]) -> Iterator[Blocker]:
-    wrong = list(_present(pool, action.instance, action.source))
+    wrong = list(refusals.absent(pool, action.instance, action.source))
     if wrong:
         yield from wrong
         return
     there = pool.instance(action.instance)
-    if there.state not in _MOVABLE:
-        yield Blocker(f"instance {there.id} is {there.state}", "start or delete it")
-    if there.immovable and there.state is not State.STOPPED:
-        yield Blocker(f"instance {there.id} cannot move: {there.immovable}", "stop it first")
+    yield from refusals.unmovable(there)
     if action.source_nodes or action.target_nodes:
         yield Blocker("this engine binds nothing to NUMA nodes", "move it without nodes")
     if action.source == action.target:
@@ -148,7 +133,7 @@ def _migrate(pool: Pool, action: Migrate, claims: Sequence[Claim]) -> Iterator[B
 
 
 def _resize(pool: Pool, found: Found, action: Resize, claims: Sequence[Claim]) -> Iterator[Blocker]:
-    wrong = list(_present(pool, action.instance, action.host))
+    wrong = list(refusals.absent(pool, action.instance, action.host))
     if wrong:
         yield from wrong
         return
@@ -156,10 +141,7 @@ def _resize(pool: Pool, found: Found, action: Resize, claims: Sequence[Claim]) -
     yield from _reachable(pool, action.host)
     if _is_foreign(found, there.id):
         yield Blocker(f"instance {there.id} {_FOREIGN}", "resize it with virsh")
-    if there.shape.name != action.old.name:
-        yield Blocker(f"instance {there.id} has shape {there.shape.name}, not {action.old.name}")
-    if there.state is State.PAUSED:
-        yield Blocker(f"instance {there.id} is paused", "resume it first, or stop it")
+    yield from refusals.unlike(there, action)
     if action.nodes:
         yield Blocker("this engine binds nothing to NUMA nodes", "resize it without nodes")
     yield from _shape(pool, action.new, claims)
@@ -170,19 +152,11 @@ def _resize(pool: Pool, found: Found, action: Resize, claims: Sequence[Claim]) -
 def _home(pool: Pool, instance: Instance, name: str, claims: Sequence[Claim]) -> Iterator[Blocker]:
     """Yield why an instance could not come to a host."""
     if name not in pool.hosts.row:
-        yield from _known(pool, name)
+        yield from refusals.unknown(pool, name)
         return
     host = pool.host(name)
     yield from _reachable(pool, name)
-    if host.cordon:
-        yield Blocker(f"host {name} is cordoned: {host.cordon}", f"billow host uncordon {name}")
-    if instance.zone and instance.zone != host.zone:
-        yield Blocker(f"{instance.id} must be in zone {instance.zone}, not {host.zone or 'none'}")
-    if host.arch is not Arch.X86_64 or instance.shape.arch not in {None, host.arch}:
-        yield Blocker(f"host {name} is {host.arch}, which {instance.id} cannot run on")
-    missing = sorted(instance.shape.traits - host.traits)
-    if missing:
-        yield Blocker(f"host {name} lacks {', '.join(missing)}", "choose another host")
+    yield from refusals.closed(pool, instance, host)
     yield from _room(pool, Claim(instance.shape, name), claims, None)
 
 
@@ -193,22 +167,12 @@ def _room(
     free = pool.free[pool.hosts.row[wanted.host]].tolist()
     mine = instead_of.demand if instead_of else (0, 0, 0, 0)
     others = [claim.shape.demand for claim in claims if claim.host == wanted.host]
-    for number, resource in enumerate(RESOURCES):
-        amount = wanted.shape.demand[number]
-        left = free[number] + mine[number] - sum(each[number] for each in others)
-        if 0 < amount > left:
-            yield Blocker(
-                f"{wanted.host} has {left} {resource} free, {amount} needed",
-                "choose another host, or make room",
-            )
+    left = [a + b - sum(taken) for a, b, *taken in zip(free, mine, *others, strict=True)]
+    yield from refusals.crowded(wanted.shape.demand, left, wanted.host)
 
 
 def _shape(pool: Pool, shape: Shape, claims: Sequence[Claim]) -> Iterator[Blocker]:
-    known = [*pool.shapes, *(claim.shape for claim in claims)]
-    if any(each.name == shape.name and each != shape for each in known):
-        yield Blocker(
-            f"shape {shape.name} differs from the pool's", "give the other shape another name"
-        )
+    yield from refusals.disputed(pool, shape, [claim.shape for claim in claims])
     if shape.memory_mib < LEAST_MEMORY_MIB:
         yield Blocker(f"a machine needs {LEAST_MEMORY_MIB} MiB at least", "choose a larger shape")
     if not 1 <= shape.cpu_milli <= MOST_CPUS * 1000:
@@ -223,20 +187,8 @@ def _shape(pool: Pool, shape: Shape, claims: Sequence[Claim]) -> Iterator[Blocke
         yield Blocker(f"this engine gives no {what}", f"choose a shape without {what}")
 
 
-def _present(pool: Pool, name: str, host: str) -> Iterator[Blocker]:
-    if name not in pool.instances.row:
-        yield Blocker(f"no instance {name!a}", "billow instance list shows them")
-    elif pool.instance(name).host != host:
-        yield Blocker(f"instance {name} is on {pool.instance(name).host}, not {host!a}")
-
-
-def _known(pool: Pool, host: str) -> Iterator[Blocker]:
-    if host not in pool.hosts.row:
-        yield Blocker(f"no host {host!a}", "billow host list shows them")
-
-
 def _reachable(pool: Pool, host: str) -> Iterator[Blocker]:
-    yield from _known(pool, host)
+    yield from refusals.unknown(pool, host)
     if host in pool.hosts.row and pool.host(host).power is not Power.ON:
         whys = [gap.why for gap in pool.gaps if gap.subject == f"host/{host}"]
         yield Blocker(f"host {host} does not answer: {'; '.join(whys)}", "see that it does")

@@ -6,11 +6,13 @@ A machine that is on two hosts, as it is while it moves, is one instance, where 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
+from billow.engines.libvirt.cpu import host_cpu, needed
 from billow.engines.libvirt.fleet import Fleet
 from billow.engines.libvirt.line import Fault
 from billow.engines.libvirt.machine import Machine, Stage
@@ -21,6 +23,7 @@ from billow.engines.libvirt.translate import (
     instance_of,
     machine_of,
     name_of,
+    parsed,
     state_of,
 )
 from billow.engines.libvirt.use import UNSEEN, Use, Uses
@@ -151,6 +154,10 @@ class Sight:
         """Learn what a host is, and write it down for when it does not answer."""
         known = self._records.host(name)
         record = host_record(await api.capabilities(), memory_kib, known)
+        if record.kvm:
+            with contextlib.suppress(Fault):  # an old libvirt, or one that cannot say
+                said = parsed(await api.domain_capabilities())
+                record = replace(record, cpu_model=host_cpu(said, record.arch))
         if record != known:
             self._records.save_host(name, record)
         self._stations[name].record = record
@@ -225,9 +232,11 @@ class Sight:
             state = State.UNKNOWN
         instance = instance_of(each.machine, name, each.host, state)
         own = bool(each.machine.disks) and not self._shared_storage
+        here = self._records.host(each.host).cpu_model
         return replace(
             instance,
             disk=Storage.OWN if own else Storage.SHARED,
+            cpu_model=needed(each.machine.cpu, here, runs=each.domain.number >= 0),
             cpu_used_milli=each.use.cpu_milli,
             memory_used_mib=each.use.memory_mib,
             cpu_wait=each.use.cpu_wait,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from billow.engines.libvirt.cpu import machine_cpu
 from billow.engines.libvirt.machine import (
     DIRTY_RING,
     NAMESPACE,
@@ -85,6 +86,7 @@ def host_of(name: str, record: HostRecord, *, seen: bool) -> Host:
         traits=frozenset({KVM_TRAIT} if record.kvm else ()),
         power=Power.ON if seen else Power.UNKNOWN,
         health=Health.OK if seen else Health.UNKNOWN,
+        cpu_model=record.cpu_model,
         cordon=record.cordon,
         cpu_ratio=record.cpu_ratio,
         memory_ratio=record.memory_ratio,
@@ -110,6 +112,7 @@ def machine_of(xml: str) -> Machine:
         else "",
         disks=tuple(filter(None, map(_source, written_to))),
         ring=ring is not None and ring.get("state") == "on",
+        cpu=machine_cpu(root),
     )
 
 

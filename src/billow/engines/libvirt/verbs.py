@@ -13,7 +13,7 @@ from typing import Final
 
 from billow.act.premise import unmet
 from billow.act.terms import Terms
-from billow.engines.libvirt.disks import hindrances, leave, travels
+from billow.engines.libvirt.disks import hindrances, leave, misplaced, travels
 from billow.engines.libvirt.fleet import Fleet
 from billow.engines.libvirt.line import Fault
 from billow.engines.libvirt.machine import NAMESPACE, PREFIX, Description, Machine, Stage
@@ -156,7 +156,10 @@ class LibvirtCraft:
         return not unmet(pool, action.achieves)
 
     async def _asked(self, action: Action) -> AsyncGenerator[Blocker, None]:
-        """Yield what only the hosts can say."""
+        """Yield what only the hosts and their storage can say."""
+        if isinstance(action, Place):
+            for blocker in misplaced(action.instance, self.shelf):
+                yield blocker
         if isinstance(action, Place) and action.instance.image not in {"", FIRMWARE}:
             try:
                 api = await self.fleet.api(action.host)

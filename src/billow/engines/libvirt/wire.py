@@ -67,6 +67,7 @@ class _Call(IntEnum):
     LIST_ALL_DOMAINS = 273
     DOMAIN_GET_JOB_STATS = 298
     DOMAIN_MIGRATE_PERFORM = 305
+    GET_DOMAIN_CAPABILITIES = 342
     DOMAIN_STATS = 344
     DOMAIN_DEFINE_XML = 350
     DOMAIN_START_POST_COPY = 364
@@ -129,6 +130,11 @@ class Api:
     async def capabilities(self) -> str:
         """Return the host's capabilities, XML."""
         return (await self._call(_Call.GET_CAPABILITIES, limit_s=SLOW_S)).text()
+
+    async def domain_capabilities(self) -> str:
+        """Return what machines under KVM can be on this host, XML. Raises Fault where none can."""
+        body = Writer().maybe(None).maybe(None).maybe(None).maybe("kvm").uint(0)
+        return (await self._call(_Call.GET_DOMAIN_CAPABILITIES, body, limit_s=SLOW_S)).text()
 
     async def domains(self, *, transient: bool = False) -> list[Domain]:
         """Return every machine of the host, or those only that vanish when they stop."""

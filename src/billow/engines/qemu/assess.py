@@ -120,7 +120,7 @@ async def _guest(ground: Ground, record: InstanceRecord, source: str) -> _Seen:
     guest = Guest(
         memory_mib=memory,
         writers=writers,
-        changes=_changes(ground, changes(before, after), writers) if can.deltas else 1.0,
+        changes=_changes(ground, changes(before, after), writers, used) if can.deltas else 1.0,
         empty_share=1.0 - used / memory,
         writes_known=not any(map(math.isnan, found.rates)),
         disk_mib=disk,
@@ -136,9 +136,9 @@ async def _guest(ground: Ground, record: InstanceRecord, source: str) -> _Seen:
     return _Seen(guest, _ways(can), way, told, gaps)
 
 
-def _changes(ground: Ground, seen: float, writers: Sequence[Writer]) -> float:
+def _changes(ground: Ground, seen: float, writers: Sequence[Writer], used_mib: float) -> float:
     """Return what part of memory must be sent again: whole pages where none are kept."""
-    working = math.fsum(writer.working_mib for writer in writers)
+    working = min(used_mib, math.fsum(writer.working_mib for writer in writers))
     if math.isnan(seen) or not working:
         return 1.0
     kept = min(1.0, ground.terms.kept_mib / working)

@@ -11,10 +11,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from billow.act import refusals
 from billow.engines.qemu.images import LINUX
 from billow.engines.qemu.linux import LEAST_MEMORY_MIB as LEAST_LINUX_MIB
 from billow.engines.qemu.machine import LEAST_MEMORY_MIB, MOST_CPUS
-from billow.errors import Invalid
 from billow.model.action import (
     Action,
     Allot,
@@ -35,16 +35,12 @@ from billow.model.action import (
     Uncordon,
 )
 from billow.model.instance import MOST_LIMIT, Instance
-from billow.model.kinds import Arch, Kind, Power, State, Storage
-from billow.model.names import check_name
+from billow.model.kinds import Arch, Power, State, Storage
 from billow.model.pool import Pool
-from billow.model.resources import RESOURCES, IntArray
 from billow.model.shape import Shape
-from billow.plan.reach import FIX, barriers
 from billow.ports import Blocker
 
 _NOTHING = (0, 0, 0, 0)
-_MOVABLE = (State.RUNNING, State.PAUSED, State.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,7 @@ def blockers(pool: Pool, action: Action, claims: Claims = ()) -> Iterator[Blocke
         case Evacuate():
             yield from _evacuate(pool, action, claims)
         case Start() | Stop() | Delete():
-            yield from _present(pool, action.instance, action.host)
+            yield from refusals.absent(pool, action.instance, action.host)
             if isinstance(action, Start):
                 yield from _powered(pool, action.host)
             if isinstance(action, Stop) and not action.grace_s >= 0:
@@ -89,9 +85,8 @@ def _rest(pool: Pool, action: Action) -> Iterator[Blocker]:
         case Throttle() | Suspend() | Resume():
             yield from _calm(pool, action)
         case Allot():
-            yield from _known(pool, action.host)
-            if not (0.01 <= action.cpu_ratio <= 1000 and 0.01 <= action.memory_ratio <= 100):
-                yield Blocker("a ratio is out of range", "give 0.01 to 1000 (memory: to 100)")
+            yield from refusals.unknown(pool, action.host)
+            yield from refusals.excessive(action)
         case Cordon() | Uncordon() | PowerOn() | Fence() | PowerOff():
             yield from _host(pool, action)
         case _:
@@ -99,7 +94,7 @@ def _rest(pool: Pool, action: Action) -> Iterator[Blocker]:
 
 
 def _calm(pool: Pool, action: Throttle | Suspend | Resume) -> Iterator[Blocker]:
-    wrong = list(_present(pool, action.instance, action.host))
+    wrong = list(refusals.absent(pool, action.instance, action.host))
     if wrong:
         yield from wrong
     elif isinstance(action, Throttle):
@@ -110,7 +105,7 @@ def _calm(pool: Pool, action: Throttle | Suspend | Resume) -> Iterator[Blocker]:
 
 
 def _host(pool: Pool, action: Cordon | Uncordon | PowerOn | Fence | PowerOff) -> Iterator[Blocker]:
-    yield from _known(pool, action.host)
+    yield from refusals.unknown(pool, action.host)
     if isinstance(action, Cordon) and not action.why:
         yield Blocker("a cordon needs a reason", "say why")
     if isinstance(action, PowerOff) and action.host in pool.hosts.row:
@@ -128,42 +123,29 @@ def _host(pool: Pool, action: Cordon | Uncordon | PowerOn | Fence | PowerOff) ->
 
 def _place(pool: Pool, action: Place, claims: Claims) -> Iterator[Blocker]:
     wanted = action.instance
-    try:
-        check_name("instance", wanted.id)
-    except Invalid as error:
-        yield Blocker(error.brief, error.fix)
-        return
-    if wanted.id in pool.instances.row:
-        yield Blocker(f"instance {wanted.id} exists already", "choose another name")
-    if wanted.kind is not Kind.VM:
-        yield Blocker(f"{wanted.id} is a {wanted.kind}; this engine runs virtual machines only")
+    yield from refusals.nameless(pool, action)
     if wanted.image == LINUX and wanted.shape.memory_mib < LEAST_LINUX_MIB:
         yield Blocker(
             f"the image {LINUX!r} needs {LEAST_LINUX_MIB} MiB of memory at least, "
             f"not {wanted.shape.memory_mib}",
             "choose a larger shape",
         )
-    if wanted.group and action.group is None and pool.group(wanted.group) is None:
-        yield Blocker(f"no group {wanted.group}", "declare the group first")
     yield from _shape(pool, wanted.shape, claims)
     yield from _home(pool, wanted, (action.host, action.nodes), claims)
 
 
 def _migrate(pool: Pool, action: Migrate, claims: Claims) -> Iterator[Blocker]:
-    wrong = list(_present(pool, action.instance, action.source))
+    wrong = list(refusals.absent(pool, action.instance, action.source))
     if wrong:
         yield from wrong
         return
     there = pool.instance(action.instance)
-    if there.state not in _MOVABLE:
-        yield Blocker(f"instance {there.id} is {there.state}", "start or delete it")
+    yield from refusals.unmovable(there)
     if there.disk is Storage.OWN and pool.host(there.host).power is not Power.ON:
         why = f"the disk of {there.id} is on {there.host}, which has no power"
         yield Blocker(why, f"billow host power-on {there.host}")
     if there.nodes != action.source_nodes:
         yield Blocker(f"{there.id} is on nodes {there.nodes}, not {action.source_nodes}")
-    if there.immovable and there.state is not State.STOPPED:
-        yield Blocker(f"instance {there.id} cannot move: {there.immovable}", "stop it first")
     if (action.source, action.source_nodes) == (action.target, action.target_nodes):
         yield Blocker(f"instance {there.id} is there already", "choose another host")
         return
@@ -171,7 +153,7 @@ def _migrate(pool: Pool, action: Migrate, claims: Claims) -> Iterator[Blocker]:
 
 
 def _evacuate(pool: Pool, action: Evacuate, claims: Claims) -> Iterator[Blocker]:
-    wrong = list(_present(pool, action.instance, action.source))
+    wrong = list(refusals.absent(pool, action.instance, action.source))
     if wrong:
         yield from wrong
         return
@@ -191,17 +173,14 @@ def _evacuate(pool: Pool, action: Evacuate, claims: Claims) -> Iterator[Blocker]
 
 
 def _resize(pool: Pool, action: Resize, claims: Claims) -> Iterator[Blocker]:
-    wrong = list(_present(pool, action.instance, action.host))
+    wrong = list(refusals.absent(pool, action.instance, action.host))
     if wrong:
         yield from wrong
         return
     there = pool.instance(action.instance)
-    if there.shape.name != action.old.name:
-        yield Blocker(f"instance {there.id} has shape {there.shape.name}, not {action.old.name}")
+    yield from refusals.unlike(there, action)
     if there.state is State.RUNNING:
         yield from _powered(pool, action.host)
-    if there.state is State.PAUSED:
-        yield Blocker(f"instance {there.id} is paused", "resume it first, or stop it")
     yield from _shape(pool, action.new, claims)
     room = Claim(action.new, action.host, action.nodes)
     yield from _room(pool, room, claims, instead_of=there)
@@ -213,19 +192,11 @@ def _home(
     """Yield why an instance could not come to a host and its NUMA nodes."""
     name, nodes = place
     if name not in pool.hosts.row:
-        yield from _known(pool, name)
+        yield from refusals.unknown(pool, name)
         return
     host = pool.host(name)
     yield from _powered(pool, name)
-    source = pool.host(instance.host) if instance.host else None
-    yield from (Blocker(why, FIX) for why in barriers(instance, source, host))
-    if host.cordon and host.id != instance.host:
-        yield Blocker(f"host {name} is cordoned: {host.cordon}", f"billow host uncordon {name}")
-    if instance.zone and instance.zone != host.zone:
-        yield Blocker(f"{instance.id} must be in zone {instance.zone}, not {host.zone or 'none'}")
-    missing = sorted(instance.shape.traits - host.traits)
-    if missing:
-        yield Blocker(f"host {name} lacks {', '.join(missing)}", "choose another host")
+    yield from refusals.closed(pool, instance, host)
     known = instance.id in pool.instances.row and instance.host == name
     room = Claim(instance.shape, name, nodes)
     yield from _room(pool, room, claims, instead_of=instance if known else None)
@@ -248,30 +219,17 @@ def _room(
     here = [claim for claim in claims if claim.host == host.id]
     taken = np.array([_NOTHING, *(claim.shape.demand for claim in here)]).sum(axis=0)
     mine = instead_of.shape.demand if instead_of else _NOTHING
-    yield from _lacks(shape.demand, pool.free[row] + mine - taken, host.id)
+    yield from refusals.crowded(shape.demand, (pool.free[row] + mine - taken).tolist(), host.id)
     for node in nodes:
         on_node = [claim.shape.share for claim in here if node in claim.nodes]
         taken = np.array([_NOTHING, *on_node]).sum(axis=0)
         mine = instead_of.shape.share if instead_of and node in instead_of.nodes else _NOTHING
         free = pool.free_nodes[row, node] + mine - taken
-        yield from _lacks(shape.share, free, f"{host.id} node {node}")
-
-
-def _lacks(wanted: tuple[int, ...], free: IntArray, where: str) -> Iterator[Blocker]:
-    for resource, amount, left in zip(RESOURCES, wanted, free.tolist(), strict=True):
-        if 0 < amount > left:
-            yield Blocker(
-                f"{where} has {left} {resource} free, {amount} needed",
-                "choose another host, or make room",
-            )
+        yield from refusals.crowded(shape.share, free.tolist(), f"{host.id} node {node}")
 
 
 def _shape(pool: Pool, shape: Shape, claims: Claims) -> Iterator[Blocker]:
-    known = [*pool.shapes, *(claim.shape for claim in claims)]
-    if any(each.name == shape.name and each != shape for each in known):
-        yield Blocker(
-            f"shape {shape.name} differs from the pool's", "give the other shape another name"
-        )
+    yield from refusals.disputed(pool, shape, [claim.shape for claim in claims])
     if shape.memory_mib < LEAST_MEMORY_MIB:
         yield Blocker(f"a machine needs {LEAST_MEMORY_MIB} MiB at least", "choose a larger shape")
     if shape.cpu_milli < 1:
@@ -280,18 +238,6 @@ def _shape(pool: Pool, shape: Shape, claims: Claims) -> Iterator[Blocker]:
         yield Blocker(f"a machine has {MOST_CPUS} CPUs at most", "choose a smaller shape")
     if shape.arch not in {None, Arch.X86_64}:
         yield Blocker(f"shape {shape.name} needs {shape.arch}; machines here are x86_64")
-
-
-def _present(pool: Pool, name: str, host: str) -> Iterator[Blocker]:
-    if name not in pool.instances.row:
-        yield Blocker(f"no instance {name!a}", "billow instance list shows them")
-    elif pool.instance(name).host != host:
-        yield Blocker(f"instance {name} is on {pool.instance(name).host}, not {host!a}")
-
-
-def _known(pool: Pool, host: str) -> Iterator[Blocker]:
-    if host not in pool.hosts.row:
-        yield Blocker(f"no host {host!a}", "billow host list shows them")
 
 
 def _powered(pool: Pool, host: str) -> Iterator[Blocker]:
