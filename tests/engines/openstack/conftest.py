@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the tests of the engine `openstack`."""
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from labs.openstack import Lab, Sizes
 
 from billow.engines.openstack import cloud, patience
 
@@ -30,16 +25,3 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "LAST_LOOK_S", 0.1)
     monkeypatch.setattr(patience, "CERTAIN_S", 0.2)
     monkeypatch.setattr(cloud, "WAITS_S", (0.01, 0.02, 0.05))
-
-
-@pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """Bring three hosts up, or use those of BILLOW_OPENSTACK_LAB, a folder; nobody else may."""
-    root = os.environ.get("BILLOW_OPENSTACK_LAB")
-    sizes = Sizes(vcpus=8, memory_mib=32768, cpu_ratio=1.0, moves_at_once=8)
-    with Lab.started(Path(root) if root else None, computes=3, sizes=sizes) as found:
-        found.seeding.wipe()
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in found.environment.items():
-                patch.setenv(name, value)
-            yield found

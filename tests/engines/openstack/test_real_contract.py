@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine contract on a real Nova."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ class TestNova(EngineContract):
     verbs = VERBS
 
     @pytest.fixture
-    def stand(self, lab: Lab, tmp_path: Path) -> Iterator[LabStand]:
-        stand = LabStand(tmp_path, lab)
-        yield stand
-        stand.clear()
+    def stand(self, fresh_cloud: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabStand:
+        for name, value in fresh_cloud.environment.items():
+            monkeypatch.setenv(name, value)
+        return LabStand(tmp_path, fresh_cloud)

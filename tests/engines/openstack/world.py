@@ -126,22 +126,6 @@ class LabStand(OpenStackStand):
         super().__init__(state, lab.hosts, LabSwitch(lab))
         self.lab = lab
 
-    def clear(self) -> None:
-        """Bring the cloud back to where tests begin: hosts that serve, and no server."""
-        self.lab.gates.clear()
-        for host in self.lab.hosts:
-            self.lab.computes.reset(host)
-        client = self.lab.client
-        self.lab.seeding.wipe()
-        self.lab.computes.clear()
-        self.lab.start_hosts(self.lab.hosts)
-        served = client.get("compute", "/os-services?binary=nova-compute")["services"]
-        for each in served:
-            if each["forced_down"]:
-                client.ask("PUT", "compute", f"/os-services/{each['id']}", {"forced_down": False})
-            if each["status"] != "enabled":
-                client.ask("PUT", "compute", f"/os-services/{each['id']}", {"status": "enabled"})
-
     def transport(self) -> Transport:
         return open_transport(self.lab.environment["OS_CLOUD"], 16)
 
