@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Final
 
+from billow.engines.openstack.patience import order
 from billow.engines.openstack.recover.records import Evacuation, Guest, Records, Service
 from billow.ports import Clock
 
@@ -65,8 +66,11 @@ class Ward:
         async with self._telling:
             service = await self.service()
             if not service.forced:
-                await self._records.force(service, down=True)
+                await order(lambda: self._records.force(service, down=True), self._is_forced)
                 self._service = replace(service, forced=True, up=False)
+
+    async def _is_forced(self) -> bool:
+        return (await self._records.service(self.host)).forced
 
     def forget(self) -> None:
         """Ask again before the next answer."""
