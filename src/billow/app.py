@@ -10,7 +10,6 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from importlib import import_module
 from time import monotonic
 from typing import Any
@@ -31,6 +30,7 @@ from billow.capabilities.overcommit.plan import Overcommit
 from billow.capabilities.placement.plan import Placement, why_not
 from billow.capabilities.placement.policy import PlacementPolicy
 from billow.capabilities.power.plan import Power
+from billow.doctor import Check, of_hosts
 from billow.errors import BillowError, Conflict, Leased
 from billow.ha.open import HighAvailability, Parts, open_high_availability
 from billow.identity.keeper import Keeper
@@ -87,16 +87,6 @@ ENGINES: Mapping[str, str] = {
 """Modules with `open_engine(settings, clock)`, imported only when used."""
 POWER_ONLY = frozenset({"ipmi", "redfish"})
 """Engines in which no pool lives: they may come and go beside the others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that `billow doctor` looked at."""
-
-    name: str
-    ok: bool
-    text: str
-    fix: str = ""
 
 
 class Billow:
@@ -302,7 +292,7 @@ class Billow:
         engines = (fact for fact in pool.facts if fact.subject.startswith("engine/"))
         facts = (Check(each.subject, ok=True, text=f"{each.key}: {each.value}") for each in engines)
         gaps = (Check(gap.subject, ok=False, text=gap.why) for gap in pool.gaps)
-        return [*checks, *facts, *gaps]
+        return [*checks, *facts, *of_hosts(await self.incidents.status()), *gaps]
 
     async def audit(self, actor: str, text: str, subjects: tuple[str, ...] = ()) -> None:
         """Record that a person changed something or tried to."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from billow.errors import Conflict, Invalid, NotFound
+from billow.errors import Conflict, Invalid, NotFound, Unavailable
+from billow.ha.rehearsal import Rehearsal
 from billow.model.ha.alarm import Alarm
-from billow.model.ha.care import Maintenance, Reach
+from billow.model.ha.care import Drill, Maintenance, Reach
 from billow.model.ha.incident import Incident
 from billow.model.ha.status import Status
 from billow.model.ha.step import IncidentStep
@@ -23,6 +24,8 @@ from billow.store.store import Store
 
 LONGEST_S: Final = 30 * 86_400.0
 """A maintenance that nobody ends must end by itself within a month."""
+REHEARSED_S: Final = 1200.0
+"""So long a host is left alone that was turned off and on: firmware and boot take minutes."""
 TRIES: Final = 5
 """How often a word is spoken anew because a controller took a step at the same time."""
 
@@ -131,6 +134,32 @@ class Incidents:
         )
         await self._store.begin_maintenance(made)
         return made
+
+    async def rehearse(self, host: str, rehearsal: Rehearsal | None, *, actor: str) -> Drill:
+        """Turn an empty, cordoned host off and on, and keep whether that would have proved a death.
+
+        It is left alone for a while: that it is silent meanwhile, and boots, is no failure.
+
+        Raises:
+            NotFound: no such host, or no management controller of it is known.
+            Conflict: it is not empty, not cordoned, or an incident of it is open.
+            Unavailable: this controller watches no hosts.
+        """
+        if rehearsal is None:
+            fix = "set BILLOW_HA_MANAGEMENT and the like, see docs/how-to/watch-hosts.md"
+            raise Unavailable("this controller watches no hosts", fix=fix, code="not-watching")
+        pool = await self._collector.fresh()
+        row = pool.host_row(host)
+        if not pool.host(host).cordon:
+            fix = f"billow host cordon {host} --why rehearsal"
+            raise Conflict(f"{host} is not cordoned: something may come to it", fix=fix)
+        if any(each.host == host for each in await self._store.open_incidents()):
+            raise Conflict(f"an incident of {host} is open", fix="billow incident list --open")
+        there = [each.id for each in pool.views((pool.instances.host == row).nonzero()[0].tolist())]
+        if not there:
+            leave = Leave(Reach.HOST, host, REHEARSED_S, "its death is rehearsed")
+            await self.leave(leave, actor=actor)
+        return await rehearsal.drill(host, there)
 
     async def resume(self, reach: Reach, name: str, *, actor: str) -> Maintenance:
         """Look after hosts again before the time is over. Raises NotFound, Conflict when armed."""

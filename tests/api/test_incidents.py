@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from billow.api.incident_answers import (
+    DrillDocument,
     HaStatus,
     IncidentDocument,
     IncidentPage,
@@ -16,6 +17,7 @@ from billow.api.incident_answers import (
 )
 from billow.model.ha.document import step_from_document
 from billow.plan.ha.retrace import retraced
+from tests.api.test_routes import ended
 from tests.control_planes import ControlPlane, control_plane
 from tests.recorded import held, record_now, recovered
 
@@ -139,3 +141,38 @@ def test_readiness_is_told_of_hosts_that_are_watched(client: httpx2.Client) -> N
     assert (len(page.items), page.hosts) == (3, 4)
     assert page.items[0].heard == ["management", "tenant", "storage"]
     assert "agent" in page.items[0].proofs
+
+
+def test_a_death_is_rehearsed_of_an_empty_cordoned_host_only(struck: ControlPlane) -> None:
+    body = {"host": "host-4"}
+    with struck.client(struck.token_for("viewer")) as viewer:
+        assert viewer.post("/v1/ha/rehearse", json=body).status_code == 403
+    with struck.client() as client:
+        refused = client.post("/v1/ha/rehearse", json=body)
+        assert refused.status_code == 409
+        assert "not cordoned" in refused.text
+        assert client.post("/v1/ha/rehearse", json={"host": "never"}).status_code == 404
+        run = client.post(
+            "/v1/hosts/host-4/cordon", json={"why": "rehearsal"}, params={"apply": "true"}
+        )
+        assert ended(client, run.json()["id"])["state"] == "done"
+        full = client.post("/v1/ha/rehearse", json=body)
+        assert "not empty" in full.text
+        there = client.get("/v1/instances", params={"host": "host-4", "limit": 100}).json()["items"]
+        asks = [{"verb": "delete", "subject": each["id"]} for each in there]
+        run = client.post("/v1/changes", json={"asks": asks}, params={"apply": "true"})
+        assert ended(client, run.json()["id"])["state"] == "done", run.text
+        drill = DrillDocument.model_validate(client.post("/v1/ha/rehearse", json=body).json())
+        assert drill.ok, drill.text
+        assert (drill.host, drill.method) == ("host-4", "bmc")
+        alone = client.get("/v1/ha/maintenance").json()["items"]
+        assert [each["name"] for each in alone] == ["host-4"]
+        client.post("/v1/ha/maintenance/end", json={"reach": "host", "name": "host-4"})
+
+
+def test_the_doctor_and_the_metrics_tell_of_incidents(client: httpx2.Client) -> None:
+    checks = {each["name"]: each for each in client.get("/v1/doctor").json()["items"]}
+    assert "incidents open" in checks["high availability"]["text"]
+    shown = client.get("/metrics").text
+    assert 'billow_incidents{phase="recovering"}' in shown
+    assert "billow_incidents_held" in shown

@@ -32,6 +32,12 @@ class Disarm(Sent):
     why: Why
 
 
+class Rehearsed(Sent):
+    """Whose death is to be rehearsed."""
+
+    host: Text = Field(description="It must be empty and cordoned.")
+
+
 class Named(Sent):
     """Hosts by one name."""
 
@@ -87,6 +93,21 @@ async def arm(caller: Operator) -> JSONResponse:
     """Let high availability act again; return what kept it from that."""
     ended = await caller.billow.incidents.resume(Reach.POOL, "", actor=caller.person.name)
     return JSONResponse(incident_answers.maintenance_answer(ended))
+
+
+@router.post(
+    "/ha/rehearse",
+    summary="Rehearse a host's death",
+    response_model=incident_answers.DrillDocument,
+)
+async def rehearse(request: Request, caller: Operator, body: Rehearsed) -> JSONResponse:
+    """Turn an empty, cordoned host off by its management controller, prove it, turn it on again."""
+    request.state.concern = (f" (host {body.host})", (f"host/{body.host}",))
+    ha = caller.billow.ha
+    drill = await caller.billow.incidents.rehearse(
+        body.host, ha.rehearsal if ha else None, actor=caller.person.name
+    )
+    return JSONResponse(incident_answers.drill_answer(drill))
 
 
 @router.get(

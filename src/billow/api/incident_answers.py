@@ -8,7 +8,7 @@ from pydantic import Field
 from billow.api.answers import Answer, Paged, Seconds
 from billow.model.document import Document, written
 from billow.model.ha.alarm import Alarm
-from billow.model.ha.care import Maintenance, Reach
+from billow.model.ha.care import Drill, Maintenance, Reach
 from billow.model.ha.document import incident_document, step_document
 from billow.model.ha.evidence import Network
 from billow.model.ha.incident import Fate, Incident, Method, Phase, Recovery
@@ -152,6 +152,17 @@ class Maintenances(Answer):
     items: list[MaintenanceDocument]
 
 
+class DrillDocument(Answer):
+    """One rehearsal of a way to prove that a host is dead."""
+
+    host: str
+    method: Method
+    ok: bool = Field(description="Whether it would have given a proof.")
+    at: Seconds
+    took_s: float = Field(description="Until the host read on again.")
+    text: str
+
+
 class ObserverDocument(Answer):
     """One source of evidence, as it told last."""
 
@@ -228,6 +239,11 @@ def incident_answer(
 def maintenance_answer(maintenance: Maintenance) -> Document:
     """Return a maintenance."""
     return {name: written(getattr(maintenance, name)) for name in MaintenanceDocument.model_fields}
+
+
+def drill_answer(drill: Drill) -> Document:
+    """Return how a rehearsal went."""
+    return {name: written(getattr(drill, name)) for name in DrillDocument.model_fields}
 
 
 def status_answer(status: Status) -> Document:

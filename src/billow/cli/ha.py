@@ -107,6 +107,23 @@ def arm(session: Session) -> None:
         session.output.say(f"armed again; it was disarmed by {done['owner']}: {done['why']}")
 
 
+@command(app, "rehearse", ASKS)
+def rehearse(
+    session: Session,
+    host: Annotated[str, typer.Argument(metavar="HOST", help="Empty, and cordoned.")],
+) -> None:
+    """Turn an empty host off and on: would its death be proved? Ends with 1 if not."""
+    session.confirm(f"Shall {host} be turned off and on?")
+    done = session.client.post("/v1/ha/rehearse", {"host": host})
+    if session.output.as_json:
+        session.output.document(done)
+    else:
+        how = "proved" if done["ok"] else "NOT proved"
+        session.output.say(f"{how} after {done['took_s']:.1f} s: {done['text']}")
+    if not done["ok"]:
+        raise typer.Exit(1)
+
+
 def add_to(hosts: typer.Typer) -> None:
     """Add the command that stands among those of hosts."""
 

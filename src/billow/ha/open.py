@@ -69,10 +69,12 @@ class HighAvailability:
 
     Attributes:
         responder: None when no host is watched.
+        rehearsal: Exercises proof by power; None when no host is watched.
         turns: What must be done again and again, and every how many seconds.
     """
 
     responder: Responder | None
+    rehearsal: Rehearsal | None
     turns: Turns
     closing: AsyncExitStack
 
@@ -96,18 +98,18 @@ async def open_high_availability(settings: Settings, parts: Parts) -> HighAvaila
             parts.store, open_channels(settings), parts.world.clock, lambda: writer.held
         )
         opened.push_async_callback(alarms.aclose)
-        responder, turns = _responder(settings, parts, opened)
+        responder, rehearsal, turns = _responder(settings, parts, opened)
         turns = (*turns, (alarms.turn, ALARMS_EVERY_S))
-        return HighAvailability(responder, turns, opened.pop_all())
+        return HighAvailability(responder, rehearsal, turns, opened.pop_all())
 
 
 def _responder(
     settings: Settings, parts: Parts, opened: AsyncExitStack
-) -> tuple[Responder | None, Turns]:
+) -> tuple[Responder | None, Rehearsal | None, Turns]:
     engine, terms = parts.world.engine, Terms.of(parts.policy)
     ears = open_ears(settings, engine, parts.world.clock, opened)
     if ears is None:
-        return None, ()
+        return None, None, ()
     bmc = engine if isinstance(engine, Bmc) else NoBmc()
     emptying = Emptying(parts.loop, parts.elsewhere)
     deeds = Deeds(Hands(parts.world, ears.commander, bmc, emptying.empty, terms))
@@ -128,7 +130,7 @@ def _responder(
         ears.observer, parts.store, parts.world.clock, lambda: parts.world.writer.held
     )
     turns = (*turns, (notices.turn, NOTICES_EVERY_S))
-    return responder, (*turns, (rehearsal.turn, REHEARSED_EVERY_S))
+    return responder, rehearsal, (*turns, (rehearsal.turn, REHEARSED_EVERY_S))
 
 
 def _hosts(world: World) -> Callable[[], Awaitable[Iterable[str]]]:

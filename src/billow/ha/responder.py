@@ -16,6 +16,7 @@ import structlog
 
 from billow.act.guard import World
 from billow.errors import Conflict
+from billow.ha import measured
 from billow.ha.deeds import Deeds
 from billow.ha.hearing import Heard, Hearing, Watched
 from billow.ha.rooms import Rooms
@@ -94,7 +95,9 @@ class Responder:
         pool = await self._world.collector.last()
         heard = await self._crew.hearing.look(partial(self._lay_out, pool), self._open.keys(), now)
         if not self._world.writer.held:
-            self._fence = 0
+            if self._fence:
+                self._fence = 0
+                measured.show(())
             return
         await self._read(now)
         if not heard.sights and not self._open:
@@ -123,6 +126,7 @@ class Responder:
         opened = await self._books.open_incidents()
         self._open = {each.host: each for each in opened}
         self._fence, self._read_at = self._world.writer.fence, now
+        measured.show(opened)
         for incident in opened if began else ():
             self._resume(incident)
 
@@ -174,6 +178,7 @@ class Responder:
             self._read_at = 0.0
             return
         log.info("incident", id=incident.id, phase=incident.phase, why=turn.why)
+        measured.count(self._open.get(incident.host), incident, now)
         self._note(incident)
         for deed in turn.deeds:
             self._crew.deeds.begin(incident, deed)
@@ -184,6 +189,7 @@ class Responder:
         else:
             del self._open[incident.host]
             self._crew.deeds.forget(incident.id)
+        measured.show(self._open.values())
 
     def _keep_moving(self, pool: Pool, now: float) -> None:
         """Go on emptying living hosts: what came up meanwhile, or did not go the first time."""

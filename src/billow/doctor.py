@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `billow doctor` looks at, one thing at a time. Pure: it judges, and looks at nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from billow.model.ha.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that `billow doctor` looked at."""
+
+    name: str
+    ok: bool
+    text: str
+    fix: str = ""
+
+
+def of_hosts(status: Status) -> Iterator[Check]:
+    """Yield how high availability is, where anybody watches hosts or an incident is open."""
+    if not (status.watching or status.incidents):
+        return
+    ready = sum(each.ready for each in status.hosts)
+    text = f"{len(status.hosts)} hosts watched, {ready} whose death two ways could prove"
+    text += f"; {status.incidents} incidents open, {status.held} of them held"
+    wrong = ""
+    if not status.watching:
+        wrong, fix = "nobody watches", "see that `billow serve` runs where agents reach it"
+    elif not status.armed:
+        wrong, fix = "disarmed", "billow ha arm"
+    elif status.held:
+        wrong, fix = "incidents wait", "billow incident list --open"
+    elif ready < len(status.hosts):
+        wrong, fix = "not every death could be proved twice", "billow ha readiness"
+    else:
+        fix = ""
+    ok = wrong in {"", "not every death could be proved twice"}
+    yield Check("high availability", ok, f"{wrong}: {text}" if wrong else text, fix)
