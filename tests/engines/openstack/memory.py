@@ -144,7 +144,8 @@ class Cloud:
         self.services[host].on = self.services[host].up = False
 
     def give(self, host: str) -> None:
-        self.services[host].on = self.services[host].up = True
+        self.services[host].on = True
+        self.restart(host)
 
     # --- what takes time
 

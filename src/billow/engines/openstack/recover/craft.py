@@ -50,7 +50,8 @@ class Recovery:
         if isinstance(action, Evacuate):
             return await evacuate.blockers(self.scene, action, pool)
         if isinstance(action, PowerOff):
-            found = _guests_of(action, under_way, pool)
+            coming = [each.subject for each in under_way if action.host in each.hosts]
+            found = await hosts.guest_blockers(self.scene, action, coming)
             return found or await hosts.power_blockers(self.scene, action)
         if isinstance(action, Fence | PowerOn):
             return await hosts.power_blockers(self.scene, action)
@@ -73,7 +74,7 @@ class Recovery:
         host = action.hosts[0]
         if isinstance(action, PowerOn):
             return await hosts.is_on(self.scene, host)
-        return await hosts.is_off(self.scene, host)
+        return await hosts.went_off(self.scene, host)
 
     async def mark_dead(self, host: str, why: str) -> None:
         """Tell Nova that a host is dead, which is proved. Raises NotFound, Unavailable."""
@@ -91,14 +92,3 @@ class Recovery:
         if isinstance(action, Fence | PowerOff):
             return hosts.fence(self.scene, action)
         raise Bug(f"{action.name} is no verb of recovery")
-
-
-def _guests_of(action: PowerOff, under_way: Sequence[Action], pool: Pool | None) -> list[Blocker]:
-    """Return who keeps a host from being turned off."""
-    coming = [each.subject for each in under_way if action.host in each.hosts]
-    there = []
-    if pool is not None and action.host in pool.hosts.row:
-        rows = (pool.instances.host == pool.host_row(action.host)).nonzero()[0]
-        there = [each.id for each in pool.views(rows.tolist()[:3])]
-    names = ", ".join([*there, *coming][:3])
-    return [Blocker(f"{action.host} is not empty: {names}", "drain it first")] if names else []

@@ -5,7 +5,7 @@ A host that Nova is told is dead gets nothing new and loses its guests to others
 only when its own nova-compute has cleared up what went elsewhere meanwhile.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -14,6 +14,7 @@ from billow.engines.openstack.recover.records import Evacuation, Service
 from billow.engines.openstack.recover.scene import Scene, status_of
 from billow.errors import NotFound, Refused, Unavailable
 from billow.model.action import Fence, PowerOff, PowerOn
+from billow.model.kinds import Power
 from billow.model.run import Progress
 from billow.ports import NOT_CLEANED, Blocker, Bmc
 
@@ -39,6 +40,17 @@ async def power_blockers(scene: Scene, action: Fence | PowerOn | PowerOff) -> li
     except Unavailable as error:
         found.append(Blocker(f"the power of {action.host} cannot be read: {error.brief}"))
     return found
+
+
+async def guest_blockers(scene: Scene, action: PowerOff, coming: Sequence[str]) -> list[Blocker]:
+    """Return who keeps a host from being turned off: its guests, and what comes to it."""
+    try:
+        there = await scene.ward(action.host).guests()
+    except NotFound as error:
+        return [Blocker(error.brief, error.fix)]
+    names = ", ".join([*(f"server {each}" for each in there), *coming][:3])
+    fix = f"billow host drain {action.host}"
+    return [Blocker(f"{action.host} is not empty: {names}", fix)] if names else []
 
 
 async def mark_dead(scene: Scene, host: str, why: str) -> None:
@@ -105,9 +117,18 @@ async def power_on(scene: Scene, action: PowerOn) -> AsyncGenerator[Progress, No
     yield Progress(1.0, "on", 0.0)
 
 
-async def is_off(scene: Scene, host: str) -> bool:
-    """Return whether Nova knows that a host is dead."""
-    return (await scene.records.service(host)).forced
+async def went_off(scene: Scene, host: str) -> bool:
+    """Return whether a host is off, and let Nova know of it where only that is left to do.
+
+    Raises Unavailable: its power cannot be read.
+    """
+    if (await scene.records.service(host)).forced:
+        return True
+    if scene.bmc is None or await scene.bmc.power(host) is not Power.OFF:
+        return False
+    scene.forget((host,))
+    await mark_dead(scene, host, "its power reads off")
+    return True
 
 
 async def is_on(scene: Scene, host: str) -> bool:

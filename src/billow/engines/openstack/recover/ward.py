@@ -56,6 +56,12 @@ class Ward:
         await self._see()
         return self._guests.get(uuid)
 
+    async def guests(self) -> list[str]:
+        """Return the ids of the host's guests, as they are now. Raises NotFound."""
+        self.forget()
+        await self._see()
+        return sorted(self._guests)
+
     async def latest(self, uuid: str) -> int:
         """Return the number of a guest's latest evacuation from here before now; 0 for none."""
         await self._see()
