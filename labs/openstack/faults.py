@@ -2,17 +2,16 @@
 """Faults at the door of a lab's APIs: rules for the gates, and what the gates saw."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
 from labs.openstack.places import LabError, Places
 from labs.openstack.services import APIS
 
-_numbers = count(1)
 OURS: Final = "billow-lab"
 """How the lab's own calls name themselves."""
 
@@ -42,7 +41,7 @@ class Fault:
     skip: int = 0
     done: bool = False
     delay_s: float = 0.0
-    id: str = field(default_factory=lambda: f"fault-{next(_numbers)}")
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 class Gates:
