@@ -44,6 +44,13 @@ PoolFile = Annotated[
 Speed = Annotated[
     float | None, typer.Option(help="Simulated seconds per second, for the engine sim.")
 ]
+AllowChanges = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-changes/--read-only",
+        help="Whether the engine openstack may change its cloud. [default: read-only]",
+    ),
+]
 
 
 def add_to(root: typer.Typer) -> None:
@@ -75,9 +82,15 @@ def add_to(root: typer.Typer) -> None:
         run(settings_of(given))
 
     @root.command("serve")
-    def serve(state: State = None, listen: Listen = None, port: Port = None) -> None:
+    def serve(
+        state: State = None,
+        listen: Listen = None,
+        port: Port = None,
+        allow_changes: AllowChanges = None,
+    ) -> None:
         """Start a control plane as `billow.toml` and BILLOW_* say, until SIGTERM."""
-        run(settings_of({"state_dir": state, "listen": listen, "port": port}))
+        given = {"state_dir": state, "listen": listen, "port": port}
+        run(settings_of({**given, "allow_changes": allow_changes}))
 
 
 def settings_of(given: dict[str, Any]) -> "Settings":

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from billow.act.refusals import absent, closed, crowded, nameless, unknown, unlike, unmovable
 from billow.engines.openstack.answers import Server
 from billow.engines.openstack.place import LONGEST_VALUE
-from billow.errors import Invalid
 from billow.model.action import (
     Action,
     Cordon,
@@ -24,16 +24,13 @@ from billow.model.action import (
 )
 from billow.model.instance import Instance
 from billow.model.kinds import Health, Kind, Power, State
-from billow.model.names import check_name
 from billow.model.pool import Pool
-from billow.model.resources import RESOURCES
 from billow.model.shape import Shape
 from billow.ports import Blocker
 
 READ_ONLY: Final = Blocker(
     "Billow only looks at this cloud", "let it act with --allow-changes (BILLOW_ALLOW_CHANGES=true)"
 )
-_MOVABLE: Final = (State.RUNNING, State.PAUSED, State.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ def blockers(seen: Seen, action: Action, under_way: Sequence[Action]) -> Iterato
         case Start() | Stop() | Delete():
             yield from _on_instance(seen, action)
         case Cordon() | Uncordon():
-            yield from _known(seen.pool, action.host)
+            yield from unknown(seen.pool, action.host)
             if action.host not in seen.services:
                 yield Blocker(f"host {action.host} has no compute service to switch")
             if isinstance(action, Cordon) and not 1 <= len(action.why) <= LONGEST_VALUE:
@@ -98,7 +95,7 @@ def _claim(pool: Pool, action: Action) -> Claim | None:
 
 
 def _on_instance(seen: Seen, action: Start | Stop | Delete) -> Iterator[Blocker]:
-    wrong = list(_present(seen.pool, action.instance, action.host))
+    wrong = list(absent(seen.pool, action.instance, action.host))
     if wrong:
         yield from wrong
         return
@@ -118,17 +115,7 @@ def _on_instance(seen: Seen, action: Start | Stop | Delete) -> Iterator[Blocker]
 
 def _place(seen: Seen, action: Place, claims: Sequence[Claim]) -> Iterator[Blocker]:
     wanted, pool = action.instance, seen.pool
-    try:
-        check_name("instance", wanted.id)
-    except Invalid as error:
-        yield Blocker(error.brief, error.fix)
-        return
-    if wanted.id in pool.instances.row:
-        yield Blocker(f"instance {wanted.id} exists already", "choose another name")
-    if wanted.kind is not Kind.VM:
-        yield Blocker(f"{wanted.id} is a {wanted.kind}; Nova makes virtual machines only here")
-    if wanted.group and action.group is None and pool.group(wanted.group) is None:
-        yield Blocker(f"no group {wanted.group}", "make the server group first")
+    yield from nameless(pool, action)
     if action.nodes:
         yield Blocker("Nova chooses NUMA nodes by itself", "place it without nodes")
     if wanted.cpu_model:
@@ -142,17 +129,14 @@ def _place(seen: Seen, action: Place, claims: Sequence[Claim]) -> Iterator[Block
 
 def _migrate(seen: Seen, action: Migrate, claims: Sequence[Claim]) -> Iterator[Blocker]:
     pool = seen.pool
-    wrong = list(_present(pool, action.instance, action.source))
+    wrong = list(absent(pool, action.instance, action.source))
     if wrong:
         yield from wrong
         return
     there = pool.instance(action.instance)
     if there.kind is not Kind.VM:
         yield Blocker(f"{there.id} is a {there.kind}: it is its host")
-    if there.state not in _MOVABLE:
-        yield Blocker(f"instance {there.id} is {there.state}", "start or delete it")
-    if there.immovable and there.state is not State.STOPPED:
-        yield Blocker(f"instance {there.id} cannot move: {there.immovable}", "stop it first")
+    yield from unmovable(there)
     if action.source == action.target:
         yield Blocker(f"instance {there.id} is there already", "choose another host")
         return
@@ -173,58 +157,40 @@ def _nodes(pool: Pool, action: Migrate) -> Iterator[Blocker]:
 
 def _resize(seen: Seen, action: Resize, claims: Sequence[Claim]) -> Iterator[Blocker]:
     pool = seen.pool
-    wrong = list(_present(pool, action.instance, action.host))
+    wrong = list(absent(pool, action.instance, action.host))
     if wrong:
         yield from wrong
         return
     there = pool.instance(action.instance)
     yield from _free(seen, action.instance)
     yield from _reachable(pool, action.host)
-    if there.shape.name != action.old.name:
-        yield Blocker(f"instance {there.id} has shape {there.shape.name}, not {action.old.name}")
-    if there.state not in (State.RUNNING, State.STOPPED):
+    yield from unlike(there, action)
+    if there.state not in (State.RUNNING, State.STOPPED, State.PAUSED):
         yield Blocker(f"instance {there.id} is {there.state}", "start it first, or stop it")
     if action.nodes:
         yield Blocker("Nova chooses NUMA nodes by itself", "resize it without nodes")
     yield from _shape(seen, action.new)
     if action.host in pool.hosts.row:
-        yield from _room(pool, Claim(action.new, action.host), claims, None)
+        yield from _room(pool, Claim(action.new, action.host), claims)
 
 
 def _home(pool: Pool, instance: Instance, name: str, claims: Sequence[Claim]) -> Iterator[Blocker]:
     """Yield why an instance could not come to a host."""
     if name not in pool.hosts.row:
-        yield from _known(pool, name)
+        yield from unknown(pool, name)
         return
-    host = pool.host(name)
     yield from _reachable(pool, name)
-    if host.cordon:
-        yield Blocker(f"host {name} is cordoned: {host.cordon}", f"billow host uncordon {name}")
-    if instance.zone and instance.zone != host.zone:
-        yield Blocker(f"{instance.id} must be in zone {instance.zone}, not {host.zone or 'none'}")
-    if instance.shape.arch not in {None, host.arch}:
-        yield Blocker(f"host {name} is {host.arch}, which {instance.id} cannot run on")
-    missing = sorted(instance.shape.traits - host.traits)
-    if missing:
-        yield Blocker(f"host {name} lacks {', '.join(missing)}", "choose another host")
-    yield from _room(pool, Claim(instance.shape, name), claims, None)
+    yield from closed(pool, instance, pool.host(name))
+    yield from _room(pool, Claim(instance.shape, name), claims)
 
 
-def _room(
-    pool: Pool, wanted: Claim, claims: Sequence[Claim], instead_of: Shape | None
-) -> Iterator[Blocker]:
-    """Yield what a host lacks for a claim, when what an instance has there counts as free."""
-    free = pool.free[pool.hosts.row[wanted.host]].tolist()
-    mine = instead_of.demand if instead_of else (0, 0, 0, 0)
-    others = [claim.shape.demand for claim in claims if claim.host == wanted.host]
-    for number, resource in enumerate(RESOURCES):
-        amount = wanted.shape.demand[number]
-        left = free[number] + mine[number] - sum(each[number] for each in others)
-        if 0 < amount > left:
-            yield Blocker(
-                f"{wanted.host} has {left} {resource} free, {amount} needed",
-                "choose another host, or make room",
-            )
+def _room(pool: Pool, wanted: Claim, claims: Sequence[Claim]) -> Iterator[Blocker]:
+    """Yield what a host lacks for a claim, beside what others under way will take."""
+    free = list(pool.free[pool.hosts.row[wanted.host]].tolist())
+    for claim in claims:
+        if claim.host == wanted.host:
+            free = [left - taken for left, taken in zip(free, claim.shape.demand, strict=True)]
+    yield from crowded(wanted.shape.demand, free, wanted.host)
 
 
 def _shape(seen: Seen, shape: Shape) -> Iterator[Blocker]:
@@ -238,13 +204,6 @@ def _shape(seen: Seen, shape: Shape) -> Iterator[Blocker]:
             f"shape {shape.name} is not what the cloud's flavor {shape.name} is",
             f"it has {known.cpu_milli / 1000:g} CPUs and {known.memory_mib} MiB there",
         )
-
-
-def _present(pool: Pool, name: str, host: str) -> Iterator[Blocker]:
-    if name not in pool.instances.row:
-        yield Blocker(f"no instance {name!a}", "billow instance list shows them")
-    elif pool.instance(name).host != host:
-        yield Blocker(f"instance {name} is on {pool.instance(name).host}, not {host!a}")
 
 
 def _free(seen: Seen, name: str) -> Iterator[Blocker]:
@@ -263,13 +222,8 @@ def _free(seen: Seen, name: str) -> Iterator[Blocker]:
         yield Blocker(f"{name} is locked", f"openstack server unlock {server.uuid}")
 
 
-def _known(pool: Pool, host: str) -> Iterator[Blocker]:
-    if host not in pool.hosts.row:
-        yield Blocker(f"no host {host!a}", "billow host list shows them")
-
-
 def _reachable(pool: Pool, name: str) -> Iterator[Blocker]:
-    yield from _known(pool, name)
+    yield from unknown(pool, name)
     if name not in pool.hosts.row:
         return
     host = pool.host(name)
