@@ -225,6 +225,9 @@ def _all(cloud: Cloud, call: Call) -> Body:
     return {"servers": [_shown(each) for each in found]}
 
 
+_VM_STATES = {"SHUTOFF": "stopped", "VERIFY_RESIZE": "resized", "BUILD": "building"}
+
+
 def _shown(server: Server) -> dict[str, Any]:
     cpus, mib = FLAVORS[server.flavor]
     power = {"ACTIVE": 1, "PAUSED": 3, "SHUTOFF": 4}.get(server.state, 1)
@@ -253,7 +256,7 @@ def _shown(server: Server) -> dict[str, Any]:
         "server_groups": [],
         "os-extended-volumes:volumes_attached": [],
         "OS-EXT-STS:task_state": server.task or None,
-        "OS-EXT-STS:vm_state": server.state.lower(),
+        "OS-EXT-STS:vm_state": _VM_STATES.get(server.state, server.state.lower()),
         "OS-EXT-STS:power_state": power,
         "OS-EXT-SRV-ATTR:host": server.host or None,
         "OS-EXT-SRV-ATTR:hypervisor_hostname": server.host or None,
