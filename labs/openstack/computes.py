@@ -40,7 +40,7 @@ class Computes:
             *(places.program("python"), str(INSIDE / "farm.py"), str(places.hosts)),
             *(str(places.run), str(places.logs), str(places.settings / "nova"), str(AT_ONCE)),
         ]
-        return Process("farm", words, places.run, places.logs)
+        return Process("farm", words, places.run, places.logs, {"MALLOC_ARENA_MAX": "1"})
 
     def known(self) -> list[str]:
         """Return every host that was ever furnished."""
