@@ -110,7 +110,7 @@ class Billow:
         self.loop = Loop(world, store, self._new_id, self.policies.standing(settings))
         self._writer = writer
         self._collector = collector
-        self.migrations = Migrations(store, engine, collector, clock)
+        self.migrations = Migrations(store, engine, collector, clock, world.traffic)
         self.incidents = Incidents(store, collector, clock, self._new_id)
         self.ha: HighAvailability | None = None
         self._tasks: list[asyncio.Task[None]] = []

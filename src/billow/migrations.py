@@ -7,6 +7,7 @@ is a step of a run.
 
 from collections.abc import Collection, Mapping, Sequence
 
+from billow.act.traffic import Traffic
 from billow.capabilities.placement.plan import Chooser, choose
 from billow.capabilities.placement.policy import PlacementPolicy
 from billow.errors import Blocked, Conflict, NotFound
@@ -30,8 +31,16 @@ PATIENCE_S, LOOK_EVERY_S = 10.0, 0.1
 class Migrations:
     """The live migrations of a pool."""
 
-    def __init__(self, store: Store, engine: Engine, collector: Collector, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        collector: Collector,
+        clock: Clock,
+        traffic: Traffic,
+    ) -> None:
         self._clock = clock
+        self._traffic = traffic
         self._store = store
         self._engine = engine
         self._collector = collector
@@ -78,14 +87,20 @@ class Migrations:
         return thinned(told)
 
     async def cancel(self, migration_id: str) -> Migration:
-        """Take a migration back that is under way: its instance stays where it was, and runs.
+        """Take a migration back: its instance stays where it was, and runs.
+
+        One that waits for room on its links does not begin; one that is under way is taken back.
 
         Raises:
             NotFound: no such migration.
-            Conflict: it is not under way, or it can no longer be taken back.
+            Conflict: it is neither, or it can no longer be taken back.
             Blocked: its engine takes nothing back.
         """
         known = await self._store.migration(migration_id)
+        if known.state is MigrationState.WAITING and self._traffic.withdraw(migration_id):
+            known = await self._beyond(migration_id, MigrationState.WAITING)
+            if known.state is MigrationState.CANCELLED:
+                return known
         if known.state is not MigrationState.RUNNING:
             raise _not_running(known)
         if not isinstance(self._engine, Canceller):
@@ -98,14 +113,14 @@ class Migrations:
             await self._engine.cancel(migration_id)
         except NotFound as error:
             raise Conflict(error.brief, error.details, "look again", "not-under-way") from error
-        return await self._ended(migration_id)
+        return await self._beyond(migration_id, MigrationState.RUNNING)
 
-    async def _ended(self, migration_id: str) -> Migration:
-        """Return a migration when the journal knows that it ended, or after some seconds."""
+    async def _beyond(self, migration_id: str, state: MigrationState) -> Migration:
+        """Return a migration when the journal knows it in another state, or after some seconds."""
         until = self._clock.now() + PATIENCE_S
         while True:
             known = await self._store.migration(migration_id)
-            if known.state.final or self._clock.now() >= until:
+            if known.state is not state or self._clock.now() >= until:
                 return known
             await self._clock.sleep(LOOK_EVERY_S)
 

@@ -5,6 +5,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,15 @@ from billow.engines.sim.script import Script
 from billow.engines.sim.setting import Setting
 from billow.engines.sim.timing import Timing
 from billow.engines.sim.world import World as SimWorld
+from billow.errors import Conflict
+from billow.migrations import Migrations
 from billow.model.action import Action, Migrate, Place
 from billow.model.assessment import Guest, Way
 from billow.model.assessment import Writer as Writing
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
-from billow.model.kinds import State
+from billow.model.kinds import MigrationPolicy, State
+from billow.model.migration import Migration, MigrationState
 from billow.model.plan import Proposal
 from billow.model.policy import Limits
 from billow.model.pool import Pool
@@ -182,6 +186,56 @@ def test_a_run_that_is_stopped_lets_nobody_wait() -> None:
     phases = sorted(str(each.phase) for each in run.entries.values())
     assert phases == ["done", "skipped", "skipped"]
     assert stand.seconds < 2 * stand.plan.steps[0].cost.seconds
+
+
+class Told:
+    """A store that knows what the journal knows of one run."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.stand = stand
+
+    async def migration(self, name: str) -> Migration:
+        run, _ = self.stand.journal.runs["r"]
+        (step,) = (each for each in self.stand.plan.steps if each.action.id == name)
+        assert isinstance(step.action, Migrate)
+        return Migration(
+            id=name,
+            run_id=run.id,
+            plan_id=run.plan_id,
+            actor=run.actor,
+            instance=step.action.instance,
+            source=step.action.source,
+            target=step.action.target,
+            policy=MigrationPolicy.BALANCED,
+            promise_s=math.nan,
+            entry=run.entries.get(name, Entry(name)),
+        )
+
+
+def test_one_that_waits_is_cancelled_by_itself() -> None:
+    stand, found = Stand(pool(400, 400, 400), Limits()), list[Migration]()
+
+    async def story() -> Run:
+        task = asyncio.create_task(stand.run(*away(3)))
+        await asyncio.sleep(0)
+        await stand.clock.sleep(2.0)
+        last = stand.plan.steps[-1].action.id
+        world = stand.world
+        store: Any = Told(stand)
+        moves = Migrations(store, world.engine, world.collector, world.clock, world.traffic)
+        found.append(await moves.cancel(last))
+        with pytest.raises(Conflict, match="is cancelled"):
+            await moves.cancel(last)
+        return await task
+
+    run = asyncio.run(story())
+    assert run.state is RunState.DONE
+    assert sorted(str(each.phase) for each in run.entries.values()) == ["done", "done", "skipped"]
+    (cancelled,) = found
+    assert cancelled.state is MigrationState.CANCELLED
+    assert cancelled.entry.error["brief"] == "it was cancelled before it began"
+    assert cancelled.id not in stand.order
+    assert not stand.world.traffic.withdraw(cancelled.id), "nothing waits any more"
 
 
 def test_what_is_not_known_is_measured_before_it_goes() -> None:

@@ -18,6 +18,7 @@ from billow.act.guard import Guard, World
 from billow.errors import BillowError, Leased
 from billow.model.action import Migrate
 from billow.model.event import Event, EventKind
+from billow.model.migration import CANCELLED
 from billow.model.plan import Plan, Step
 from billow.model.run import Entry, Phase, Run, RunState
 from billow.plan.cost import transfer, weighed
@@ -133,7 +134,10 @@ class Execution:
             return
         async with self._turn(step):
             why = "" if known is Phase.INTENDED else self._obstacle(step)
-            if why:
+            if known is Phase.PENDING and self._world.traffic.is_withdrawn(step.action.id):
+                why = "it was cancelled before it began"
+                entry = await self._guard.skip(step.action, why, code=CANCELLED)
+            elif why:
                 entry = await self._guard.skip(step.action, why)
             else:
                 with under_way(step.action):

@@ -104,10 +104,10 @@ class Guard:
         await self._tell_end(action, entry)
         return entry
 
-    async def skip(self, action: Action, why: str) -> Entry:
+    async def skip(self, action: Action, why: str, *, code: str = "skipped") -> Entry:
         """Journal that an action is not done, and why."""
         now = self._world.clock.now()
-        entry = Entry(action.id, Phase.SKIPPED, now, now, error={"brief": why, "code": "skipped"})
+        entry = Entry(action.id, Phase.SKIPPED, now, now, error={"brief": why, "code": code})
         await self._conclude(entry)
         return entry
 

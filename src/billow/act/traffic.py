@@ -53,6 +53,7 @@ class Traffic:
         self._setup_s = 0.0
         self._waiting: list[Transfer] = []
         self._turns: dict[str, asyncio.Future[None]] = {}
+        self._withdrawn: set[str] = set()
         self._trips: dict[str, _Trip] = {}
         self._most_per_host = 0
 
@@ -92,6 +93,7 @@ class Traffic:
         """Say that a move has ended, or gives up."""
         known = self._trips.pop(action_id, None)
         turn = self._turns.pop(action_id, None)
+        self._withdrawn.discard(action_id)
         if turn is not None:
             self._waiting = [each for each in self._waiting if each.id != action_id]
             turn.cancel()  # nobody is left to wait for it
@@ -105,6 +107,21 @@ class Traffic:
         for name in gone:
             if not self._turns[name].done():
                 self._turns[name].set_result(None)
+
+    def withdraw(self, action_id: str) -> bool:
+        """Let a move that waits for its turn not begin; return whether it waits here.
+
+        One that has its turn already begins all the same.
+        """
+        if action_id not in self._turns:
+            return False
+        self._withdrawn.add(action_id)
+        self.release((action_id,))
+        return True
+
+    def is_withdrawn(self, action_id: str) -> bool:
+        """Return whether a move that waited shall not begin."""
+        return action_id in self._withdrawn
 
     def heard(self, action_id: str, progress: Progress, now: float) -> None:
         """Take note of how far a move is: who writes, and whether it ends soon."""
@@ -126,6 +143,7 @@ class Traffic:
         self._setup_s = min(_MOST_SETUP_S, known + _LEARNS * (setup_s - known))
 
     def _wake(self, now: float) -> None:
+        self._waiting = [each for each in self._waiting if not self._turns[each.id].done()]
         if not self._waiting:
             return
         under_way = [(trip.transfer, trip.stage) for trip in self._trips.values()]

@@ -42,6 +42,7 @@ class MigrationRow(Answer):
     state: MigrationState
     way: Way | None = Field(description="How it gets across; null while that is not known.")
     why: str = Field(description="Why it is another way than its policy asks for; empty when not.")
+    channel: str = Field(description="By what channel it goes, and why; empty while nobody chose.")
     started_at: Seconds
     ended_at: Seconds
     phase: str = Field(description="What the engine does now, or did last.")
@@ -100,7 +101,10 @@ async def show_migration(billow: Viewed, migration: str) -> JSONResponse:
     "/migrations/{migration}/cancel", summary="Cancel a migration", response_model=MigrationRow
 )
 async def cancel_migration(caller: Operator, migration: str) -> JSONResponse:
-    """Take it back: when this answers, the instance runs where it was and the target is clean."""
+    """Take it back: when this answers, the instance runs where it was and the target is clean.
+
+    One that waits for room on its links does not begin.
+    """
     return JSONResponse(migration_row(await caller.billow.migrations.cancel(migration)))
 
 
@@ -120,6 +124,7 @@ def migration_row(found: Migration) -> Document:
         "state": found.state,
         "way": flow.way if flow else None,
         "why": flow.why if flow else "",
+        "channel": flow.channel if flow else "",
         "started_at": found.entry.started_at,
         "ended_at": found.entry.ended_at,
         "phase": progress.phase if progress else "",

@@ -107,6 +107,7 @@ class FlowDocument(Answer):
     throttle: float = Field(description="Share of time that is taken from all vCPUs.")
     downtime_s: Measure = Field(description="How long it stood still; null before the end.")
     why: str = Field(description="Why it is another way than its policy asks for.")
+    channel: str = Field(description="By what channel it goes, and why.")
 
 
 class ProgressDocument(Answer):

@@ -47,6 +47,7 @@ LISTED = (
 SHOWN = (
     *LISTED[:7],
     Column("WHY THIS WAY", "why"),
+    Column("CHANNEL", "channel"),
     Column("RUN", "run_id"),
     Column("BY", "actor"),
     Column("PHASE", "phase"),
@@ -102,7 +103,7 @@ def show(session: Session, migration: Name) -> None:
 
 @command(app, "cancel", ASKS)
 def cancel(session: Session, migration: Name) -> None:
-    """Take a migration back that is under way: its instance stays where it was, and runs."""
+    """Take a migration back that is under way or waits: its instance stays where it was."""
     found = session.client.get(path_of("migrations", migration))
     session.confirm(f"Cancel the move of {found['instance']} to {found['target']}?")
     ended = session.client.post(path_of("migrations", migration, "cancel"))
