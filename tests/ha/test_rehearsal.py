@@ -10,6 +10,7 @@ from billow.engines.sim.fault import Fault
 from billow.engines.sim.world import World
 from billow.errors import Conflict, NotFound, Unavailable
 from billow.ha.rehearsal import DUE_S, Rehearsal
+from billow.model.ha.alarm import Alarm
 from billow.model.ha.care import Drill
 from billow.model.ha.incident import Method
 from billow.model.host import Host, Node
@@ -25,12 +26,16 @@ class Kept:
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, Method], Drill] = {}
+        self.told: dict[str, Alarm] = {}
 
     async def record_drill(self, drill: Drill) -> None:
         self.found[drill.host, drill.method] = drill
 
     async def drills(self) -> Sequence[Drill]:
         return list(self.found.values())
+
+    async def add_alarm(self, alarm: Alarm) -> None:
+        self.told[alarm.key] = alarm
 
 
 class Stage:
@@ -41,11 +46,13 @@ class Stage:
         self.kept = Kept()
         self.rehearsal = Rehearsal(
             self.engine,
-            self.kept,  # type: ignore[arg-type]  # the two of its methods that are used
+            self.kept,  # type: ignore[arg-type]  # the three of its methods that are used
             self.clock,
             self.hosts,
             lambda: leads,
+            lambda: self.heard,
         )
+        self.heard: tuple[str, ...] = ("h1", "h2")
 
     async def hosts(self) -> tuple[str, ...]:
         return ("h1", "h2", "h-without")
@@ -79,6 +86,24 @@ async def test_what_would_prove_nothing_is_no_success(line: str, told: str) -> N
     assert not drill.ok
     assert told in drill.text
     assert stage.kept.found["h2", Method.BMC].ok
+    (alarm,) = stage.kept.told.values()
+    assert alarm.host == "h1"
+    await stage.clock.sleep(DUE_S)
+    await stage.rehearsal.turn()
+    assert len(stage.kept.told) <= 2  # once a day, and a day may have ended
+
+
+async def test_off_of_a_host_that_is_heard_is_told_and_is_no_proof() -> None:
+    stage = Stage()
+    stage.strike("host h1 bmc lies")
+    await stage.rehearsal.turn()
+    drill = stage.kept.found["h1", Method.BMC]
+    assert not drill.ok
+    assert "says off while h1 is heard" in drill.text
+    stage.heard = ("h2",)
+    await stage.clock.sleep(DUE_S)
+    await stage.rehearsal.turn()
+    assert stage.kept.found["h1", Method.BMC].ok
 
 
 async def test_only_the_leader_rehearses() -> None:

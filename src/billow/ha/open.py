@@ -5,7 +5,7 @@ A simulated world is its own ear and takes orders itself; elsewhere agents are h
 settings say. Without either nobody is watched.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -33,7 +33,7 @@ from billow.loop import Loop
 from billow.model.ha.policy import HaPolicy
 from billow.plan.asked import Choose as Elsewhere
 from billow.plan.ha.facts import Terms
-from billow.ports import Bmc, Board, Care, Incidents, Outbox
+from billow.ports import Bmc, Board, Care, Clock, Incidents, Observer, Outbox
 from billow.settings import Settings
 
 ALARMS_EVERY_S: Final = 0.25
@@ -124,13 +124,25 @@ def _responder(
     if ears.leases is not None:
         turns = (*turns, (_leading(parts.world.writer, ears.leases), LEASES_EVERY_S))
     rehearsal = Rehearsal(
-        bmc, parts.store, parts.world.clock, _hosts(parts.world), lambda: parts.world.writer.held
+        bmc,
+        parts.store,
+        parts.world.clock,
+        _hosts(parts.world),
+        lambda: parts.world.writer.held,
+        lambda: _heard(ears.observer, parts.world.clock),
     )
     notices = Notices(
         ears.observer, parts.store, parts.world.clock, lambda: parts.world.writer.held
     )
     turns = (*turns, (notices.turn, NOTICES_EVERY_S))
     return responder, rehearsal, (*turns, (rehearsal.turn, REHEARSED_EVERY_S))
+
+
+def _heard(observer: Observer, clock: Clock) -> Collection[str]:
+    """Return the hosts that are heard on every network now."""
+    view = observer.view(clock.now())
+    missed = view.missed(view.at)
+    return {host for row, host in enumerate(view.hosts) if not missed[row].any()}
 
 
 def _hosts(world: World) -> Callable[[], Awaitable[Iterable[str]]]:
