@@ -4,7 +4,7 @@
 Releases differ in what they say; nothing here fails because a cloud says less, or more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -340,11 +340,12 @@ def flavor_of(row: Row) -> Flavor:
 
 def group_of(row: Row) -> ServerGroup:
     """Read a row of `GET /os-server-groups`, from 2.64 on or before."""
-    policies: Iterable[Any] = row.get("policies") or ()
+    policies = row.get("policies")
+    first = str(policies[0]) if isinstance(policies, list) and policies else ""
     return ServerGroup(
         uuid=text(row, "id"),
         name=text(row, "name"),
-        policy=text(row, "policy") or next(iter(map(str, policies)), ""),
+        policy=text(row, "policy") or first,
         most_per_host=number(mapping(row, "rules"), "max_server_per_host") or 1,
         members=names(row, "members"),
     )

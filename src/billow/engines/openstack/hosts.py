@@ -6,7 +6,7 @@ is called as its compute service is; an Ironic node by its name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from billow.engines.openstack.answers import (
@@ -42,6 +42,7 @@ class Ground:
         traits: Of all of them.
         huge_mib: Huge pages that it has, as far as anybody says.
         cells: NUMA nodes; 1 when nobody says more.
+        taken: What Placement counts as used; empty when it does not say.
     """
 
     service: Service
@@ -51,6 +52,7 @@ class Ground:
     aggregates: tuple[Aggregate, ...]
     huge_mib: int = 0
     cells: int = 1
+    taken: Mapping[str, int] = field(default_factory=dict)
     use: Use = UNSEEN
 
 
@@ -75,6 +77,7 @@ def grounds(land: Landscape) -> Iterator[Ground]:
             aggregates=mine,
             huge_mib=max(said, huge.get(service.host, 0)),
             cells=min(MOST_NODES, hypervisor.cells or cells.get(service.host, 1)),
+            taken=_taken(land, tree),
             use=land.host_use.get(hypervisor.name) or land.host_use.get(service.host, UNSEEN),
         )
 
@@ -94,6 +97,15 @@ def _trees(land: Landscape) -> dict[str, list[str]]:
 def _traits(land: Landscape, provider: str) -> frozenset[str]:
     summary = land.summaries.get(provider)
     return summary.traits if summary else frozenset()
+
+
+def _taken(land: Landscape, tree: Iterable[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for uuid in tree:
+        summary = land.summaries.get(uuid)
+        for name, amount in summary.used.items() if summary else ():
+            found[name] = found.get(name, 0) + amount
+    return found
 
 
 def _summed(land: Landscape, tree: Iterable[str]) -> dict[str, Inventory]:
@@ -208,7 +220,7 @@ def _share(amount: int, count: int, number: int) -> int:
 
 def _told(ground: Ground, asked: frozenset[str]) -> Iterator[str]:
     yield from (each for each in ground.traits if each.startswith(_TOLD) or each in asked)
-    yield from (each for each in ground.have if each.startswith("CUSTOM_"))
+    yield from (each for each in ground.have if each.startswith("CUSTOM_") or is_device(each))
     if PINNED in ground.have:
         yield PINNED
     if any(each.metadata.get(SHARED_KEY, "").lower() == "true" for each in ground.aggregates):

@@ -33,10 +33,12 @@ class Rules:
     Attributes:
         keys: Metadata that its aggregates have.
         pins: Whether any host has CPUs set aside for pinning.
+        devices: Whether Placement counts PCI devices.
     """
 
     keys: frozenset[str] = frozenset()
     pins: bool = False
+    devices: bool = False
 
 
 class Shapes:
@@ -83,7 +85,7 @@ def shape_of(flavor: Flavor, properties: Mapping[str, str], rules: Rules) -> Sha
         memory_mib=amounts.get("MEMORY_MB") or flavor.memory_mib,
         numa_nodes=min(32, numa_nodes(specs, properties, bound=pinned or huge)),
         huge_pages=huge,
-        gpus=min(4096, gpus(specs, amounts)),
+        gpus=min(4096, gpus(specs, amounts, rules)),
         arch=_arch(properties),
         traits=frozenset(needed(specs, amounts, rules, pinned=pinned)),
         dedicated=pinned,
@@ -112,11 +114,13 @@ def numa_nodes(specs: Mapping[str, str], properties: Mapping[str, str], *, bound
     return max(asked, 1) if bound else asked
 
 
-def gpus(specs: Mapping[str, str], amounts: Mapping[str, int]) -> int:
-    """Return how many devices of hosts a guest gets: virtual GPUs and PCI devices by alias."""
-    return sum(n for name, n in amounts.items() if is_device(name)) + sum(
-        n for _, n in aliases(specs)
-    )
+def gpus(specs: Mapping[str, str], amounts: Mapping[str, int], rules: Rules) -> int:
+    """Return how many devices of hosts a guest gets: virtual GPUs, and PCI devices by alias.
+
+    The latter only where hosts, too, are counted with them.
+    """
+    own = sum(count for name, count in amounts.items() if is_device(name))
+    return own + (sum(count for _, count in aliases(specs)) if rules.devices else 0)
 
 
 def is_device(resource_class: str) -> bool:
@@ -145,7 +149,12 @@ def needed(
         scoped = name.startswith(_SCOPED) or (":" not in name and key in rules.keys)
         if scoped and not _OPERATOR.match(value):
             yield aggregate_trait(key, value)
-    yield from (n for n, count in amounts.items() if count and n.startswith("CUSTOM_"))
+    yield from (n for n, count in amounts.items() if count and _is_own(n))
+
+
+def _is_own(resource_class: str) -> bool:
+    """Return whether hosts differ by having a resource class or not."""
+    return resource_class.startswith("CUSTOM_") or is_device(resource_class)
 
 
 def aggregate_trait(key: str, value: str) -> str:

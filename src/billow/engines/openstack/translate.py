@@ -23,7 +23,15 @@ from billow.engines.openstack.hosts import (
 from billow.engines.openstack.instances import NOT_YET, Homes, instances
 from billow.engines.openstack.landscape import Landscape
 from billow.engines.openstack.names import plain, valid
-from billow.engines.openstack.shapes import Rules, Shapes, forbidden, needed, resources
+from billow.engines.openstack.shapes import (
+    Rules,
+    Shapes,
+    aliases,
+    forbidden,
+    is_device,
+    needed,
+    resources,
+)
 from billow.model.group import Fact, Gap, Group
 from billow.model.host import Host
 from billow.model.instance import Instance
@@ -70,7 +78,7 @@ def view_of(land: Landscape) -> View:
         shapes=offered.values(),
         groups=[group for group in groups.values() if group.name in joined],
         facts=[*_facts(land, ground, hosts), *_server_facts(land, rows)],
-        gaps=[*_gaps(land, ground, rows), *_flavor_gaps(land), *_group_gaps(land)],
+        gaps=[*_gaps(land, ground, rows), *_flavor_gaps(land, rules), *_group_gaps(land)],
         taken_at=land.taken_at,
     )
     return View(
@@ -83,8 +91,11 @@ def view_of(land: Landscape) -> View:
 
 def _rules(land: Landscape, ground: list[Ground]) -> Rules:
     keys = {key for each in land.aggregates for key in each.metadata}
+    counted = {name for each in ground for name, what in each.have.items() if what.total}
     return Rules(
-        frozenset(keys - {"availability_zone"}), any("PCPU" in each.have for each in ground)
+        frozenset(keys - {"availability_zone"}),
+        pins="PCPU" in counted,
+        devices=any(name != "VGPU" and is_device(name) for name in counted),
     )
 
 
@@ -170,6 +181,7 @@ def _gaps(land: Landscape, ground: list[Ground], rows: list[Instance]) -> Iterat
         if each.cells > 1:
             why = f"Nova says that it has {each.cells} NUMA nodes, not their sizes: taken as even"
             yield Gap(subject, why)
+    yield from _leaks(ground, rows)
     homeless = [row.id for row in rows if not row.host]
     for name in homeless:
         yield Gap(f"instance/{name}", "it is on no host that Nova lists")
@@ -177,6 +189,20 @@ def _gaps(land: Landscape, ground: list[Ground], rows: list[Instance]) -> Iterat
     if waiting:
         yield Gap("servers", f"{waiting} are being scheduled by Nova, and are not shown yet")
     yield from _server_gaps(land, rows)
+
+
+def _leaks(ground: list[Ground], rows: list[Instance]) -> Iterator[Gap]:
+    """Yield hosts of which Placement and Nova say different things."""
+    memory: dict[str, int] = {}
+    for row in rows:
+        memory[row.host] = memory.get(row.host, 0) + row.shape.memory_mib
+    for each in ground:
+        if "MEMORY_MB" in each.taken:
+            more = each.taken["MEMORY_MB"] - memory.get(plain(each.service.host), 0)
+            word = "more" if more > 0 else "less"
+            why = f"Placement counts {abs(more)} MiB {word} in use there than Nova's servers take"
+            if more:
+                yield Gap(f"host/{each.service.host}", why)
 
 
 def _server_gaps(land: Landscape, rows: list[Instance]) -> Iterator[Gap]:
@@ -195,8 +221,11 @@ def _server_gaps(land: Landscape, rows: list[Instance]) -> Iterator[Gap]:
         yield Gap("hosts", "disk space is not planned with: Placement refuses what does not fit")
 
 
-def _flavor_gaps(land: Landscape) -> Iterator[Gap]:
+def _flavor_gaps(land: Landscape, rules: Rules) -> Iterator[Gap]:
     for flavor in land.flavors:
+        if any(aliases(flavor.specs)) and not rules.devices:
+            why = "Placement does not count PCI devices here, so planners do not: Nova does"
+            yield Gap(f"shape/{plain(flavor.name)}", why)
         kept_off = sorted(forbidden(flavor.specs))
         if kept_off:
             why = f"it forbids {', '.join(kept_off)}, which planners do not know: Nova keeps to it"

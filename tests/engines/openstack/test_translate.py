@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: ANN401 (fields of records, whatever they are)
+"""From records to a pool: flavors as shapes, Ironic's machines, names, and whatever may come in."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billow.engines.openstack import answers
+from billow.engines.openstack.answers import (
+    Aggregate,
+    Flavor,
+    Hypervisor,
+    Inventory,
+    Provider,
+    Server,
+    ServerGroup,
+    Service,
+    Summary,
+    Topology,
+    flavor_of,
+    group_of,
+    hypervisor_of,
+    node_of,
+    server_of,
+)
+from billow.engines.openstack.landscape import Landscape
+from billow.engines.openstack.names import Names, plain, valid
+from billow.engines.openstack.shapes import Rules, Shapes, bound_by, shape_of
+from billow.engines.openstack.translate import view_of
+from billow.model.kinds import Arch, Health, Kind, Power, Rule, State, Storage
+
+FLAVOR = Flavor(name="m1", vcpus=4, memory_mib=8192, disk_gib=20, specs={})
+
+
+def service(host: str = "h1", **more: Any) -> Service:
+    known: dict[str, Any] = {
+        "uuid": f"s-{host}",
+        "binary": "nova-compute",
+        "host": host,
+        "zone": "az1",
+        "enabled": True,
+        "up": True,
+        "forced_down": False,
+        "reason": "",
+        "beat": "2026-11-22T20:00:00",
+    }
+    return Service(**known | more)
+
+
+def server(uuid: str = "u1", **more: Any) -> Server:
+    row = {
+        "id": uuid,
+        "name": uuid,
+        "status": "ACTIVE",
+        "OS-EXT-STS:vm_state": "active",
+        "OS-EXT-STS:power_state": 1,
+        "OS-EXT-SRV-ATTR:host": "h1",
+        "OS-EXT-SRV-ATTR:hypervisor_hostname": "h1",
+        "pinned_availability_zone": None,
+    }
+    return replace(server_of(row), flavor=FLAVOR, **more)
+
+
+def land(*servers: Server, **more: Any) -> Landscape:
+    known: dict[str, Any] = {
+        "services": (service("h1"), service("h2")),
+        "hypervisors": tuple(
+            Hypervisor(uuid=f"p-{h}", name=h, host=h, kind="QEMU", cells=1, vcpus=16)
+            for h in ("h1", "h2")
+        ),
+        "providers": {
+            f"p-{h}": Provider(uuid=f"p-{h}", name=h, generation=1, parent="", root=f"p-{h}")
+            for h in ("h1", "h2")
+        },
+        "inventories": {
+            f"p-{h}": {"VCPU": Inventory(total=16, ratio=2.0), "MEMORY_MB": Inventory(total=65536)}
+            for h in ("h1", "h2")
+        },
+        "flavors": (replace(FLAVOR, uuid="f1"),),
+        "servers": {each.uuid: each for each in servers},
+        "names": {each.uuid: each.name for each in servers},
+    }
+    return Landscape(**known | more)
+
+
+def shape_with(
+    specs: dict[str, str], properties: dict[str, str] | None = None, **rules: Any
+) -> Any:
+    return shape_of(replace(FLAVOR, specs=specs), properties or {}, Rules(**rules))
+
+
+def test_a_plain_flavor() -> None:
+    shape = shape_with({})
+    assert (shape.name, shape.cpu_milli, shape.memory_mib) == ("m1", 4000, 8192)
+    assert (shape.numa_nodes, shape.huge_pages, shape.gpus, shape.traits) == (0, False, 0, set())
+
+
+@pytest.mark.parametrize(
+    ("specs", "properties", "numa", "huge", "pinned"),
+    [
+        ({"hw:numa_nodes": "2"}, {}, 2, False, False),
+        ({"hw:cpu_policy": "dedicated"}, {}, 1, False, True),
+        ({"hw:cpu_policy": "mixed", "hw:numa_nodes": "2"}, {}, 2, False, True),
+        ({"resources:PCPU": "4"}, {}, 1, False, True),
+        ({"hw:mem_page_size": "1GB"}, {}, 1, True, False),
+        ({"hw:mem_page_size": "small"}, {}, 0, False, False),
+        ({"hw:mem_page_size": "any"}, {}, 0, False, False),
+        ({}, {"hw_numa_nodes": "2"}, 2, False, False),
+        ({}, {"hw_mem_page_size": "large"}, 1, True, False),
+        ({"hw:numa_nodes": "what?"}, {}, 0, False, False),
+    ],
+)
+def test_numa_pinning_and_huge_pages(
+    specs: dict[str, str], properties: dict[str, str], numa: int, *, huge: bool, pinned: bool
+) -> None:
+    shape = shape_with(specs, properties)
+    assert (shape.numa_nodes, shape.huge_pages, shape.dedicated) == (numa, huge, pinned)
+
+
+def test_what_a_host_must_have() -> None:
+    specs = {
+        "trait:CUSTOM_SSD": "required",
+        "trait:HW_X": "forbidden",
+        "aggregate_instance_extra_specs:pool": "gold",
+        "aggregate_instance_extra_specs:size": "<in> big",
+        "ssd": "true",
+        "hw:cpu_policy": "dedicated",
+        "resources:CUSTOM_LICENSE": "1",
+        "quota:cpu_shares": "10",
+    }
+    assert shape_with(specs, keys=frozenset({"ssd"}), pins=True).traits == {
+        "CUSTOM_SSD",
+        "CUSTOM_LICENSE",
+        "PCPU",
+        "aggregate:pool:gold",
+        "aggregate:ssd:true",
+    }
+    assert "aggregate:ssd:true" not in shape_with(specs).traits
+
+
+def test_devices_count_where_placement_counts_them() -> None:
+    specs = {"resources:VGPU": "1", "pci_passthrough:alias": "a100:2,nic:1"}
+    assert shape_with(specs).gpus == 1
+    assert shape_with(specs, devices=True).gpus == 4
+    assert shape_with({"resources2:VGPU": "2"}).gpus == 2
+
+
+def test_what_placement_is_asked_wins_over_the_flavor() -> None:
+    shape = shape_with({"resources:VCPU": "0", "resources:MEMORY_MB": "512"})
+    assert (shape.cpu_milli, shape.memory_mib) == (4000, 512)
+
+
+@pytest.mark.parametrize(
+    ("specs", "properties", "word"),
+    [
+        ({"pci_passthrough:alias": "gpu:1"}, {}, "PCI"),
+        ({"hw:tpm_version": "2.0"}, {}, "TPM"),
+        ({}, {"hw_tpm_version": "2.0"}, "TPM"),
+        ({"hw:mem_encryption": "True"}, {}, "encrypted"),
+        ({"accel:device_profile": "fpga"}, {}, "accelerator"),
+    ],
+)
+def test_what_forbids_live_migration(
+    specs: dict[str, str], properties: dict[str, str], word: str
+) -> None:
+    assert word in bound_by(specs, properties)
+    assert bound_by({}, {}) == ""
+
+
+def test_two_flavors_of_one_name_are_two_shapes() -> None:
+    shapes = Shapes(Rules())
+    first, other = shapes.of(FLAVOR, {}), shapes.of(replace(FLAVOR, vcpus=8), {})
+    assert first.name == "m1"
+    assert other.name.startswith("m1~")
+    assert shapes.of(replace(FLAVOR, vcpus=8), {}) is other
+    again = Shapes(Rules())
+    again.of(FLAVOR, {})
+    assert again.of(replace(FLAVOR, vcpus=8), {}).name == other.name
+
+
+def test_a_server_of_an_old_flavor_keeps_its_size() -> None:
+    old = replace(server(), flavor=replace(FLAVOR, memory_mib=4096))
+    view = view_of(land(old))
+    assert view.pool.instance("u1").shape.memory_mib == 4096
+    assert view.shapes["m1"].memory_mib == 8192
+    assert view.flavors == {"m1": "f1"}
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({}, State.RUNNING),
+        ({"power_state": 4}, State.STOPPED),
+        ({"power_state": 6}, State.FAILED),
+        ({"power_state": 4, "task_state": "powering-on"}, State.RUNNING),
+        ({"vm_state": "stopped", "status": "SHUTOFF"}, State.STOPPED),
+        ({"vm_state": "paused"}, State.PAUSED),
+        ({"vm_state": "suspended"}, State.PAUSED),
+        ({"vm_state": "resized", "status": "VERIFY_RESIZE"}, State.RUNNING),
+        ({"vm_state": "resized", "power_state": 4}, State.STOPPED),
+        ({"vm_state": "error", "status": "ERROR"}, State.FAILED),
+        ({"vm_state": "building", "status": "BUILD"}, State.UNKNOWN),
+        ({"vm_state": "shelved_offloaded", "host": ""}, State.STOPPED),
+        ({"vm_state": "no such state"}, State.UNKNOWN),
+        ({"host": "gone"}, State.UNKNOWN),
+    ],
+)
+def test_states(more: dict[str, Any], state: State) -> None:
+    assert view_of(land(server(**more))).pool.instance("u1").state is state
+
+
+def test_what_is_being_scheduled_is_not_shown() -> None:
+    pool = view_of(land(server(host="", status="BUILD", vm_state="building"))).pool
+    assert not len(pool.instances)
+    assert any("being scheduled" in each.why for each in pool.gaps)
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({"locked": True}, "locked"),
+        ({"task_state": "migrating"}, "Nova is at work on it: migrating"),
+        ({"vm_state": "resized"}, "resize"),
+        ({"vm_state": "rescued"}, "rescued"),
+        ({"metadata": {"billow_immovable": "licensed here"}}, "licensed here"),
+    ],
+)
+def test_reasons_to_stay(more: dict[str, Any], word: str) -> None:
+    assert word in view_of(land(server(**more))).pool.instance("u1").immovable
+
+
+@pytest.mark.parametrize(
+    ("more", "shared", "disk"),
+    [
+        ({"image": "i1"}, False, Storage.OWN),
+        ({"image": "i1"}, True, Storage.SHARED),
+        ({"image": "", "volumes": 1}, False, Storage.SHARED),
+        ({"image": "i1", "volumes": 2}, False, Storage.OWN),
+    ],
+)
+def test_disks(more: dict[str, Any], *, shared: bool, disk: Storage) -> None:
+    pool = view_of(land(server(**more), shared_storage=shared)).pool
+    assert pool.instance("u1").disk is disk
+
+
+def test_an_aggregate_says_more() -> None:
+    said = {"billow:shared_disks": "true", "rack": "r1", "availability_zone": "az1"}
+    fast = Aggregate(name="fast", uuid="a", hosts=frozenset({"h1"}), metadata=said)
+    pool = view_of(land(server(image="i1"), aggregates=(fast,))).pool
+    assert pool.instance("u1").disk is Storage.SHARED
+    assert (pool.host("h1").rack, pool.host("h2").rack) == ("r1", "")
+    assert [(f.subject, f.value) for f in pool.facts if f.key == "aggregate"] == [
+        ("host/h1", "fast")
+    ]
+
+
+def test_where_a_server_asked_to_be() -> None:
+    pool = view_of(land(server("a", pin="az1"), server("b", zone="az1"))).pool
+    assert (pool.instance("a").zone, pool.instance("b").zone) == ("az1", "")
+
+
+def test_soft_groups_are_left_to_nova() -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": "g1", "name": "hard", "policy": "anti-affinity", "members": ["a"]},
+        {"id": "g2", "name": "soft", "policy": "soft-affinity", "members": ["b"]},
+        {"id": "g3", "name": "two", "policy": "anti-affinity", "members": ["b"],
+         "rules": {"max_server_per_host": 2}},
+        {"id": "g4", "name": "old", "policies": ["affinity"], "members": ["b"]},
+        {"id": "g5", "name": "empty", "policy": "affinity", "members": []},
+    ]  # fmt: skip
+    view = view_of(land(server("a"), server("b"), groups=tuple(map(group_of, rows))))
+    assert {group.name: group.rule for group in view.pool.groups} == {
+        "hard": Rule.ANTI_AFFINITY,
+        "old": Rule.AFFINITY,
+    }
+    assert view.groups["empty"] == "g5"
+    assert sum("left to Nova" in each.why for each in view.pool.gaps) == 2
+
+
+def test_ironic_machines_are_hosts() -> None:
+    """Built by Ironic's API reference (1.65): the lab has no Ironic."""
+    nodes: tuple[dict[str, Any], ...] = (
+        {"uuid": "n1", "name": "metal-1", "power_state": "power on", "provision_state": "active",
+         "resource_class": "gold.large", "instance_uuid": "u1",
+         "properties": {"cpus": "64", "memory_mb": 524288, "cpu_arch": "aarch64"}},
+        {"uuid": "n2", "name": None, "power_state": "power off", "provision_state": "available",
+         "maintenance": True, "maintenance_reason": "fan", "fault": "power failure",
+         "properties": {}},
+    )  # fmt: skip
+    ironic = Hypervisor(uuid="n1", name="n1", host="ic", kind="ironic")
+    view = view_of(
+        land(
+            server(host="ic", node="n1"),
+            nodes=tuple(map(node_of, nodes)),
+            services=(service("ic"),),
+            hypervisors=(ironic,),
+        )
+    )
+    metal, held, guest = view.pool.host("metal-1"), view.pool.host("n2"), view.pool.instance("u1")
+    assert (metal.cpu_milli, metal.memory_mib, metal.arch) == (64_000, 524_288, Arch.AARCH64)
+    assert (metal.power, metal.zone) == (Power.ON, "az1")
+    assert "CUSTOM_GOLD_LARGE" in metal.traits
+    assert (held.power, held.health, held.cordon) == (Power.OFF, Health.FAILED, "fan")
+    assert (guest.kind, guest.host) == (Kind.BARE_METAL, "metal-1")
+    assert guest.immovable
+    assert not any("mapped" in each.why for each in view.pool.gaps)
+
+
+def test_from_2_88_on_hypervisors_say_nothing_of_capacity() -> None:
+    row = {"id": "x", "hypervisor_hostname": "h1", "service": {"host": "h1"}, "uptime": None}
+    assert hypervisor_of(row).vcpus == 0
+    bare = tuple(replace(each, vcpus=0) for each in land().hypervisors)
+    assert view_of(land(hypervisors=bare)).pool.host("h1").cpu_milli == 16_000
+
+
+def test_a_leak_is_seen() -> None:
+    sums = {"p-h1": Summary(used={"MEMORY_MB": 8192}), "p-h2": Summary(used={"MEMORY_MB": 1024})}
+    found = [
+        each for each in view_of(land(server(), summaries=sums)).pool.gaps if "MiB" in each.why
+    ]
+    assert [each.subject for each in found] == ["host/h2"]
+
+
+def test_names_are_kept_while_their_bearers_live() -> None:
+    names = Names()
+    names.settle([("u1", "web"), ("u2", "web"), ("u3", "a name, with spaces"), ("u4", "u1")])
+    assert names.given == {"u1": "web", "u2": "u2", "u3": "u3", "u4": "u1"}
+    names.settle([("u2", "web"), ("u1", "web"), ("u5", "web")])
+    assert names.given == {"u1": "web", "u2": "u2", "u5": "u5"}
+    names.settle([("u2", "web"), ("u6", "web")])
+    assert names.given == {"u2": "u2", "u6": "web"}
+    assert names.owner("web") == "u6"
+
+
+@given(st.text(max_size=300))
+def test_any_text_becomes_an_id(text: str) -> None:
+    assert plain(text) == "" if not text else valid(plain(text))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    [
+        *("id", "uuid", "name", "flavor", "metadata", "hosts", "members", "policies", "specs"),
+        *("extra_specs", "vcpus", "ram", "swap", "properties", "cpu_info", "topology", "service"),
+        *("nodes", "host_node", "inventories", "resources", "traits", "provider_summaries"),
+        *("total", "reserved", "allocation_ratio", "original_name", "rules", "status", "image"),
+    ]
+)
+ROWS = st.dictionaries(KEYS, JSON | st.dictionaries(KEYS, JSON, max_size=4), max_size=8)
+
+
+@settings(max_examples=40)
+@given(ROWS)
+def test_odd_rows_do_not_crash(row: dict[str, Any]) -> None:
+    for read in (
+        answers.service_of, answers.hypervisor_of, answers.provider_of, answers.inventories_of,
+        answers.summaries_of, answers.aggregate_of, answers.flavor_of, answers.group_of,
+        answers.image_of, answers.server_of, answers.topology_of, answers.node_of,
+    ):  # fmt: skip
+        read(row)
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(ROWS, max_size=3), st.lists(ROWS, max_size=2), st.lists(ROWS, max_size=2), st.data()
+)
+def test_any_cloud_becomes_a_pool(
+    servers: list[Any], flavors: list[Any], nodes: list[Any], data: st.DataObject
+) -> None:
+    """However odd the rows: no crash, every server with a host is shown once."""
+    hosts = st.sampled_from(["h1", "h2", "h3", ""])
+    found = {}
+    for number, row in enumerate(servers):
+        each = replace(server_of(row), uuid=f"u{number}", host=data.draw(hosts))
+        found[each.uuid] = each
+    names = Names()
+    names.settle((each.uuid, each.name) for each in found.values())
+    topologies = {
+        uuid: Topology(nodes=data.draw(st.sampled_from([(), (0,), (1,), (0, 1), (3,)])))
+        for uuid in found
+    }
+    bare = [replace(node_of(row), uuid=f"n{i}", name="") for i, row in enumerate(nodes)]
+    view = view_of(
+        land(
+            servers=found,
+            names=dict(names.given),
+            topologies=topologies,
+            nodes=tuple(bare),
+            flavors=tuple(map(flavor_of, flavors)),
+        )
+    )
+    shown = {each.id for each in view.pool.instance_views()}
+    assert {names.given[u] for u, each in found.items() if each.host} <= shown
+
+
+def test_a_group_of_one_name_in_two_projects() -> None:
+    rows = [ServerGroup(uuid=u, name="web", policy="affinity", most_per_host=1,
+                        members=frozenset({u[-1]})) for u in ("g-a", "g-b")]  # fmt: skip
+    pool = view_of(land(server("a"), server("b"), groups=tuple(rows))).pool
+    assert [pool.instance(name).group for name in "ab"] == ["web", "g-b"]
