@@ -415,6 +415,7 @@ _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", _NOVA, "/os-aggregates", _same({"aggregates": []})),
     ("GET", _NOVA, "/os-availability-zone/detail", _same({"availabilityZoneInfo": []})),
     ("GET", "image", "/images", _same({"images": [{"id": id_of("tiny"), "name": "tiny"}]})),
+    ("GET", "network", "/networks", _same({"networks": [{"id": id_of("net"), "name": "net"}]})),
     ("GET", "placement", "/resource_providers", _providers),
     ("GET", "placement", f"{_RP}/inventories",
      _same({"inventories": _INVENTORIES, "resource_provider_generation": 1})),

@@ -2,6 +2,7 @@
 """Orders to Nova: once, to their end, whichever of their calls goes wrong."""
 
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 
 import pytest
 from tests.engines.openstack.double import Double
@@ -134,6 +135,15 @@ async def test_what_fits_nowhere_leaves_nothing() -> None:
     await take_back(nova(double), wanted().action)
     assert not double.cloud.servers
     assert not double.cloud.allocations
+
+
+async def test_a_network_is_named_or_not() -> None:
+    double = Double()
+    named = replace(wanted(), network="net")
+    await drain(place(nova(double), named))
+    (ordered,) = [each.body for each in double.sent if each.path == "/servers"]
+    assert ordered is not None
+    assert ordered["server"]["networks"] == [{"uuid": id_of("net")}]
 
 
 async def test_placement_may_choose() -> None:

@@ -8,6 +8,7 @@ never sent twice by itself: whether one was taken, when no answer came, is found
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from billow.engines.openstack.cloud import Body, Cloud
 from billow.engines.openstack.patience import looks, steadfast
@@ -140,11 +141,20 @@ class Nova:
 
     async def image(self, name: str) -> str:
         """Return an image's id, by its name or id. Raises NotFound."""
-        answer = await self.get(f"/images?name={name}&status=active", "image")
+        answer = await self.get(f"/images?name={quote(name)}&status=active", "image")
         found = [str(each["id"]) for each in answer["images"]]
         if not found:
-            answer = await self.get(f"/images/{name}", "image")
+            answer = await self.get(f"/images/{quote(name, safe='')}", "image")
             found = [str(answer["id"])]
+        return found[0]
+
+    async def network(self, name: str) -> str:
+        """Return a network's id, by its name or id. Raises NotFound."""
+        answer = await self.get(f"/networks?name={quote(name)}", "network")
+        found = [str(each["id"]) for each in answer["networks"]]
+        if not found:
+            answer = await self.get(f"/networks/{quote(name, safe='')}", "network")
+            found = [str(answer["network"]["id"])]
         return found[0]
 
     async def group(self, name: str) -> str:

@@ -31,7 +31,7 @@ class Wanted:
 
     Attributes:
         flavor: Its id.
-        network: `auto`, `none`, or the id of one.
+        network: `auto`, `none`, or the name or id of one.
     """
 
     action: Place
@@ -160,7 +160,7 @@ async def _body(nova: Nova, wanted: Wanted) -> dict[str, Any]:
     action, instance = wanted.action, wanted.action.instance
     network: object = wanted.network
     if wanted.network not in {"auto", "none"}:
-        network = [{"uuid": wanted.network}]
+        network = [{"uuid": await steadfast(lambda: nova.network(wanted.network))}]
     server = {
         "name": instance.id,
         "flavorRef": wanted.flavor,

@@ -34,6 +34,7 @@ from billow.model.action import (
     Place,
     PowerOff,
     PowerOn,
+    Repair,
     Resize,
     Start,
     Stop,
@@ -62,7 +63,7 @@ class OpenStackCraft:
     """What the verbs work with; fulfils `billow.act.performer.Craft`.
 
     Attributes:
-        network: Of new servers: `auto`, `none`, or the id of one.
+        network: Of new servers: `auto`, `none`, or the name or id of one.
         allow_changes: Whether anything may be done at all.
     """
 
@@ -178,7 +179,7 @@ class OpenStackCraft:
                 return self._place(action)
             case Cordon() | Uncordon():
                 return self._switch(action)
-            case Evacuate() | Fence() | PowerOn() | PowerOff():
+            case Evacuate() | Fence() | PowerOn() | PowerOff() | Repair():
                 return self.recovery.do(action)
             case Migrate() | Resize() | Start() | Stop() | Delete():
                 return self._on_server(action)
