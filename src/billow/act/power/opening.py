@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open the hosts of `bmc.toml` that have a controller of one kind, by the settings."""
 
-from billow.act.power.controllers import Controllers, Dial
+from billow.act.power.controllers import Controllers
 from billow.act.power.engine import PowerEngine
 from billow.act.power.inventory import read_controllers
+from billow.act.power.line import Dial
 from billow.act.power.records import Identities
 from billow.errors import Invalid
 from billow.ports import Clock
