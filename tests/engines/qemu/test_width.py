@@ -74,11 +74,11 @@ async def test_two_looks_tell_what_changes_in_a_page(
     process = await working(stand, engine)
     before = pages_of(process, MEMORY_MIB)
     assert math.isnan(changes(before, before))
-    for _ in range(100):
-        await asyncio.sleep(0.1)
-        share = changes(before, pages_of(process, MEMORY_MIB))
-        if not math.isnan(share):
-            break
+    share = math.nan
+    async with asyncio.timeout(60.0):
+        while math.isnan(share):
+            await asyncio.sleep(0.1)
+            share = changes(before, pages_of(process, MEMORY_MIB))
     assert least <= share <= most
     await engine.aclose()
 
