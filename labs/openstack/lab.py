@@ -184,9 +184,9 @@ class Lab:
         """Start the computes of hosts, and wait until Nova counts with them: up, and scheduled."""
         self.computes.start(hosts)
         until(
-            lambda: self._counted() >= set(hosts),
-            lambda: f"Nova does not see: {', '.join(sorted(set(hosts) - self._counted()))}",
-            patience_s=300.0,
+            lambda: not self._unseen(hosts),
+            lambda: f"Nova does not see: {', '.join(self._unseen(hosts))}",
+            patience_s=300.0 + len(hosts),
         )
 
     def start(self, host: str) -> None:
@@ -262,10 +262,16 @@ class Lab:
         ticks = sum(_ticks(int(path.name)) for path in _processes() if _session(path) in groups)
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    def _counted(self) -> set[str]:
-        """Return the hosts that are up and have a node that the scheduler may choose."""
+    def _unseen(self, hosts: Sequence[str]) -> list[str]:
+        """Return the hosts that Nova does not count with: down, or without a node to choose.
+
+        A host that somebody has forced down stays so until told, and is not waited for.
+        """
         nodes = self.client.get("compute", "/os-hypervisors")["hypervisors"]
-        return {each["hypervisor_hostname"] for each in nodes if each["state"] == "up"}
+        up = {each["hypervisor_hostname"] for each in nodes if each["state"] == "up"}
+        answer = self.client.get("compute", "/os-services?binary=nova-compute")["services"]
+        forced = {each["host"] for each in answer if each["forced_down"]}
+        return sorted(set(hosts) - up - forced)
 
     def _make_identities(self) -> None:
         done = self.places.state / "identities.made"
