@@ -22,6 +22,7 @@ from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import (
     NOT_CLEANED,
+    Acquainted,
     Assessor,
     Blocker,
     Bmc,
@@ -143,6 +144,14 @@ class Pairing:
                 with contextlib.suppress(NotFound):
                     return await engine.cancel(action_id)
         raise NotFound(f"action {action_id} is not under way")
+
+    async def learn(self, host: str, machine: str) -> None:
+        """Tell every management controller which machine its host is. Raises as `Acquainted`."""
+        for peers in self._power_peers():
+            for each in peers:
+                if isinstance(each, Acquainted):
+                    with contextlib.suppress(NotFound):
+                        await each.learn(host, machine)
 
     async def power(self, host: str) -> Power:
         """Return what a host's management controller reads. Raises as `billow.ports.Bmc` says."""

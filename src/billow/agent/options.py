@@ -40,6 +40,7 @@ class Options:
     Attributes:
         state: Folder with the certificate, the key and the highest obeyed fence.
         boot: The id of this boot.
+        machine: The machine's own identity (SMBIOS UUID), as its management controller shows it.
         local: Address of this host on each network; a network without one is not spoken on.
         controllers: By name, its address on each network.
         beat_s: Seconds between two beats.
@@ -57,6 +58,7 @@ class Options:
     boot: str
     local: dict[Network, str] = field(default_factory=dict)
     controllers: dict[str, dict[Network, Address]] = field(default_factory=dict)
+    machine: str = ""
     beat_s: float = 0.2
     lease_s: float = 0.0
     watchdog: str = ""
@@ -90,6 +92,7 @@ def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
         host=given.host or socket.gethostname(),
         state=state,
         boot=given.boot or boot_id(),
+        machine=given.machine or machine_id(),
         local=local,
         controllers=controllers_of(given.controller or enrolled_with(state)),
         beat_s=given.beat,
@@ -108,6 +111,13 @@ def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
 def boot_id() -> str:
     """Return the kernel's id of this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def machine_id(file: Path = Path("/sys/class/dmi/id/product_uuid")) -> str:
+    """Return the machine's SMBIOS UUID, which root may read; empty where there is none."""
+    with suppress(OSError, UnicodeDecodeError):
+        return file.read_text(encoding="ascii").strip()
+    return ""
 
 
 def enrolled_with(state: Path) -> list[str]:
@@ -164,6 +174,7 @@ def _places(given: argparse.Namespace) -> Iterator[Place]:
 _TEXTS: Final = {
     "--host": ("", "name of this host; the kernel's by default"),
     "--state": ("DIR", "folder with agent.crt, agent.key and ca.crt"),
+    "--machine": ("UUID", "the machine's identity; its SMBIOS UUID by default"),
     "--watchdog": ("DEVICE|stand-in", "what keeps the promise: /dev/watchdog, or a process"),
     "--qmp": ("PATTERN", "QMP sockets of guests, like /run/*/qmp"),
 }

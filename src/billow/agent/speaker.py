@@ -189,6 +189,8 @@ class Speaker:
             {
                 "host": self.options.host,
                 "boot": self.options.boot,
+                "machine": self.options.machine,
+                "pools": [each.name for each in self.options.places if each.shared],
                 "lease_s": obeyed.lease_s,
                 "lease_possible_s": self.promise.possible_s,
                 "peers": sorted(obeyed.peers),

@@ -33,6 +33,10 @@ Watched = tuple[tuple[str, ...], ...]
 """The hosts that each view tells of."""
 
 
+Hung = Mapping[str, tuple[str, ...]]
+"""The storage pools that agents told of, by host."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """One look.
@@ -79,12 +83,12 @@ class Hearing:
         self._boots: dict[str, str] = {}
 
     async def look(
-        self, lay_out: Callable[[Watched], Layout], cared: Collection[str], now: float
+        self, lay_out: Callable[[Watched, Hung], Layout], cared: Collection[str], now: float
     ) -> Heard:
         """Publish what is heard, read what others heard, and put it together.
 
         Args:
-            lay_out: Says where watched hosts stand.
+            lay_out: Says where watched hosts stand, given what storage they hang on.
             cared: Hosts that are looked at although nobody doubts them: those of open incidents.
             now: Seconds since the epoch, taken before this call.
         """
@@ -93,7 +97,9 @@ class Hearing:
             await self._publish(view, now)
         others = await self._others({view.observer for view in own}, now)
         views = (*own, *others)
-        layout = lay_out(tuple(view.hosts for view in views))
+        reports = (each for view in own for each in view.reports.items())
+        hung = {host: report.pools for host, report in reports if report.pools}
+        layout = lay_out(tuple(view.hosts for view in views), hung)
         agreed = agree(views, layout, now, self._voters)
         known = [each for each in cared if each in layout.row]  # of others nobody knows a thing
         doubted = {*agreed.lost, *_complaining(views), *known}

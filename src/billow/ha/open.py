@@ -22,6 +22,8 @@ from billow.ha.empty import Emptying
 from billow.ha.hearing import Hearing
 from billow.ha.leases import EVERY_S as LEASES_EVERY_S
 from billow.ha.leases import Leases
+from billow.ha.machines import EVERY_S as MACHINES_EVERY_S
+from billow.ha.machines import Machines
 from billow.ha.notices import EVERY_S as NOTICES_EVERY_S
 from billow.ha.notices import Notices
 from billow.ha.power import NoBmc, PowerWatch
@@ -134,7 +136,10 @@ def _responder(
     notices = Notices(
         ears.observer, parts.store, parts.world.clock, lambda: parts.world.writer.held
     )
-    turns = (*turns, (notices.turn, NOTICES_EVERY_S))
+    machines = Machines(
+        ears.observer, bmc, parts.store, parts.world.clock, lambda: parts.world.writer.held
+    )
+    turns = (*turns, (notices.turn, NOTICES_EVERY_S), (machines.turn, MACHINES_EVERY_S))
     return responder, rehearsal, (*turns, (rehearsal.turn, REHEARSED_EVERY_S))
 
 

@@ -18,7 +18,7 @@ from billow.act.guard import World
 from billow.errors import Conflict
 from billow.ha import measured
 from billow.ha.deeds import Deeds
-from billow.ha.hearing import Heard, Hearing, Watched
+from billow.ha.hearing import Heard, Hearing, Hung, Watched
 from billow.ha.rooms import Rooms
 from billow.model.ha.care import Maintenance
 from billow.model.ha.evidence import Sight
@@ -76,7 +76,7 @@ class Responder:
         self._maintenance: Sequence[Maintenance] = ()
         self._history: Sequence[Incident] = ()
         self._layout = Layout({})
-        self._seen: tuple[Pool | None, Watched] = (None, ())
+        self._seen: tuple[Pool | None, Watched, Hung] = (None, (), {})
         self._due = 0.0
 
     async def turn(self) -> None:
@@ -215,19 +215,23 @@ class Responder:
             )
             self._crew.deeds.begin(come, Clean(sight.host, sight.reachable[0], self._fence))
 
-    def _lay_out(self, pool: Pool, watched: Watched) -> Layout:
+    def _lay_out(self, pool: Pool, watched: Watched, hung: Hung) -> Layout:
         """Say where watched hosts stand, anew when the pool or the watch is another one."""
-        if self._seen[0] is not pool or self._seen[1] != watched:
-            self._seen = (pool, watched)
-            self._layout = layout_of(pool, watched)
+        if self._seen[0] is not pool or self._seen[1:] != (watched, hung):
+            self._seen = (pool, watched, hung)
+            self._layout = layout_of(pool, watched, hung)
         return self._layout
 
 
-def layout_of(pool: Pool, watched: Watched) -> Layout:
-    """Return where hosts stand, as far as the pool knows them. Linear in the hosts."""
+def layout_of(pool: Pool, watched: Watched, hung: Hung) -> Layout:
+    """Return where hosts stand, as far as pool and agents tell. Linear in the hosts."""
     zones, racks, row = pool.hosts.zone.values(), pool.hosts.rack.values(), pool.hosts.row
     places = {
-        host: Place(zones[row[host]], racks[row[host]]) if host in row else Place()
+        host: Place(
+            zones[row[host]] if host in row else "",
+            racks[row[host]] if host in row else "",
+            pools=hung.get(host, ()),
+        )
         for host in dict.fromkeys(host for hosts in watched for host in hosts)
     }
     return Layout(places)

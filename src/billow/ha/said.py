@@ -22,6 +22,8 @@ def greeted(report: AgentReport, body: Body) -> AgentReport:
     return replace(
         report,
         boot=_text(body.get("boot", report.boot)),
+        machine=_text(body.get("machine", "")),
+        pools=tuple(_text(each) for each in _list(body.get("pools", []))),
         lease_s=_number(body.get("lease_s", 0.0)),
         lease_possible_s=_number(body.get("lease_possible_s", 0.0)),
         peers=tuple(_text(each) for each in _list(body.get("peers", []))),

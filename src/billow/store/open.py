@@ -24,7 +24,7 @@ WAIT_S: Final = 10
 """How long a write waits for another one."""
 STUCK_S: Final = 4
 """How long a writer may stand still inside a transaction before PostgreSQL ends it: so long others
-wait when a controller freezes there, and no longer than for its lease."""
+wait when a controller freezes there; a second longer than its lease (`settings.lease_s`)."""
 READERS: Final = 4
 LOCK: Final = 0x62696C6C6F77  # "billow"
 

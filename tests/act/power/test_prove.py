@@ -13,7 +13,7 @@ from billow.act.power.inventory import Controller
 from billow.act.power.line import Reading
 from billow.act.power.prove import Patience, prove_off
 from billow.act.power.records import Identities
-from billow.errors import BillowError, Conflict, Invalid, Refused, Unavailable
+from billow.errors import BillowError, Conflict, Invalid, NotFound, Refused, Unavailable
 from billow.model.kinds import Power
 from billow.testing.clock import VirtualClock
 
@@ -263,6 +263,27 @@ async def test_an_order_that_is_slower_than_the_proof_is_given_all_the_same(
     assert house.lines["a"].acknowledged == 0
     await house.clock.sleep(8.0)
     assert house.lines["a"].acknowledged == 1
+
+
+async def test_a_machine_is_learnt_once_and_nobody_becomes_another(tmp_path: Path) -> None:
+    house = House(tmp_path, a=[ON])
+    await house.bmc.learn("h1", WHO.upper())
+    with pytest.raises(Conflict, match="was another machine"):
+        await house.bmc.learn("h1", "4c4c4544-0042-3610-8051-000000000001")
+    with pytest.raises(NotFound):
+        await house.bmc.learn("h9", WHO)
+    known = [
+        Controller(host=name, kind="ipmi", address=name, secret_file=Path("s"))
+        for name in ("h1", "h2")
+    ]
+    both = Controllers(known, lambda *_: house.lines["a"], house.identities, house.clock)
+    with pytest.raises(Invalid):
+        await both.learn("h1", "00000000-0000-0000-0000-000000000000")
+    await both.learn("h1", WHO)
+    assert both.recorded("h1") == WHO
+    with pytest.raises(Conflict, match="the machine of h1"):
+        await both.learn("h2", WHO)
+    assert await both.power("h1") is Power.ON
 
 
 async def test_a_rehearsal_tells_of_every_path(tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-from billow.act.power.identity import check_identity
+from billow.act.power.identity import check_identity, same_machine
 from billow.act.power.inventory import DIRECT, Controller
 from billow.act.power.line import Dial, Line, Reading
 from billow.act.power.prove import Patience, prove_off
 from billow.act.power.readings import Readings
 from billow.act.power.records import Identities
 from billow.act.power.turns import in_turn
-from billow.errors import BillowError, NotFound, Unavailable
+from billow.errors import BillowError, Conflict, NotFound, Unavailable
 from billow.model.kinds import Power
 from billow.ports import Clock
 
@@ -64,6 +64,33 @@ class Controllers:
     def recorded(self, host: str) -> str:
         """Return which machine a host is, as it was recorded; empty when it was not."""
         return self._of(host).uuid or self._identities.recorded(host)
+
+    async def learn(self, host: str, machine: str) -> None:
+        """Keep which machine a healthy host is, unless it is known.
+
+        Raises:
+            NotFound: it has no controller here.
+            Invalid: many machines show that identity.
+            Conflict: it was recorded otherwise, or is another host.
+        """
+        self._of(host)
+        known = self.recorded(host)
+        if known and same_machine(known, machine):
+            return
+        twin = next((each for each in self._known if self._is(each, machine)), host)
+        if twin != host:
+            raise Conflict(f"{host} says that it is the machine of {twin}", (machine,))
+        if known:
+            raise Conflict(
+                f"{host} was another machine until now",
+                (f"known: {known}", f"told: {machine}"),
+                "if the machine was exchanged, write its uuid into bmc.toml",
+            )
+        await self._identities.record(host, machine)
+
+    def _is(self, host: str, machine: str) -> bool:
+        known = self.recorded(host)
+        return bool(known) and same_machine(known, machine)
 
     async def power(self, host: str) -> Power:
         """Return what its controller reads now. Raises as `billow.ports.Bmc`."""

@@ -103,6 +103,10 @@ class PowerEngine:
         """Return who its controller says that it is. Raises as `billow.ports.Bmc` says."""
         return await self.controllers.identity(host)
 
+    async def learn(self, host: str, machine: str) -> None:
+        """Keep which machine a host is. Raises as `billow.ports.Acquainted` says."""
+        await self.controllers.learn(host, machine)
+
     async def rehearse(self, host: str) -> str:
         """Try every path to a host's controller. Raises as `billow.ports.Rehearsed` says."""
         return await self.controllers.rehearse(host)

@@ -66,6 +66,8 @@ class AgentReport:
     Attributes:
         at: When it was heard, seconds since the epoch.
         boot: The id of the host's boot: another one means that nothing of before runs any more.
+        machine: The machine's own identity (SMBIOS UUID); empty where it cannot be read.
+        pools: The storage pools that it hangs on.
         lease_s: After so long without an acknowledged beat its watchdog resets it; 0 for none.
         lease_possible_s: What it could be armed with; 0 for nothing.
         lease_excused: Whether its peers may still let it live on then (`Sight`).
@@ -82,6 +84,8 @@ class AgentReport:
     host: str
     at: float
     boot: str = ""
+    machine: str = ""
+    pools: tuple[str, ...] = ()
     lease_s: float = 0.0
     lease_possible_s: float = 0.0
     lease_excused: bool = False
