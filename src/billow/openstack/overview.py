@@ -27,7 +27,7 @@ from billow.policies import Policies
 MOST_ROWS: Final = 12
 """Rows of a table and labels of a picture at most; `billow report NAME` has all."""
 MOST_FINDINGS: Final = 40
-THINK_S: Final = 10.0
+THINK_S: Final = 5.0
 """How long the plan may be thought about."""
 
 
