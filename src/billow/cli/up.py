@@ -26,6 +26,7 @@ class EngineName(StrEnum):
 
     SIM = "sim"
     QEMU = "qemu"
+    OPENSTACK = "openstack"
 
 
 Engine = Annotated[EngineName | None, typer.Option(help="Where the pool lives. [default: qemu]")]
@@ -65,10 +66,12 @@ def add_to(root: typer.Typer) -> None:
         port: Port = None,
         pool: PoolFile = None,
         speed: Speed = None,
+        allow_changes: AllowChanges = None,
     ) -> None:
         """Start a cloud on this machine: control plane, console and a pool, until Ctrl-C.
 
-        Instances run on when it ends, and are found again at the next start.
+        Instances run on when it ends, and are found again at the next start. With the engine
+        openstack the pool is the cloud that OS_CLOUD names.
         """
         given = {
             "engine": engine and engine.value,
@@ -79,7 +82,7 @@ def add_to(root: typer.Typer) -> None:
             "pool_file": pool,
             "speed": speed,
         }
-        run(settings_of(given))
+        run(settings_of({**given, "allow_changes": allow_changes}))
 
     @root.command("serve")
     def serve(
