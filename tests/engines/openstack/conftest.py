@@ -3,7 +3,7 @@
 
 import pytest
 
-from billow.engines.openstack import cloud, patience
+from billow.engines.openstack import cloud, patience, place
 
 pytest.register_assert_rewrite(
     "billow.testing.engine_contract",
@@ -22,6 +22,7 @@ def anyio_backend() -> str:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look often, as suits a cloud in memory: it does at once what others do in seconds."""
     monkeypatch.setattr(patience, "FIRST_LOOK_S", 0.02)
-    monkeypatch.setattr(patience, "LAST_LOOK_S", 0.1)
+    monkeypatch.setattr(patience, "LAST_LOOK_S", 0.05)
     monkeypatch.setattr(patience, "CERTAIN_S", 0.2)
+    monkeypatch.setattr(place, "LATE_S", 0.3)
     monkeypatch.setattr(cloud, "WAITS_S", (0.01, 0.02, 0.05))

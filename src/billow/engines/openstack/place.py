@@ -17,7 +17,7 @@ from billow.model.run import Progress
 
 BUILD_S: Final = 900.0
 """How long Nova may take to build a server, seconds; images are copied meanwhile."""
-_LATE_S: Final = 2.0
+LATE_S: Final = 2.0
 """How long an order on its way may take to show, seconds."""
 GONE_S: Final = 120.0
 RELEASED_S: Final = 15.0
@@ -85,7 +85,7 @@ async def take_back(nova: Nova, action: Place) -> None:
     made: list[Seen] = []
     async for waited in looks():
         made = await steadfast(lambda: nova.made_by(action.id, action.instance.id))
-        if waited > _LATE_S and not any(each.status == "BUILD" for each in made):
+        if waited > LATE_S and not any(each.status == "BUILD" for each in made):
             break
         if any(each.status != "BUILD" for each in made) or waited > GONE_S:
             break

@@ -5,7 +5,6 @@ Nova knows no incidents. What it knows (one evacuation of a server at a time, fr
 it is) stands behind this, for controllers that do not share this folder.
 """
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,8 @@ class Tries:
         others = tuple(each for each in self._of(action.instance) if each != latest)
         tries = (*others, latest)[-KEPT:]
         make_folder(self.folder)
-        await asyncio.to_thread(save, self._path(action.instance), _Tries(tries=tries))
+        # here and not in a thread, which would write on beside the next controller's after a cancel
+        save(self._path(action.instance), _Tries(tries=tries))
 
     def _of(self, instance: str) -> tuple[tuple[str, int], ...]:
         found = load(_Tries, self._path(instance))
