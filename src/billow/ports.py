@@ -9,7 +9,7 @@ contract suites in `billow.testing`.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from billow.model.action import Action
 from billow.model.assessment import Assessment, Guest
@@ -27,8 +27,6 @@ from billow.model.pool import Pool
 from billow.model.report import Report
 from billow.model.run import Entry, Progress, Run, RunState
 
-NOT_CLEANED: Final = "not-cleaned"
-"""The code of a host that has still to clear up what went elsewhere while it was dead."""
 Policy_contra = TypeVar("Policy_contra", bound=Policy, contravariant=True)
 
 
@@ -175,31 +173,6 @@ class Acquainted(Protocol):
             NotFound: no management controller of it is known.
             Invalid: it is an identity that many machines share.
             Conflict: it was another machine until now, or another host is this one.
-        """
-
-
-@runtime_checkable
-class Registrar(Protocol):
-    """An engine whose own records of hosts must be told when one is dead, and when it is back.
-
-    Nova gives no guest of a host another home that it believes to live, whatever proof there is.
-    """
-
-    async def mark_dead(self, host: str, why: str) -> None:
-        """Let a host count as dead; it must be proved. A host that is marked stays so.
-
-        Raises:
-            NotFound: there is no such host here.
-            Unavailable: the engine did not answer.
-        """
-
-    async def mark_alive(self, host: str) -> None:
-        """Let a host count again; one that counts is left as it is.
-
-        Raises:
-            NotFound: there is no such host here.
-            Refused: it has not cleared up yet what went elsewhere (code `not-cleaned`).
-            Unavailable: the engine did not answer.
         """
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from billow.act.clock import SystemClock
 from billow.act.pairing import Pairing
+from billow.act.registrar import NOT_CLEANED
 from billow.engines.sim.engine import SimEngine
 from billow.engines.sim.setting import Setting
 from billow.engines.sim.world import World
@@ -16,7 +17,7 @@ from billow.model.instance import Instance
 from billow.model.kinds import State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
-from billow.ports import NOT_CLEANED, Trace
+from billow.ports import Trace
 
 pytestmark = pytest.mark.anyio
 SMALL = Shape("small", 1000, 1024)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from billow.act.registrar import NOT_CLEANED
 from billow.engines.sim.engine import SimEngine
 from billow.engines.sim.world import World
 from billow.errors import Refused
 from billow.model.action import Action, Evacuate
 from billow.model.ha.incident import Fate, Phase
 from billow.model.run import Progress
-from billow.ports import NOT_CLEANED, Clock
+from billow.ports import Clock
 from billow.testing.pools import pool
 from tests.act.control import Lab
 from tests.ha.stand import Fleet, Stand, responding

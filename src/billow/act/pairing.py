@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Final, TypeVar
 
 from billow.act.power.turns import in_turn
+from billow.act.registrar import NOT_CLEANED, Registrar
 from billow.errors import NotFound, Refused
 from billow.model.action import Action, Fence, PowerOff, PowerOn
 from billow.model.assessment import Assessment, Guest
@@ -21,14 +22,12 @@ from billow.model.kinds import Power
 from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import (
-    NOT_CLEANED,
     Acquainted,
     Assessor,
     Blocker,
     Bmc,
     Canceller,
     Engine,
-    Registrar,
     Rehearsed,
     Trace,
     Weigher,

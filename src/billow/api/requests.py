@@ -237,7 +237,7 @@ class NewAsk(Destination):
 
     verb: AskVerb
     subject: Annotated[str, Field(min_length=1, max_length=253)] = Field(
-        description="An instance's name; a host's for cordon, uncordon, power-*, fence, allot.",
+        description="An instance's name; a host's for cordon, power-*, fence, allot, ...",
         examples=["web-1"],
     )
     target: Text = Field("", description="For migrate: a host; empty lets placement choose.")

@@ -153,3 +153,7 @@ _add("uncordon", "Let instances come to hosts again.")
 _add("power-on", "Give hosts power.")
 _add("power-off", "Shut empty hosts down.")
 _add("fence", "Make sure that hosts run nothing any more, whatever they say: their power is cut.")
+_add(
+    "repair",
+    "Put an engine's own records of hosts right: room held for nobody, moves left half-way.",
+)

@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never
 import structlog
 
 from billow.act.guard import World
+from billow.act.registrar import Registrar
 from billow.errors import BillowError, Leased, Lost, Refused, Unavailable
 from billow.model.action import Action, Cordon, Evacuate, Uncordon
 from billow.model.ha.incident import Incident
@@ -30,7 +31,7 @@ from billow.model.ha.response import (
 )
 from billow.model.kinds import Health, Power, State
 from billow.plan.ha.facts import Terms
-from billow.ports import Bmc, Commander, Registrar, Trace
+from billow.ports import Bmc, Commander, Trace
 
 CORDON: Final = "ha: "
 """How the reason begins with which a host is cordoned for an incident."""

@@ -307,6 +307,17 @@ class Fence(OnHost):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repair(OnHost):
+    """Put right what an engine's own records of a host hold against each other.
+
+    Room that is held for nobody is given back, and what stands still half-way is brought to its
+    end. What runs is not touched; where nothing is amiss, nothing is done.
+    """
+
+    name: ClassVar[str] = "repair"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Patch(OnHost):
     """Bring packages of a host to given versions (`name=version`)."""
 
@@ -371,6 +382,7 @@ Action: TypeAlias = (
     | PowerOff
     | Fence
     | Evacuate
+    | Repair
     | Patch
     | Upgrade
     | Snapshot

@@ -32,6 +32,7 @@ class AskVerb(StrEnum):
     POWER_OFF = "power-off"
     FENCE = "fence"
     ALLOT = "allot"
+    REPAIR = "repair"
 
     @property
     def noun(self) -> str:
@@ -46,6 +47,7 @@ _OF_HOSTS = (
     AskVerb.POWER_OFF,
     AskVerb.FENCE,
     AskVerb.ALLOT,
+    AskVerb.REPAIR,
 )
 
 
@@ -54,7 +56,7 @@ class Ask:
     """One direct request.
 
     Attributes:
-        subject: The name of an instance, or of a host for the last six verbs.
+        subject: The name of an instance, or of a host for the last seven verbs.
         target: The host to migrate to; empty lets placement choose.
         migration: What may be done so that a migration ends; None for as the instance says.
         downtime_s: How long a migrated instance may stand still; None for as the pool says.

@@ -14,6 +14,7 @@ from billow.model.action import (
     Migrate,
     PowerOff,
     PowerOn,
+    Repair,
     Resize,
     Resume,
     Start,
@@ -255,6 +256,10 @@ def _fence(pool: Pool, ask: Ask) -> Action:
     return Fence(host=ask.subject, reason=_why(ask))
 
 
+def _repair(pool: Pool, ask: Ask) -> Action:
+    return Repair(host=pool.host(ask.subject).id, reason=_why(ask))
+
+
 def _allot(pool: Pool, ask: Ask) -> Action:
     host = pool.host(ask.subject)
     if ask.cpu_ratio is None and ask.memory_ratio is None:
@@ -290,6 +295,7 @@ _ON_HOST: dict[AskVerb, Callable[[Pool, Ask], Action]] = {
     AskVerb.POWER_OFF: _power_off,
     AskVerb.FENCE: _fence,
     AskVerb.ALLOT: _allot,
+    AskVerb.REPAIR: _repair,
 }
 _ELSEWHERE: dict[AskVerb, Callable[[Pool, Instance, Ask, Choose], Action]] = {
     AskVerb.MIGRATE: _migrate,

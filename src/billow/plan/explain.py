@@ -23,6 +23,7 @@ from billow.model.action import (
     Place,
     PowerOff,
     PowerOn,
+    Repair,
     Resize,
     Restore,
     Resume,
@@ -101,6 +102,8 @@ def change(action: Action) -> str:  # noqa: C901, PLR0911, PLR0912 - one arm per
             return "takes instances again"
         case PowerOn() | PowerOff() | Fence():
             return "power on" if isinstance(action, PowerOn) else "power off"
+        case Repair():
+            return "its engine's records are put right"
         case Patch():
             return ", ".join(action.packages)
         case Upgrade():

@@ -17,6 +17,7 @@ from billow.model.action import (
     Place,
     PowerOff,
     PowerOn,
+    Repair,
     Resize,
     Restore,
     Resume,
@@ -68,6 +69,7 @@ def inverse(action: Action) -> Action | None:  # noqa: PLR0911 - one arm per ver
         case (
             Delete()
             | Evacuate()
+            | Repair()
             | Patch()
             | Upgrade()
             | Snapshot()

@@ -21,6 +21,7 @@ from billow.model.action import (
     Place,
     PowerOff,
     PowerOn,
+    Repair,
     Resize,
     Restore,
     Resume,
@@ -114,7 +115,7 @@ class Scratch:
                 self._resize(action.instance, action.new, action.nodes)
             case Cordon() | Uncordon() | PowerOn() | PowerOff() | Fence() | Allot():
                 self._apply_to_host(action)
-            case Patch() | Upgrade() | Snapshot() | Restore() | Copy() | Cutover():
+            case Repair() | Patch() | Upgrade() | Snapshot() | Restore() | Copy() | Cutover():
                 pass  # they change what a host or an instance holds, not where anything is
             case _:
                 assert_never(action)

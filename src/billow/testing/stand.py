@@ -21,6 +21,7 @@ from billow.model.action import (
     Place,
     PowerOff,
     PowerOn,
+    Repair,
     Resize,
     Resume,
     Start,
@@ -186,6 +187,7 @@ _SCENARIOS: dict[type[Action], Callable[[EngineStand], _Made]] = {
         [place(stand, "x"), Fence(id="fence", host=stand.first)],
         evacuate(stand, "x"),
     ),
+    Repair: lambda stand: ([], Repair(id="repair", host=stand.second)),
     Fence: _on_instance(lambda stand: Fence(id="fence", host=stand.first)),
 }  # fmt: skip
 SCENARIOS = frozenset(_SCENARIOS)

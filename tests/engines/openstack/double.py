@@ -10,7 +10,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -27,23 +26,20 @@ from tests.engines.openstack.memory import (
     Server,
     id_of,
 )
+from tests.engines.openstack.room import (
+    TRAITS,
+    Body,
+    Call,
+    Handler,
+    allocated,
+    allot,
+    on_provider,
+    providers,
+    summaries,
+    usages,
+)
 
 from billow.engines.openstack.transport import Answer, Request, Versions
-
-Body = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request: what its path named, what it asked, what it brought."""
-
-    words: tuple[str, ...]
-    query: dict[str, str]
-    body: Body
-    version: str = ""
-
-
-Handler = Callable[[Cloud, Call], Body]
 
 
 class Double:
@@ -302,66 +298,6 @@ def _serve(cloud: Cloud, call: Call) -> Body:
     return {"service": {"id": service.id}}
 
 
-def _allocated(cloud: Cloud, call: Call) -> Body:
-    (consumer,) = call.words
-    if consumer not in cloud.allocations:
-        return {"allocations": {}}
-    host, flavor = cloud.allocations[consumer]
-    return {"allocations": {id_of(host): {"resources": _resources(flavor)}}}
-
-
-def _on_provider(cloud: Cloud, call: Call) -> Body:
-    (provider,) = call.words
-    rows = {
-        consumer: {"resources": _resources(flavor)}
-        for consumer, (host, flavor) in cloud.allocations.items()
-        if id_of(host) == provider
-    }
-    return {"allocations": rows, "resource_provider_generation": 1}
-
-
-def _resources(flavor: str) -> dict[str, int]:
-    cpus, mib = FLAVORS[flavor]
-    return {"VCPU": cpus, "MEMORY_MB": mib}
-
-
-def _summaries(cloud: Cloud, _: Call) -> Body:
-    found = {}
-    for host in HOSTS:
-        used = _used(cloud, host)
-        have = {"VCPU": HOST_CPUS, "MEMORY_MB": HOST_MIB}
-        found[id_of(host)] = {
-            "resources": {name: {"capacity": have[name], "used": used[name]} for name in have},
-            "traits": _TRAITS,
-        }
-    return {"provider_summaries": found, "allocation_requests": []}
-
-
-def _used(cloud: Cloud, host: str) -> dict[str, int]:
-    held = [flavor for at, flavor in cloud.allocations.values() if at == host]
-    return {kind: sum(_resources(each)[kind] for each in held) for kind in ("VCPU", "MEMORY_MB")}
-
-
-def _usages(cloud: Cloud, call: Call) -> Body:
-    (provider,) = call.words
-    host = next(each for each in HOSTS if id_of(each) == provider)
-    return {"usages": _used(cloud, host), "resource_provider_generation": 1}
-
-
-def _providers(cloud: Cloud, _: Call) -> Body:
-    rows = [
-        {
-            "uuid": id_of(host),
-            "name": host,
-            "generation": hash(tuple(sorted(cloud.allocations.items()))) % 2**31,
-            "parent_provider_uuid": None,
-            "root_provider_uuid": id_of(host),
-        }
-        for host in HOSTS
-    ]
-    return {"resource_providers": rows}
-
-
 def _inventory(total: int) -> dict[str, Any]:
     return {
         "total": total,
@@ -394,7 +330,6 @@ _FLAVORS = [
 ]  # fmt: skip
 _SERVER, _NOVA = "/servers/([0-9a-f-]+)", "compute"
 _RP = "/resource_providers/([0-9a-f-]+)"
-_TRAITS = ["HW_CPU_X86_SSE"]
 _INVENTORIES = {"VCPU": _inventory(HOST_CPUS), "MEMORY_MB": _inventory(HOST_MIB)}
 _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("POST", _NOVA, "/servers", _create),
@@ -416,13 +351,14 @@ _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", _NOVA, "/os-availability-zone/detail", _same({"availabilityZoneInfo": []})),
     ("GET", "image", "/images", _same({"images": [{"id": id_of("tiny"), "name": "tiny"}]})),
     ("GET", "network", "/networks", _same({"networks": [{"id": id_of("net"), "name": "net"}]})),
-    ("GET", "placement", "/resource_providers", _providers),
+    ("GET", "placement", "/resource_providers", providers),
     ("GET", "placement", f"{_RP}/inventories",
      _same({"inventories": _INVENTORIES, "resource_provider_generation": 1})),
-    ("GET", "placement", f"{_RP}/usages", _usages),
-    ("GET", "placement", f"{_RP}/traits", _same({"traits": _TRAITS})),
+    ("GET", "placement", f"{_RP}/usages", usages),
+    ("GET", "placement", f"{_RP}/traits", _same({"traits": TRAITS})),
     ("GET", "placement", f"{_RP}/aggregates", _same({"aggregates": []})),
-    ("GET", "placement", f"{_RP}/allocations", _on_provider),
-    ("GET", "placement", "/allocation_candidates", _summaries),
-    ("GET", "placement", "/allocations/([0-9a-f-]+)", _allocated),
+    ("GET", "placement", f"{_RP}/allocations", on_provider),
+    ("GET", "placement", "/allocation_candidates", summaries),
+    ("GET", "placement", "/allocations/([0-9a-f-]+)", allocated),
+    ("PUT", "placement", "/allocations/([0-9a-f-]+)", allot),
 )  # fmt: skip

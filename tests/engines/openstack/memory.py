@@ -95,6 +95,10 @@ class Cloud:
         self.services = {host: Service(id_of(f"service {host}"), host) for host in HOSTS}
         self.allocations: dict[str, tuple[str, str]] = {}
         self.events: list[tuple[str, str, str]] = []
+        self.kinds: dict[str, str] = {}
+        """Consumers of room that are not Nova's servers."""
+        self.stale: set[str] = set()
+        """Consumers whose entries somebody else changes all the time."""
         self.conducted = True
         self.failing: set[str] = set()
         """Hosts on which nothing can be rebuilt."""

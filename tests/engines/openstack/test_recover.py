@@ -11,6 +11,7 @@ from tests.engines.openstack.faults import MISHAPS, Faulty, Mishap
 from tests.engines.openstack.memory import HOSTS, Server, id_of
 
 from billow.act.clock import SystemClock
+from billow.act.registrar import NOT_CLEANED
 from billow.engines.openstack.cloud import Cloud
 from billow.engines.openstack.recover import evacuate as evacuation
 from billow.engines.openstack.recover import hosts, ward
@@ -20,7 +21,6 @@ from billow.errors import BillowError, NotFound, Refused, Unavailable
 from billow.model.action import Action, Evacuate, Fence, PowerOff, PowerOn
 from billow.model.kinds import Power
 from billow.model.run import Progress
-from billow.ports import NOT_CLEANED
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick", "hasty")]
 FIRST, SECOND, THIRD = HOSTS
@@ -277,7 +277,8 @@ async def test_a_host_counts_again_only_when_it_has_cleared_up(stage: Stage) -> 
     assert list(stage.double.cloud.allocations.values()) == [(SECOND, "small")]
 
 
-async def test_nothing_is_fenced_where_nobody_can_prove_it(stage: Stage) -> None:
+async def test_nothing_is_fenced_where_nobody_can_prove_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, guests=0)
     recovery = stage.recovery(powers=False)
     for action in (Fence(id="f", host=FIRST), PowerOff(id="p", host=FIRST)):
         (blocker,) = await recovery.blockers(action, (), None)

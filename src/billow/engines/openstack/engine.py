@@ -52,11 +52,11 @@ class OpenStackEngine:
         await self._performer.cancel(action_id)
 
     async def mark_dead(self, host: str, why: str) -> None:
-        """Let Nova count a host as dead. Raises as `billow.ports.Registrar` says."""
+        """Let Nova count a host as dead. Raises as `act.registrar.Registrar` says."""
         await self._craft.recovery.mark_dead(host, why)
 
     async def mark_alive(self, host: str) -> None:
-        """Let Nova count a host again. Raises as `billow.ports.Registrar` says."""
+        """Let Nova count a host again. Raises as `act.registrar.Registrar` says."""
         await self._craft.recovery.mark_alive(host)
 
     async def aclose(self) -> None:

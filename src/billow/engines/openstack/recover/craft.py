@@ -5,28 +5,29 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from billow.engines.openstack.cloud import Cloud
 from billow.engines.openstack.nova import Nova
 from billow.engines.openstack.recover import evacuate, hosts
 from billow.engines.openstack.recover.records import Records
 from billow.engines.openstack.recover.scene import Scene, ServerOf
+from billow.engines.openstack.recover.survey import Survey
 from billow.errors import Bug
-from billow.model.action import Action, Evacuate, Fence, PowerOff, PowerOn
+from billow.model.action import Action, Evacuate, Fence, PowerOff, PowerOn, Repair
 from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import Blocker, Bmc, Clock
 
-Recovering: TypeAlias = Fence | Evacuate | PowerOn | PowerOff
-VERBS: Final[frozenset[type[Action]]] = frozenset({Fence, Evacuate, PowerOn, PowerOff})
+VERBS: Final[frozenset[type[Action]]] = frozenset({Fence, Evacuate, PowerOn, PowerOff, Repair})
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What the engine does when hosts die and come back; fulfils `billow.ports.Registrar`."""
+    """What the engine does when hosts die and come back; fulfils `act.registrar.Registrar`."""
 
     scene: Scene
+    survey: Survey
 
     @classmethod
     def of(
@@ -41,7 +42,8 @@ class Recovery:
             folder: Where tries are written down.
             bmc: Who turns hosts off and on, with proof.
         """
-        return cls(Scene(Nova(cloud), Records(cloud), server, clock, folder, bmc))
+        scene = Scene(Nova(cloud), Records(cloud), server, clock, folder, bmc)
+        return cls(scene, Survey(cloud, clock))
 
     async def blockers(
         self, action: Action, under_way: Sequence[Action], pool: Pool | None
@@ -55,6 +57,8 @@ class Recovery:
             return found or await hosts.power_blockers(self.scene, action)
         if isinstance(action, Fence | PowerOn):
             return await hosts.power_blockers(self.scene, action)
+        if isinstance(action, Repair):
+            return await hosts.unknown_blockers(self.scene, action.host)
         raise Bug(f"{action.name} is no verb of recovery")
 
     async def do(self, action: Action) -> AsyncGenerator[Progress, None]:
@@ -72,6 +76,8 @@ class Recovery:
         if isinstance(action, Evacuate):
             return await evacuate.mend(self.scene, action)
         host = action.hosts[0]
+        if isinstance(action, Repair):
+            return not [each for each in await self.survey.ailments() if each.host == host]
         if isinstance(action, PowerOn):
             return await hosts.is_on(self.scene, host)
         return await hosts.went_off(self.scene, host)
@@ -91,4 +97,6 @@ class Recovery:
             return hosts.power_on(self.scene, action)
         if isinstance(action, Fence | PowerOff):
             return hosts.fence(self.scene, action)
+        if isinstance(action, Repair):
+            return self.survey.repair(action.host)
         raise Bug(f"{action.name} is no verb of recovery")

@@ -10,13 +10,14 @@ from typing import Final
 
 import structlog
 
+from billow.act.registrar import NOT_CLEANED
 from billow.engines.openstack.recover.records import Evacuation, Service
 from billow.engines.openstack.recover.scene import Scene, status_of
 from billow.errors import NotFound, Refused, Unavailable
 from billow.model.action import Fence, PowerOff, PowerOn
 from billow.model.kinds import Power
 from billow.model.run import Progress
-from billow.ports import NOT_CLEANED, Blocker, Bmc
+from billow.ports import Blocker, Bmc
 
 BOOT_S: Final = 900.0
 """How long a host may take from its power to a nova-compute that speaks."""
@@ -40,6 +41,15 @@ async def power_blockers(scene: Scene, action: Fence | PowerOn | PowerOff) -> li
     except Unavailable as error:
         found.append(Blocker(f"the power of {action.host} cannot be read: {error.brief}"))
     return found
+
+
+async def unknown_blockers(scene: Scene, host: str) -> list[Blocker]:
+    """Return that Nova knows no such host, when it does not."""
+    try:
+        await scene.records.service(host)
+    except NotFound as error:
+        return [Blocker(error.brief, error.fix)]
+    return []
 
 
 async def guest_blockers(scene: Scene, action: PowerOff, coming: Sequence[str]) -> list[Blocker]:

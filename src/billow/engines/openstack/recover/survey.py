@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read the books that `amiss` holds against each other, and put right what it found.
+
+An entry is changed only as it was read (Placement's generation of a consumer, Nova's own state), so
+that whoever changes it meanwhile wins.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from billow.engines.openstack.cloud import PAGE, Body, Cloud
+from billow.engines.openstack.nova import UNDER_WAY, VERSION
+from billow.engines.openstack.recover.amiss import (
+    Ailment,
+    Booked,
+    Books,
+    Holding,
+    Kind,
+    Record,
+    ailments,
+)
+from billow.errors import Conflict, NotFound, Refused
+from billow.model.plan import Finding
+from billow.model.run import Progress
+from billow.ports import Clock
+
+ENTRIES: Final = "1.38"
+"""The microversion of Placement from which on an entry says what kind of consumer it has."""
+_NOVAS: Final = frozenset({"INSTANCE", "MIGRATION", "unknown"})
+LOOK_TWICE_S: Final = 3.0
+
+
+class Survey:
+    """The books of one cloud."""
+
+    def __init__(self, cloud: Cloud, clock: Clock) -> None:
+        self._cloud = cloud
+        self._clock = clock
+
+    async def ailments(self) -> tuple[Ailment, ...]:
+        """Return what is amiss in two readings some seconds apart. Raises Unavailable, Denied.
+
+        What is on its way between two entries is seen by one of them only.
+        """
+        first = ailments(await self.books())
+        if not first:
+            return ()
+        await self._clock.sleep(LOOK_TWICE_S)
+        again = {(each.kind, each.id, each.provider) for each in ailments(await self.books())}
+        both = [each for each in first if (each.kind, each.id, each.provider) in again]
+        return tuple([each for each in both if await self._is_novas(each)])
+
+    async def books(self) -> Books:
+        """Read all of them, room first: what is made meanwhile is not taken for left."""
+        holdings = await self._holdings()
+        servers, records, services = await asyncio.gather(
+            self._rows(f"/servers/detail?all_tenants=1&limit={PAGE}", "servers"),
+            self._rows(f"/os-migrations?limit={PAGE}", "migrations"),
+            self._cloud.get("compute", "/os-services?binary=nova-compute", VERSION),
+        )
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        return Books(
+            holdings=holdings,
+            servers={str(each["id"]): _booked(each, now) for each in servers},
+            records=tuple(_record(each) for each in records),
+            dead=frozenset(str(s["host"]) for s in services["services"] if s.get("forced_down")),
+        )
+
+    async def findings(self) -> tuple[Finding, ...]:
+        """Return what is amiss, as people read it. Raises Unavailable, Denied."""
+        return tuple(each.finding for each in await self.ailments())
+
+    async def repair(self, host: str) -> AsyncGenerator[Progress, None]:
+        """Put right what is amiss on a host. Raises Refused: something is left, and why."""
+        yield Progress(0.0, "reading the books")
+        found = [each for each in await self.ailments() if each.host == host]
+        left: list[str] = []
+        for number, each in enumerate(found):
+            yield Progress(0.3 + 0.7 * number / len(found), each.text)
+            try:
+                await self.heal(each)
+            except (Refused, Conflict, NotFound) as error:
+                left.append(f"{each.text}: {'; '.join((error.brief, *error.details))}")
+        if left:
+            brief = f"{len(left)} of {len(found)} things on {host} are still amiss"
+            raise Refused(brief, tuple(left), "try again: somebody may be at work on them")
+        yield Progress(1.0, f"{len(found)} things put right" if found else "nothing was amiss", 0.0)
+
+    async def heal(self, ailment: Ailment) -> None:
+        """Put one thing right; what is right by now is left. Raises Refused, Unavailable."""
+        if ailment.kind is Kind.UNCONFIRMED:
+            await self._act(ailment.id, {"confirmResize": None})
+        elif ailment.kind is Kind.STANDS_STILL:
+            await self._act(ailment.id, {"os-resetState": {"state": "active"}})
+        else:
+            await self._release(ailment)
+
+    async def _is_novas(self, ailment: Ailment) -> bool:
+        """Return whether an entry is Nova's: others (reservations, volumes) have room, too."""
+        if ailment.kind is not Kind.NOBODY:
+            return True
+        held = await self._cloud.get("placement", f"/allocations/{ailment.id}", ENTRIES)
+        return held.get("consumer_type") in _NOVAS
+
+    async def _release(self, ailment: Ailment) -> None:
+        """Give room back that nobody uses: on one provider of a server, or all of an entry."""
+        path = f"/allocations/{quote(ailment.id, safe='')}"
+        held = await self._cloud.get("placement", path, ENTRIES)
+        allocations: dict[str, Body] = dict(held.get("allocations") or {})
+        if ailment.provider not in allocations:
+            return
+        if ailment.kind is Kind.LEFT_BEHIND and len(allocations) == 1:
+            raise Refused(f"{ailment.id} holds room nowhere else", code="last-room")
+        del allocations[ailment.provider]
+        body = {
+            "allocations": {
+                provider: {"resources": each["resources"]} for provider, each in allocations.items()
+            },
+            "consumer_generation": held.get("consumer_generation"),
+            "project_id": held.get("project_id"),
+            "user_id": held.get("user_id"),
+            "consumer_type": held.get("consumer_type"),
+        }
+        await self._cloud.call("PUT", "placement", path, body, ENTRIES)
+
+    async def _act(self, uuid: str, body: Mapping[str, Any]) -> None:
+        path = f"/servers/{quote(uuid, safe='')}/action"
+        await self._cloud.call("POST", "compute", path, body, VERSION)
+
+    async def _holdings(self) -> tuple[Holding, ...]:
+        """Return what is held of each host; a provider below a host's own counts as the host."""
+        providers = await self._cloud.rows(
+            "placement", "/resource_providers", "resource_providers", "1.14"
+        )
+        names = {str(each["uuid"]): str(each["name"]) for each in providers}
+        pages = await asyncio.gather(*(self._held_of(each, names) for each in providers))
+        return tuple(held for page in pages for held in page)
+
+    async def _held_of(self, provider: Body, names: Mapping[str, str]) -> list[Holding]:
+        uuid = str(provider["uuid"])
+        host = names.get(str(provider.get("root_provider_uuid") or uuid), str(provider["name"]))
+        try:
+            found = await self._cloud.get(
+                "placement", f"/resource_providers/{uuid}/allocations", "1.14"
+            )
+        except NotFound:
+            return []
+        held = found.get("allocations") or {}
+        return [Holding(consumer=each, host=host, provider=uuid) for each in held]
+
+    async def _rows(self, path: str, key: str) -> list[Body]:
+        return await self._cloud.rows("compute", path, key, VERSION)
+
+
+def _booked(said: Mapping[str, Any], now: datetime) -> Booked:
+    updated = datetime.fromisoformat(str(said.get("updated") or now.isoformat()))
+    node = said.get("OS-EXT-SRV-ATTR:hypervisor_hostname")
+    return Booked(
+        uuid=str(said["id"]),
+        name=str(said.get("name") or said["id"]),
+        host=str(node or said.get("OS-EXT-SRV-ATTR:host") or ""),
+        status=str(said.get("status") or ""),
+        task=str(said.get("OS-EXT-STS:task_state") or ""),
+        idle_s=(now - updated).total_seconds(),
+    )
+
+
+def _record(said: Mapping[str, Any]) -> Record:
+    status = str(said.get("status") or "")
+    return Record(
+        uuid=str(said.get("uuid") or said["id"]),
+        server=str(said.get("instance_uuid") or ""),
+        source=str(said.get("source_node") or said.get("source_compute") or ""),
+        target=str(said.get("dest_node") or said.get("dest_compute") or ""),
+        under_way=status in UNDER_WAY,
+    )
