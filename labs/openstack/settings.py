@@ -39,6 +39,7 @@ def write_settings(places: Places, computes: int) -> None:
         "glance/glance-api.conf": _ini(_glance(places)),
         "neutron/neutron.conf": _ini(_neutron(places)),
         "nova/nova.conf": _ini(_nova(places, computes)),
+        "nova/compute.conf": _ini(_compute(places, computes)),
         "clouds.yaml": _clouds(places),
     }
     for name, text in files.items():
@@ -241,6 +242,15 @@ def _nova(places: Places, computes: int) -> Mapping[str, Section]:
         "pci": {"device_spec": _pci(), "alias": _pci(device_type="type-PCI", name="gpu")},
     }
     return sections | dict.fromkeys(("placement", "neutron", "glance", "keystone"), user)
+
+
+def _compute(places: Places, computes: int) -> Mapping[str, Section]:
+    """A compute knows no database, or it tries to read one and is refused by its own code."""
+    return {
+        name: section
+        for name, section in _nova(places, computes).items()
+        if name not in ("database", "api_database")
+    }
 
 
 def _nova_default(places: Places, computes: int) -> Section:

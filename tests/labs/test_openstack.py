@@ -83,7 +83,7 @@ def test_settings_are_for_our_eyes_and_the_loopback_only(tmp_path: Path) -> None
     (tmp_path / "venv/etc/glance/glance-api-paste.ini").write_text("")
     write_settings(places, 200)
     written = [each for each in places.settings.rglob("*.*") if each.suffix in (".conf", ".yaml")]
-    assert len(written) == 7
+    assert len(written) == 8
     assert [each for each in written if each.stat().st_mode & 0o077] == []
     assert "bind-address = 127.0.0.1" in (places.settings / "database.cnf").read_text()
     assert "0.0.0.0" not in "".join(each.read_text() for each in written)  # noqa: S104

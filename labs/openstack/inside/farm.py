@@ -30,6 +30,8 @@ from nova import objects, service  # noqa: E402
 HOSTS, RUN, LOGS, SETTINGS = (Path(word) for word in sys.argv[1:5])
 AT_ONCE = int(sys.argv[5])
 PATIENCE_S = 60.0
+TRIES = 4
+"""How often a compute is started that ends before it is up, as a supervisor would."""
 module = types.ModuleType("nova.virt.billow_lab")
 module.LabDriver = lab_driver.LabDriver
 sys.modules["nova.virt.billow_lab"] = module
@@ -54,7 +56,7 @@ def be(host, line):
         (RUN / f"compute-{host}.up").touch()
 
     service.Service.start = start
-    sys.argv = ["nova-compute", "--config-file", str(SETTINGS / "nova.conf"),
+    sys.argv = ["nova-compute", "--config-file", str(SETTINGS / "compute.conf"),
                 "--config-file", str(HOSTS / host / "nova.conf")]  # fmt: skip
     sys.exit(command.main())
 
@@ -65,36 +67,44 @@ class Farm:
     def __init__(self):
         self.queue = []
         self.rising = {}
+        self.tries = {}
 
     def turn(self, line):
         """Bury who ended, and start who may."""
-        self._bury()
-        now = time.monotonic()
-        self.rising = {
-            host: since
-            for host, since in self.rising.items()
-            if not (RUN / f"compute-{host}.up").exists() and now - since < PATIENCE_S
-        }
+        ended, now = self._bury(), time.monotonic()
+        for host, (number, since) in list(self.rising.items()):
+            if (RUN / f"compute-{host}.up").exists() or now - since > PATIENCE_S:
+                del self.rising[host]
+            elif number in ended:
+                del self.rising[host]
+                if self.tries[host] < TRIES:
+                    self.queue.append(host)
         while self.queue and len(self.rising) < AT_ONCE:
             host = self.queue.pop(0)
             (RUN / f"compute-{host}.up").unlink(missing_ok=True)
-            if os.fork() == 0:
+            number = os.fork()
+            if number == 0:
                 be(host, line)
-            self.rising[host] = now
+            self.rising[host] = number, now
+            self.tries[host] = self.tries.get(host, 0) + 1
 
     def _bury(self):
+        ended = set()
         while True:
             try:
-                if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                    return
+                number = os.waitpid(-1, os.WNOHANG)[0]
             except ChildProcessError:
-                return
+                return ended
+            if number == 0:
+                return ended
+            ended.add(number)
 
     def obey(self, text):
         """Take an order, and answer it."""
         verb, *words = text.split()
         if verb == "start":
             self.queue += [each for each in words if each not in self.queue]
+            self.tries = {**self.tries, **dict.fromkeys(words, 0)}
         return f"{len(self.queue) + len(self.rising)}\n"
 
 
