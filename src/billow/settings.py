@@ -110,8 +110,8 @@ class Settings(BaseSettings):
     )
     metrics_url: str = Field(
         "",
-        description="Prometheus that measures the hosts and servers of `openstack`; empty for the "
-        "cloud's own Gnocchi, where it has one.",
+        description="Prometheus that measures the hosts and servers of `openstack`; empty for "
+        "none: Nova itself measures nothing.",
     )
     bmc_file: Path | None = Field(
         None,
