@@ -31,10 +31,10 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as suits a cloud in memory."""
     monkeypatch.setattr(ward, "LOOK_EVERY_S", 0.02)
     monkeypatch.setattr(evacuation, "HEALTH_EVERY_S", 0.1)
-    monkeypatch.setattr(evacuation, "STALLED_S", 1.0)
+    monkeypatch.setattr(evacuation, "STALLED_S", 60.0)
     monkeypatch.setattr(hosts, "CLEARED_WITHIN_S", 0.2)
     monkeypatch.setattr(hosts, "LOOK_EVERY_S", 0.02)
-    monkeypatch.setattr(hosts, "SPEAKS_S", 2.0)
+    monkeypatch.setattr(hosts, "SPEAKS_S", 30.0)
 
 
 class Switch:
@@ -235,7 +235,10 @@ async def test_what_a_dead_controller_ordered_is_joined(stage: Stage) -> None:
     assert stage.records() == [(SECOND, "done")]
 
 
-async def test_what_no_conductor_takes_up_is_taken_back(stage: Stage) -> None:
+async def test_what_no_conductor_takes_up_is_taken_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evacuation, "STALLED_S", 0.5)
     stage.die()
     recovery = stage.recovery()
     stage.double.cloud.failing.clear()
@@ -246,6 +249,7 @@ async def test_what_no_conductor_takes_up_is_taken_back(stage: Stage) -> None:
         await do(recovery, leave())
     lost_record.status = "error"
     lost.task = ""
+    monkeypatch.setattr(evacuation, "STALLED_S", 60.0)
     await do(recovery, leave(target=THIRD, epoch=2))
     assert lost.host == THIRD
 
