@@ -189,6 +189,18 @@ async def test_a_cold_move_that_was_left_is_settled(*, keep: bool, host: str) ->
     assert double.cloud.allocations == {server: (host, "small")}
 
 
+async def test_a_server_that_nova_forgot_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure in Nova's own failure path leaves a server moving for ever, its record ended."""
+    monkeypatch.setattr(move, "STUCK_S", 0.2)
+    double = Double()
+    server = await placed(double)
+    there = double.cloud.servers[server]
+    double.cloud.record("live-migration", there, SECOND).status = "error"
+    there.task = "migrating"
+    await move.settle(nova(double), server, keep=False)
+    assert (there.host, there.state, there.task) == (FIRST, "ACTIVE", "")
+
+
 async def test_a_move_under_way_is_joined() -> None:
     """Whoever asks for the move that Nova is at work on follows it."""
     double = Double()

@@ -73,6 +73,7 @@ AT_THE_DOOR = {
     "conflict-409": Fault("compute", "POST", ORDER, status=409),
     "records-503": Fault("compute", "GET", RECORDS, status=503, times=12, agent="openstacksdk"),
     "servers-500": Fault("compute", "GET", "/servers/", status=500, times=12, skip=6),
+    "token-expired": Fault("compute", status=401, times=3, skip=12, agent="openstacksdk"),
     "placement-503": Fault("placement", "GET", "/allocations", status=503, times=8),
 }
 
@@ -97,7 +98,6 @@ def _kill_conductor(lab: Lab) -> None:
 
 
 BREAKS: dict[str, Callable[[Lab], None]] = {
-    "token-expired": lambda lab: lab.expire_tokens(),
     "conductor-killed": _kill_conductor,
     "queue-restarted": lambda lab: lab.restart("rabbitmq"),
 }

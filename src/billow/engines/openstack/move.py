@@ -23,6 +23,8 @@ PAST_RECALL: Final = frozenset({SWITCHING, CONFIRMING})
 STILL_S: Final = 90.0
 """How long Nova may leave an order without beginning it, seconds."""
 SETTLES_S: Final = 120.0
+STUCK_S: Final = 20.0
+"""How long a server may be called moving when the record of its move has ended, seconds."""
 RELEASED_S: Final = 15.0
 _DONE: Final = frozenset({"completed", "confirmed"})
 _STEPS: Final[Mapping[str, tuple[float, str]]] = {
@@ -129,6 +131,8 @@ async def settle(nova: Nova, uuid: str, *, keep: bool) -> None:
         record = records[0] if records else None
         if seen is None or (seen.rests and not _open(seen, record)):
             break
+        if waited > STUCK_S and _forgotten(seen, record):
+            await _wake(nova, seen)
         await _push(nova, seen, record, keep=keep)
         if waited > SETTLES_S:
             raise Unavailable(
@@ -153,6 +157,21 @@ async def released(nova: Nova, record: Move | None) -> None:
 def _open(seen: Seen, record: Move | None) -> bool:
     """Return whether a move waits for somebody: Nova, or a confirmation."""
     return seen.status == "VERIFY_RESIZE" or (record is not None and record.under_way)
+
+
+def _forgotten(seen: Seen, record: Move | None) -> bool:
+    """Return whether a live migration has ended, and Nova forgot to say so of its server."""
+    if record is None or record.under_way:
+        return False
+    return seen.task == "migrating" and seen.host in {record.source, record.target}
+
+
+async def _wake(nova: Nova, seen: Seen) -> None:
+    """Let a server count as active where it is: its guest never stopped. Repeatable."""
+    try:
+        await nova.act(seen.uuid, "os-resetState", {"state": "active"})
+    except (NotFound, Conflict, Unavailable):
+        return
 
 
 async def _push(nova: Nova, seen: Seen, record: Move | None, *, keep: bool) -> None:
