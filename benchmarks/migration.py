@@ -15,7 +15,6 @@ Real guests move between two hosts of this machine over a really shaped link. Th
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
@@ -38,7 +37,7 @@ from benchmarks.migration_cases import (
 )
 from benchmarks.migration_downtime import PROMISES_S, downtime_figures, to_and_fro
 from benchmarks.migration_figures import four_figures, page_figure, total_figures, work_figures
-from benchmarks.migration_lab import Lab, four_cpus, one_writer, open_lab, small_writer
+from benchmarks.migration_lab import Lab, four_cpus, one_writer, open_lab, small_writer, use_qemu
 from benchmarks.migration_movers import AUTO_CONVERGE, PLAIN
 from benchmarks.migration_pictures import draw
 from benchmarks.migration_prediction import grid, prediction_figures, recorded, tell_cell
@@ -69,8 +68,7 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
     chosen = set(arguments.only.split(","))
     if unknown := chosen - set(PARTS):
         sys.exit(f"--only knows {', '.join(PARTS)}, not {', '.join(sorted(unknown))}")
-    if arguments.qemu:
-        os.environ["PATH"] = f"{arguments.qemu.absolute()}:{os.environ.get('PATH', os.defpath)}"
+    use_qemu(arguments.qemu)
     if arguments.foretell:
         yield from _foretold(arguments.foretell)
         return

@@ -7,12 +7,14 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Final
 
 from benchmarks.fault_drill import Drill, Result, run
 from benchmarks.fault_kinds import Fault, faults
 from benchmarks.fault_pool import GUESTS, FaultPool, fault_pool
 from benchmarks.figure import Better, Figure
+from benchmarks.migration_lab import use_qemu
 
 LATER_S: Final = 0.5
 """A fault strikes at a random fraction of the move, and up to so long after that."""
@@ -24,11 +26,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Take how many moves, by what dice, and which kinds of faults."""
     parser.add_argument("--moves", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--qemu", type=Path, help="folder with another QEMU (labs/qemu)")
     parser.add_argument("--only", default="", help="kinds of faults whose name has this in it")
 
 
 def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
     """Yield what became of the guests."""
+    use_qemu(arguments.qemu)
     chosen = [fault for fault in faults() if arguments.only in fault.name]
     results = asyncio.run(_all(chosen, arguments.moves, arguments.seed))
     higher = Better.HIGHER

@@ -42,6 +42,12 @@ BEGIN = 16 * 2**20
 """Regions begin here."""
 
 
+def use_qemu(folder: Path | None) -> None:
+    """Let everything that is started from here on find another QEMU first; none for as it is."""
+    if folder:
+        os.environ["PATH"] = f"{folder.absolute()}:{os.environ.get('PATH', os.defpath)}"
+
+
 def link_mib_s(mbit: float) -> float:
     """Return what a link carries at most, MiB/s."""
     return mbit * 1e6 / 8 / 2**20
