@@ -95,8 +95,8 @@ async def _round(lab: Lab) -> Round:
             pool = await sight.look()
             took.append(time.perf_counter() - begun)
             calls.append(cloud.calls - before)
-        assert len(pool.hosts) == len(lab.hosts)
-        assert len(pool.instances) == len(lab.seeding.named())
+            assert len(pool.hosts) == len(lab.hosts)
+            assert len(pool.instances) == len(lab.seeding.named())
     finally:
         await cloud.aclose()
     return Round(walk_s, took[0], took[1], took[2], (calls[0], calls[1], calls[2]))
