@@ -2,7 +2,7 @@
 """OpenStack, O6: Watcher's own strategies beside Billow's plans, on Watcher's own metrics.
 
 The peer is python-watcher's code, unchanged, run by `openstack_watcher_real.py` in an interpreter
-that has it (`--watcher PYTHON`: a virtual environment with `pip install python-watcher`). Both get
+that has it: `--watcher PYTHON`, or a virtual environment that is made for it. Both get
 the same clouds, drawn by a seed: hosts of 32 CPUs that may be sold 1.5 times, four flavors, hosts
 between quiet and busy. Metrics are Watcher's: hosts released and migrations of
 `vm_workload_consolidation`, the standard deviation of hosts' CPU load and migrations of
@@ -15,7 +15,9 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 import uuid
+import venv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,7 @@ from billow.plan.draft import Draft
 from billow.policies import Policies
 
 SCRIPT = ROOT / "benchmarks" / "openstack_watcher_real.py"
+PACKAGES = ("python-watcher==17.0.0", "sqlalchemy<2.1")
 CLOUDS = ((20, 150), (20, 200), (40, 380))
 """Hosts and instances."""
 FLAVORS = ((1, 2048), (2, 4096), (4, 8192), (8, 16384))
@@ -52,15 +55,24 @@ Moves = Sequence[tuple[str, str]]
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add where Watcher is, and by which seed clouds are drawn."""
-    parser.add_argument("--watcher", type=Path, required=True, help="a python that has Watcher")
+    parser.add_argument("--watcher", type=Path, help="a python that has Watcher; made otherwise")
     parser.add_argument("--seed", type=int, default=1)
 
 
 def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
     """Compare on each cloud."""
-    for number, (hosts, instances) in enumerate(CLOUDS):
-        drawn = drawn_cloud(hosts, instances, arguments.seed + number)
-        yield from _beside(drawn, watcher(arguments.watcher, drawn))
+    with tempfile.TemporaryDirectory(prefix="billow-watcher-") as folder:
+        python = arguments.watcher or installed(Path(folder))
+        for number, (hosts, instances) in enumerate(CLOUDS):
+            drawn = drawn_cloud(hosts, instances, arguments.seed + number)
+            yield from _beside(drawn, watcher(python, drawn))
+
+
+def installed(folder: Path) -> Path:
+    """Install Watcher into a folder; return the interpreter that has it. Takes a minute."""
+    venv.create(folder, with_pip=True)
+    subprocess.run([folder / "bin" / "pip", "install", "-q", *PACKAGES], check=True)
+    return folder / "bin" / "python"
 
 
 @dataclass(frozen=True, slots=True)

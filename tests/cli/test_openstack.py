@@ -9,6 +9,7 @@ from billow.cli.main import app
 from billow.cli.output import Output
 from billow.cli.overview_page import print_overview
 from billow.sense.files import write_pool
+from tests.engines.openstack.replay import Replay
 from tests.openstack.clouds import cloud
 
 RUN = CliRunner()
@@ -43,6 +44,36 @@ def test_a_report_as_a_page(pool_file: Path, tmp_path: Path) -> None:
     asked = ["openstack", "report", "--pool", str(pool_file), "--html", str(page)]
     assert RUN.invoke(app, asked).exit_code == 0
     assert "<h1>20 hosts, 150 instances</h1>" in page.read_text()
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Replay:
+    """Let every cloud be the one whose answers were recorded."""
+    replay = Replay()
+    module = "billow.engines.openstack.cloud"
+    monkeypatch.setattr(f"{module}.open_transport", lambda *_: replay)
+    monkeypatch.setattr("billow.openstack.overview.THINK_S", 0.2)
+    return replay
+
+
+def test_a_report_of_a_cloud_only_reads(recorded: Replay, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    asked = ["openstack", "report", "--cloud", "north", "--json", "--html", str(page)]
+    answer = RUN.invoke(app, asked)
+    assert answer.exit_code == 0, answer.output
+    document = json.loads(answer.stdout)
+    assert document["cloud"] == "north"
+    assert document["hosts"] > 0
+    assert f"<h1>{document['hosts']} hosts" in page.read_text()
+    assert {each.method for each in recorded.sent} == {"GET"}
+
+
+def test_books_that_cannot_be_read_are_told_of(recorded: Replay) -> None:
+    recorded.say("/os-migrations", {"forbidden": {"message": "a role"}}, 403)
+    answer = RUN.invoke(app, ["openstack", "report", "--cloud", "north", "--json"])
+    assert answer.exit_code == 0, answer.output
+    wrong = json.loads(answer.stdout)["sections"][-1]["report"]
+    assert "whether anything leaks could not be told" in wrong["findings"][0]["text"]
 
 
 class _Terminal:

@@ -157,7 +157,7 @@ def test_every_page_is_in_the_navigation() -> None:
         "billow instance list --no-such-option",
         "x=1 .venv/bin/billow run show",
         "for a in $(billow instance lst); do billow apply $a; done",
-        "./dev up --engine openstack",
+        "./dev up --engine kubernetes",
     ],
 )
 def test_a_wrong_command_is_found(line: str) -> None:

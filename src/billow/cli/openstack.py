@@ -12,6 +12,7 @@ from billow.cli.output import Output, standard
 from billow.errors import Invalid
 
 if TYPE_CHECKING:
+    from billow.model.plan import Finding
     from billow.model.pool import Pool
     from billow.openstack.imported import Imported
     from billow.openstack.overview import Overview
@@ -71,9 +72,9 @@ def report(  # noqa: PLR0913 - each option is a word of the command line
     """
     output = standard(as_json=as_json)
     begun = monotonic()
-    seen = _file(pool) if pool else _cloud(cloud, metrics_url, output)
+    seen, amiss = (_file(pool), ()) if pool else _cloud(cloud, metrics_url, output)
     looked = monotonic()
-    view = _thought(seen, pool.name if pool else cloud, moves)
+    view = _thought(seen, amiss, pool.name if pool else cloud, moves)
     took_s = {"look": looked - begun, "think": monotonic() - looked}
     if html is not None:
         from billow.openstack.page import page
@@ -166,20 +167,47 @@ def _file(path: Path) -> "Pool":
     return read_pool(path)
 
 
-def _cloud(cloud: str, metrics_url: str, output: Output) -> "Pool":
+def _cloud(cloud: str, metrics_url: str, output: Output) -> "tuple[Pool, tuple[Finding, ...]]":
+    """Look at a cloud, and hold its books against each other."""
     import asyncio
 
     from billow.engines.openstack.open import look
 
+    async def both() -> "tuple[Pool, tuple[Finding, ...]]":
+        seen = look(cloud=cloud, metrics_url=metrics_url)
+        return await asyncio.gather(seen, _amiss(cloud))
+
     output.say(f"looking at {cloud or 'the cloud of the environment'}, reading only")
-    return asyncio.run(look(cloud=cloud, metrics_url=metrics_url))
+    return asyncio.run(both())
 
 
-def _thought(pool: "Pool", name: str, moves: int | None) -> "Overview":
+async def _amiss(cloud: str) -> "tuple[Finding, ...]":
+    """Return what leaks and what was left half done, or that it could not be told."""
+    from billow.act.clock import SystemClock
+    from billow.cli.up import settings_of
+    from billow.engines.openstack.cloud import Cloud
+    from billow.engines.openstack.recover.survey import Survey
+    from billow.errors import BillowError
+    from billow.model.plan import Finding, Severity
+
+    there = Cloud.of(settings_of({"cloud": cloud or None}))
+    try:
+        found = await Survey(there, SystemClock()).ailments()
+        return tuple(each.finding for each in found)
+    except BillowError as error:
+        text = f"whether anything leaks could not be told: {error.brief}"
+        return (Finding("pool", Severity.WARNING, text),)
+    finally:
+        await there.aclose()
+
+
+def _thought(
+    pool: "Pool", findings: "tuple[Finding, ...]", name: str, moves: int | None
+) -> "Overview":
     from billow.cli.offline import known_here
     from billow.openstack.overview import overview
 
-    return overview(pool, known_here(), name=name, moves=moves)
+    return overview(pool, known_here(), name=name, findings=findings, moves=moves)
 
 
 def _save(path: Path, text: str) -> None:

@@ -32,7 +32,7 @@ OTHERWISE: Final[Mapping[tuple[str, str], str]] = {
     ("DEFAULT", "retry_notification_new_status_interval"): _JOURNAL,
     ("DEFAULT", "check_expired_notifications_interval"): _JOURNAL,
     ("DEFAULT", "notifications_expired_interval"): _JOURNAL,
-    ("DEFAULT", "host_failure_recovery_threads"): "all are asked for side by side, by priority",
+    ("DEFAULT", "host_failure_recovery_threads"): "all are asked for at once, by bands of priority",
     ("host_failure", "service_disable_reason"): _TOLD,
     ("process_failure", "service_disable_reason"): _TOLD,
     ("host", "monitoring_interval"): "agents beat every `ha_beat_s` (0.2 s)",
@@ -55,7 +55,7 @@ NOTHING: Final[Mapping[tuple[str, str], str]] = {
     ("DEFAULT", "wait_period_after_power_on"): _GUEST,
     ("DEFAULT", "notification_driver"): _TASKS,
     ("host_failure", "ha_enabled_instance_metadata_key"):
-        "every instance is recovered; `priority` says who comes first",
+        "all servers are recovered; metadata `billow_priority` says who comes first",
     ("host_failure", "ignore_instances_in_error_state"): "instances in error are recovered, too",
     ("host_failure", "add_reserved_host_to_aggregate"): "aggregates are not changed",
     ("instance_failure", "process_all_instances"): _GUEST,
@@ -111,8 +111,8 @@ def remarks_of(conf: Conf) -> tuple[list[Remark], list[Remark]]:
         if (section, option) in OTHERWISE:
             otherwise.append(Remark(subject, OTHERWISE[section, option]))
         elif (section, option) == ("host_failure", "evacuate_all_instances"):
-            same = "all instances are recovered here, too; `priority` says who comes first"
-            only = "only some were; Billow recovers all, by `priority`"
+            same = "all are recovered here, too; metadata `billow_priority` says who comes first"
+            only = "only some were; Billow recovers all, by metadata `billow_priority`"
             (otherwise if flag(value) else nothing).append(
                 Remark(subject, same if flag(value) else only)
             )
