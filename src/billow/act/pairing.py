@@ -13,6 +13,7 @@ from functools import partial
 from itertools import groupby
 from typing import Final, TypeVar
 
+from billow.act.acquainted import Acquainted
 from billow.act.power.turns import in_turn
 from billow.act.registrar import NOT_CLEANED, Registrar
 from billow.errors import NotFound, Refused
@@ -22,7 +23,6 @@ from billow.model.kinds import Power
 from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import (
-    Acquainted,
     Assessor,
     Blocker,
     Bmc,

@@ -8,10 +8,11 @@ an operator wrote, or was recorded once, stays; who says otherwise is told to pe
 from collections.abc import Callable
 from typing import Final
 
+from billow.act.acquainted import Acquainted
 from billow.errors import BillowError, Invalid, NotFound
 from billow.model.ha.alarm import Alarm
 from billow.model.ha.response import Severity
-from billow.ports import Acquainted, Bmc, Clock, Observer, Outbox
+from billow.ports import Bmc, Clock, Observer, Outbox
 
 EVERY_S: Final = 10.0
 """How often `turn` is to be called."""

@@ -104,7 +104,7 @@ class PowerEngine:
         return await self.controllers.identity(host)
 
     async def learn(self, host: str, machine: str) -> None:
-        """Keep which machine a host is. Raises as `billow.ports.Acquainted` says."""
+        """Keep which machine a host is. Raises as `billow.act.acquainted` says."""
         await self.controllers.learn(host, machine)
 
     async def rehearse(self, host: str) -> str:
