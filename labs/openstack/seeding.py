@@ -148,12 +148,8 @@ class Seeding:
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(end, uuids))
-        wanted = set(uuids)
-        until(
-            lambda: not wanted & set(self.named()),
-            lambda: f"not deleted: {', '.join(sorted(wanted & set(self.named())))}",
-            patience_s=300.0 + len(uuids),
-        )
+        for each in uuids:
+            self._await_gone(each)
 
     def clean(self, prefix: str) -> None:
         """Delete every server whose name begins so, through the API."""
@@ -184,6 +180,18 @@ class Seeding:
         alive = sorted(self._computes.alive())
         self._computes.touch(alive)
         until(lambda: not self._counted(alive), lambda: "computes still count what is gone")
+
+    def _await_gone(self, server: str) -> None:
+        end = time.monotonic() + 300.0
+        while time.monotonic() < end:
+            try:
+                self._client.get("compute", f"/servers/{server}")
+            except LabError as error:
+                if " 404 " in str(error):
+                    return
+                raise
+            time.sleep(0.1)
+        raise LabError(f"{server} is not deleted")
 
     def _counted(self, hosts: Sequence[str]) -> int:
         """Return how many of the hosts still count servers."""
