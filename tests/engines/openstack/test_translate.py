@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billow.engines.openstack import answers
+from billow.engines.openstack import decode
 from billow.engines.openstack.answers import (
     Aggregate,
     Flavor,
@@ -21,15 +21,11 @@ from billow.engines.openstack.answers import (
     Service,
     Summary,
     Topology,
-    flavor_of,
-    group_of,
-    hypervisor_of,
-    node_of,
-    server_of,
 )
+from billow.engines.openstack.decode import flavor_of, group_of, hypervisor_of, node_of, server_of
 from billow.engines.openstack.landscape import Landscape
 from billow.engines.openstack.names import Names, plain, valid
-from billow.engines.openstack.shapes import Rules, Shapes, bound_by, shape_of
+from billow.engines.openstack.shapes import Rules, Shapes
 from billow.engines.openstack.translate import view_of
 from billow.model.kinds import Arch, Health, Kind, Power, Rule, State, Storage
 
@@ -85,90 +81,6 @@ def land(*servers: Server, **more: Any) -> Landscape:
         "names": {each.uuid: each.name for each in servers},
     }
     return Landscape(**known | more)
-
-
-def shape_with(
-    specs: dict[str, str], properties: dict[str, str] | None = None, **rules: Any
-) -> Any:
-    return shape_of(replace(FLAVOR, specs=specs), properties or {}, Rules(**rules))
-
-
-def test_a_plain_flavor() -> None:
-    shape = shape_with({})
-    assert (shape.name, shape.cpu_milli, shape.memory_mib) == ("m1", 4000, 8192)
-    assert (shape.numa_nodes, shape.huge_pages, shape.gpus, shape.traits) == (0, False, 0, set())
-
-
-@pytest.mark.parametrize(
-    ("specs", "properties", "numa", "huge", "pinned"),
-    [
-        ({"hw:numa_nodes": "2"}, {}, 2, False, False),
-        ({"hw:cpu_policy": "dedicated"}, {}, 1, False, True),
-        ({"hw:cpu_policy": "mixed", "hw:numa_nodes": "2"}, {}, 2, False, True),
-        ({"resources:PCPU": "4"}, {}, 1, False, True),
-        ({"hw:mem_page_size": "1GB"}, {}, 1, True, False),
-        ({"hw:mem_page_size": "small"}, {}, 0, False, False),
-        ({"hw:mem_page_size": "any"}, {}, 0, False, False),
-        ({}, {"hw_numa_nodes": "2"}, 2, False, False),
-        ({}, {"hw_mem_page_size": "large"}, 1, True, False),
-        ({"hw:numa_nodes": "what?"}, {}, 0, False, False),
-    ],
-)
-def test_numa_pinning_and_huge_pages(
-    specs: dict[str, str], properties: dict[str, str], numa: int, *, huge: bool, pinned: bool
-) -> None:
-    shape = shape_with(specs, properties)
-    assert (shape.numa_nodes, shape.huge_pages, shape.dedicated) == (numa, huge, pinned)
-
-
-def test_what_a_host_must_have() -> None:
-    specs = {
-        "trait:CUSTOM_SSD": "required",
-        "trait:HW_X": "forbidden",
-        "aggregate_instance_extra_specs:pool": "gold",
-        "aggregate_instance_extra_specs:size": "<in> big",
-        "ssd": "true",
-        "hw:cpu_policy": "dedicated",
-        "resources:CUSTOM_LICENSE": "1",
-        "quota:cpu_shares": "10",
-    }
-    assert shape_with(specs, keys=frozenset({"ssd"}), pins=True).traits == {
-        "CUSTOM_SSD",
-        "CUSTOM_LICENSE",
-        "PCPU",
-        "aggregate:pool:gold",
-        "aggregate:ssd:true",
-    }
-    assert "aggregate:ssd:true" not in shape_with(specs).traits
-
-
-def test_devices_count_where_placement_counts_them() -> None:
-    specs = {"resources:VGPU": "1", "pci_passthrough:alias": "a100:2,nic:1"}
-    assert shape_with(specs).gpus == 1
-    assert shape_with(specs, devices=True).gpus == 4
-    assert shape_with({"resources2:VGPU": "2"}).gpus == 2
-
-
-def test_what_placement_is_asked_wins_over_the_flavor() -> None:
-    shape = shape_with({"resources:VCPU": "0", "resources:MEMORY_MB": "512"})
-    assert (shape.cpu_milli, shape.memory_mib) == (4000, 512)
-
-
-@pytest.mark.parametrize(
-    ("specs", "properties", "word"),
-    [
-        ({"pci_passthrough:alias": "gpu:1"}, {}, "PCI"),
-        ({"hw:tpm_version": "2.0"}, {}, "TPM"),
-        ({}, {"hw_tpm_version": "2.0"}, "TPM"),
-        ({"hw:mem_encryption": "True"}, {}, "encrypted"),
-        ({"accel:device_profile": "fpga"}, {}, "accelerator"),
-    ],
-)
-def test_what_forbids_live_migration(
-    specs: dict[str, str], properties: dict[str, str], word: str
-) -> None:
-    assert word in bound_by(specs, properties)
-    assert bound_by({}, {}) == ""
 
 
 def test_two_flavors_of_one_name_are_two_shapes() -> None:
@@ -361,9 +273,9 @@ ROWS = st.dictionaries(KEYS, JSON | st.dictionaries(KEYS, JSON, max_size=4), max
 @given(ROWS)
 def test_odd_rows_do_not_crash(row: dict[str, Any]) -> None:
     for read in (
-        answers.service_of, answers.hypervisor_of, answers.provider_of, answers.inventories_of,
-        answers.summaries_of, answers.aggregate_of, answers.flavor_of, answers.group_of,
-        answers.image_of, answers.server_of, answers.topology_of, answers.node_of,
+        decode.service_of, decode.hypervisor_of, decode.provider_of, decode.inventories_of,
+        decode.summaries_of, decode.aggregate_of, decode.flavor_of, decode.group_of,
+        decode.image_of, decode.server_of, decode.topology_of, decode.node_of,
     ):  # fmt: skip
         read(row)
 

@@ -3,19 +3,9 @@
 
 from typing import Final
 
-from billow.engines.openstack.answers import (
-    Aggregate,
-    Flavor,
-    Image,
-    Node,
-    ServerGroup,
-    aggregate_of,
-    flavor_of,
-    group_of,
-    image_of,
-    node_of,
-)
+from billow.engines.openstack.answers import Aggregate, Flavor, Image, Node, ServerGroup
 from billow.engines.openstack.cloud import Cloud
+from billow.engines.openstack.decode import aggregate_of, flavor_of, group_of, image_of, node_of
 
 FLAVORS: Final = "2.61"
 """From here on flavors bear their extra specs."""

@@ -10,12 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from billow.engines.openstack.answers import (
-    Hypervisor,
-    Inventory,
-    Provider,
-    Service,
-    Summary,
+from billow.engines.openstack.answers import Hypervisor, Inventory, Provider, Service, Summary
+from billow.engines.openstack.cloud import Cloud
+from billow.engines.openstack.decode import (
     hypervisor_of,
     inventories_of,
     names,
@@ -23,7 +20,6 @@ from billow.engines.openstack.answers import (
     service_of,
     summaries_of,
 )
-from billow.engines.openstack.cloud import Cloud
 from billow.errors import NotFound
 
 HYPERVISORS: Final = "2.87"

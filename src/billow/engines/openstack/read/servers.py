@@ -11,14 +11,9 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
-from billow.engines.openstack.answers import (
-    Server,
-    Service,
-    Topology,
-    server_of,
-    topology_of,
-)
+from billow.engines.openstack.answers import Server, Service, Topology
 from billow.engines.openstack.cloud import PAGE, Body, Cloud
+from billow.engines.openstack.decode import server_of, topology_of
 from billow.errors import BillowError, NotFound
 
 SERVERS: Final = "2.96"
