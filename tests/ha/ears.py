@@ -144,7 +144,7 @@ class Ear:
         self.until(lambda: self.kinds(host).count(Kind.CAME) > came)
         return speaker
 
-    def until(self, holds: Callable[[], bool], within_s: float = 3.0) -> None:
+    def until(self, holds: Callable[[], bool], within_s: float = 20.0) -> None:
         """Wait until something holds; fail when it does not."""
         end = time.monotonic() + within_s
         while True:
