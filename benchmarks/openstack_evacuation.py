@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 from labs.openstack import Lab
+from labs.openstack.seeding import Seed
 
 from benchmarks.figure import Figure, Peer
 from billow.act.clock import SystemClock
@@ -126,32 +127,10 @@ class _Try:
         """Put servers on the last host of a lab that is emptied for it."""
         lab.restore()
         host = lab.hosts[-1]
-        flavors = {e["name"]: e["id"] for e in lab.client.get("compute", "/flavors")["flavors"]}
-        image = lab.client.get("image", "/images")["images"][0]["id"]
-        wanted = {
-            "name": "dying",
-            "flavorRef": flavors["1c1g"],
-            "imageRef": image,
-            "networks": "none",
-            "host": host,
-            "min_count": servers,
-            "max_count": servers,
-        }
+        seeds = [Seed(f"dying-{number}", "1c1g", host) for number in range(servers)]
+        found = lab.seeding.plant(seeds)
         transport = _Watched(open_transport(lab.environment["OS_CLOUD"], 64))
-        asked = Request(
-            method="POST",
-            service="compute",
-            path="/servers",
-            body={"server": wanted},
-            microversion=_VERSION,
-        )
-        answer = transport.send(asked)
-        assert answer.status < 400, answer.body
-        until = time.monotonic() + PATIENCE_S
-        while len(found := lab.seeding.named("dying", "ACTIVE")) < servers:
-            assert time.monotonic() < until, f"{len(found)} of {servers} servers came up"
-            time.sleep(1.0)
-        return cls(lab, host, transport, sorted(found))
+        return cls(lab, host, transport, sorted(found.values()))
 
     def view(self, now: float) -> View:
         """Return whom a controller hears: all but the dead one."""

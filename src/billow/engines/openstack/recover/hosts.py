@@ -65,8 +65,8 @@ async def guest_blockers(scene: Scene, action: PowerOff, coming: Sequence[str]) 
 
 async def mark_dead(scene: Scene, host: str, why: str) -> None:
     """Tell Nova that a host is dead. It must be proved. Raises NotFound, Unavailable."""
-    await scene.ward(host).force_down()
-    log.info("Nova was told that a host is dead", host=host, why=why)
+    if await scene.ward(host).force_down():
+        log.info("Nova was told that a host is dead", host=host, why=why)
 
 
 async def mark_alive(scene: Scene, host: str) -> None:

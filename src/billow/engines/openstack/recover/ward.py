@@ -67,13 +67,15 @@ class Ward:
         await self._see()
         return self._latest.get(uuid, 0)
 
-    async def force_down(self) -> None:
-        """Tell Nova that the host is dead, once. Raises NotFound."""
+    async def force_down(self) -> bool:
+        """Tell Nova that the host is dead; return whether that was news. Raises NotFound."""
         async with self._telling:
             service = await self.service()
-            if not service.forced:
+            told = not service.forced
+            if told:
                 await order(lambda: self._records.force(service, down=True), self._is_forced)
                 self._service = replace(service, forced=True, up=False)
+            return told
 
     async def _is_forced(self) -> bool:
         return (await self._records.service(self.host)).forced
