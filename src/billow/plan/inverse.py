@@ -66,17 +66,9 @@ def inverse(action: Action) -> Action | None:  # noqa: PLR0911 - one arm per ver
             return PowerOff(host=action.host, reason=why)
         case PowerOff() | Fence():
             return PowerOn(host=action.host, reason=why)
-        case (
-            Delete()
-            | Evacuate()
-            | Repair()
-            | Patch()
-            | Upgrade()
-            | Snapshot()
-            | Restore()
-            | Copy()
-            | Cutover()
-        ):
+        case Delete() | Evacuate() | Repair() | Patch() | Upgrade():
+            return None
+        case Snapshot() | Restore() | Copy() | Cutover():
             return None
         case _:
             assert_never(action)
