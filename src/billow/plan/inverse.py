@@ -58,6 +58,19 @@ def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - 
         case Suspend() | Resume() | Start() | Stop():
             back = _OTHER_WAY[type(action)]
             return back(instance=action.instance, host=action.host, reason=why)
+        case Cordon() | Uncordon() | PowerOn() | PowerOff() | Fence():
+            return _host_back(action, why)
+        case Delete() | Evacuate() | Repair() | Patch() | Upgrade():
+            return None
+        case Snapshot() | Restore() | Copy() | Cutover():
+            return None
+        case _:
+            assert_never(action)
+
+
+def _host_back(action: Cordon | Uncordon | PowerOn | PowerOff | Fence, why: str) -> Action:
+    """Return the action that makes a host what it was."""
+    match action:
         case Cordon():
             return Uncordon(host=action.host, was=action.why, reason=why)
         case Uncordon():
@@ -66,12 +79,6 @@ def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - 
             return PowerOff(host=action.host, reason=why)
         case PowerOff() | Fence():
             return PowerOn(host=action.host, reason=why)
-        case Delete() | Evacuate() | Repair() | Patch() | Upgrade():
-            return None
-        case Snapshot() | Restore() | Copy() | Cutover():
-            return None
-        case _:
-            assert_never(action)
 
 
 def _old_value_back(action: Resize | Throttle | Allot, why: str) -> Action:
