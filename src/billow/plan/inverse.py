@@ -38,7 +38,7 @@ _OTHER_WAY: Final[dict[type[Action], type[Start | Stop | Suspend | Resume]]] = {
 }
 
 
-def inverse(action: Action) -> Action | None:  # noqa: C901, PLR0911, PLR0912 - one arm per verb
+def inverse(action: Action) -> Action | None:  # noqa: PLR0911 - one arm per verb
     """Return the action that takes this one back, without an id; None when there is no way back."""
     why = f"undoes {action.name}"
     match action:
