@@ -97,6 +97,7 @@ class Loop:
         self._name = name
         self._standing = standing
         self._running: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
+        self._beginning: set[str] = set()
         self._digest = ""
         self._seen: dict[str, _Seen] = defaultdict(_Seen)
 
@@ -169,10 +170,14 @@ class Loop:
         entries = {step.action.id: Entry(step.action.id) for step in plan.steps}
         now = self.world.clock.now()
         run = Run(self._name("r"), plan.id, actor, fence, now, entries=entries)
-        await self.world.journal.begin(run, plan)
+        self._beginning.add(run.id)
+        try:
+            await self.world.journal.begin(run, plan)
+            self._launch(run.id, Execution(self.world, plan, run))
+        finally:
+            self._beginning.discard(run.id)
         subjects = (f"run/{run.id}", f"plan/{plan.id}")
         await self._tell(EventKind.RUN_STARTED, f"run {run.id} of {plan.id} began", subjects, actor)
-        self._launch(run.id, Execution(self.world, plan, run))
         return run
 
     def stop(self, run_id: str, *, actor: str) -> None:
@@ -183,8 +188,12 @@ class Loop:
 
     async def recover(self) -> None:
         """Take over every run that was left unfinished, by an earlier controller or by a fault."""
-        async for execution in unfinished(self.world, self._running):
+        async for execution in unfinished(self.world, self._is_here):
             self._launch(execution.run_id, execution)
+
+    def _is_here(self, run_id: str) -> bool:
+        """Return whether a run is this controller's; it is written down before it starts."""
+        return run_id in self._running or run_id in self._beginning
 
     async def wait(self, run_id: str) -> None:
         """Return when a run is no longer under way in this controller."""

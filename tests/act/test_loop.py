@@ -74,6 +74,30 @@ def test_a_run_does_what_the_plan_predicted_and_tells_each_step(tmp_path: Path) 
     lab_test(body, tmp_path)
 
 
+def test_a_run_that_is_just_being_begun_is_not_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its controller looks for open runs every few seconds, also in the instant of a begin."""
+
+    async def body(lab: Lab) -> None:
+        controller = await lab.controller()
+        plan = await controller.plan([MOVE_A])
+        begin = lab.store.begin
+
+        async def begun(run: Run, planned: Plan) -> None:
+            await begin(run, planned)
+            await controller.loop.recover()
+
+        monkeypatch.setattr(lab.store, "begin", begun)
+        run = await controller.carry_out(plan)
+        assert (await lab.store.run(run.id)).state is RunState.DONE
+        kinds = [event.kind for event in await lab.store.events(subject=f"run/{run.id}")]
+        assert EventKind.RUN_RECOVERED not in kinds
+        assert kinds.count(EventKind.STEP_STARTED) == 1
+
+    lab_test(body, tmp_path)
+
+
 def test_a_plan_is_used_once(tmp_path: Path) -> None:
     async def body(lab: Lab) -> None:
         controller = await lab.controller()

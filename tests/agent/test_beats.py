@@ -7,6 +7,7 @@ import signal
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,10 @@ def workers(parent: int) -> dict[str, int]:
     found = {}
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     for pid in map(int, children):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-        if "--role" in words:  # one that has just ended has no words
-            found[words[words.index("--role") + 1]] = pid
+        with suppress(OSError):  # it ended while we looked
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            if "--role" in words:  # one that has just ended has no words
+                found[words[words.index("--role") + 1]] = pid
     return found
 
 

@@ -119,6 +119,7 @@ async def test_the_link_is_measured(large: QemuStand) -> None:
     await engine.aclose()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mib_s", [5, 30])
 async def test_a_move_that_is_foretold_to_end_ends(large: QemuStand, mib_s: int) -> None:
     engine = await large.open()

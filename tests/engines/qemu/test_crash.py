@@ -103,11 +103,15 @@ async def check_whole(engine: QemuEngine, action: Action, trace: Trace, before: 
     assert len(processes_of(engine.ground.ledger.folder.root)) == len(alive)
 
 
+LONG = (Migrate, Start, Resize, Evacuate)
+"""Their steps are many, or each takes a boot."""
+
+
 @pytest.mark.parametrize(
     "verb",
     [
-        *(Place, Migrate, Start, Stop, Delete, Resize, Fence, Evacuate),
-        *(Throttle, Suspend, Resume, Allot),
+        *(Place, Stop, Delete, Fence, Throttle, Suspend, Resume, Allot),
+        *(pytest.param(each, marks=pytest.mark.thorough) for each in LONG),
     ],
 )
 async def test_a_kill_at_any_step_leaves_one_whole_world(

@@ -56,7 +56,7 @@ async def looked_at(engine: QemuEngine, name: str, over_s: float = 2.0) -> Insta
 
 
 @needs_groups
-@pytest.mark.slow
+@pytest.mark.thorough
 async def test_a_limit_holds_over_a_move_and_a_restart(stand: QemuStand) -> None:
     engine = await stand.open()
     await boot_with(stand, engine, HOG)
@@ -109,7 +109,7 @@ async def test_ratios_outlive_the_engine_and_make_room(stand: QemuStand) -> None
 
 
 @needs_groups
-@pytest.mark.slow
+@pytest.mark.thorough
 async def test_a_batch_hog_leaves_the_host_to_who_must_answer(stand: QemuStand) -> None:
     """Two guests want all of one CPU: the batch one gets what is left, and the other hardly waits.
 

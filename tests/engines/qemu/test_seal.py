@@ -203,7 +203,7 @@ async def test_how_it_stands_is_told(stand: QemuStand, engine: QemuEngine) -> No
     assert seal.standing(unable).startswith("refused")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 async def test_a_post_copy_move_whose_network_broke_goes_on_encrypted(
     stand: QemuStand, engine: QemuEngine
 ) -> None:

@@ -65,6 +65,7 @@ async def test_a_few_pages_tell_how_well_memory_compresses(
 WHOLE = [replace(SHRINKS[0], whole=True)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("orders", "least", "most"), [(SHRINKS, 0, 0.1), (WHOLE, 0.9, 1.0)])
 async def test_two_looks_tell_what_changes_in_a_page(
     stand: QemuStand, orders: list[Orders], least: float, most: float
