@@ -139,7 +139,7 @@ def test_a_real_qemu_that_answers_is_spoken_to_and_is_stopped(
         assert other.recv(1000).startswith(b'{"QMP"')
         assert asked(path) is None
         assert list(probe.look(2)) == [], "somebody else speaks with it"
-    time.sleep(0.3)
+    assert until(lambda: asked(path) == "prelaunch", 20) < 20
     mine = [each for each in standstill.look(3) if each.instance == name]
     os.kill(process.pid, signal.SIGSTOP)
     assert [each.text for each in probe.look(4)] == ["its QEMU does not answer"]

@@ -158,7 +158,8 @@ async def test_a_guest_ends_in_order_though_somebody_speaks_to_it_as_it_goes(
     if left_alone:  # by a controller that died as it had pressed the button
         residence.pressed.touch()
         async with talk(residence.socket) as monitor:
-            assert await monitor.power_down(10.0)
+            while not await monitor.power_down(2.0):  # one that still boots misses it
+                pass
         with pytest.raises(BillowError):
             await talking
     reports = await do(engine, Stop(id="stop", instance="x", host=stand.first, grace_s=60.0))

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from qemu.qmp import ConnectError, EventListener, ExecuteError, QMPClient, QMPError
+from qemu.qmp.qmp_client import NegotiationError
 
 from billow.errors import Lost, Refused, Unavailable
 
 GREETING_TIMEOUT_S: Final = 30.0
 COMMAND_TIMEOUT_S: Final = 30.0
 GOODBYE_S: Final = 1.0
+_AGAIN_S: Final = 0.05
 Arguments: TypeAlias = Mapping[str, object]
 
 
@@ -128,15 +130,10 @@ async def talk(path: Path, *, timeout_s: float = GREETING_TIMEOUT_S) -> AsyncIte
     Raises:
         Unavailable: nobody listens there, or no greeting came in time.
     """
-    client = QMPClient()
     try:
         async with asyncio.timeout(timeout_s):
-            with _connected(path) as line:
-                await client.connect(line)
+            client = await _greeted(path)
     except (ConnectError, OSError, TimeoutError, AssertionError) as error:
-        if isinstance(error, AssertionError):  # who greeted the client is gone in the same instant
-            with contextlib.suppress(QMPError, EOFError, OSError, TimeoutError):
-                await asyncio.wait_for(client.disconnect(), GOODBYE_S)
         raise Unavailable(
             f"the QEMU process of {path.parent.name} does not answer",
             details=(str(error) or f"no greeting within {timeout_s:g} s",),
@@ -146,6 +143,30 @@ async def talk(path: Path, *, timeout_s: float = GREETING_TIMEOUT_S) -> AsyncIte
     finally:
         with contextlib.suppress(QMPError, EOFError, OSError):
             await client.disconnect()
+
+
+async def _greeted(path: Path) -> QMPClient:
+    """Connect; once more when the first answer was meant for who spoke before us and is gone.
+
+    Raises:
+        ConnectError, OSError: nobody listens, or who listened has gone.
+        AssertionError: who greeted us is gone in the same instant.
+    """
+    while True:
+        client = QMPClient()
+        try:
+            with _connected(path) as line:
+                await client.connect(line)
+        except ConnectError as error:
+            if not isinstance(error.exc, NegotiationError):
+                raise
+            await asyncio.sleep(_AGAIN_S)
+        except AssertionError:
+            with contextlib.suppress(QMPError, EOFError, OSError, TimeoutError):
+                await asyncio.wait_for(client.disconnect(), GOODBYE_S)
+            raise
+        else:
+            return client
 
 
 def listen(path: Path) -> socket.socket:
