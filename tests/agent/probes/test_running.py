@@ -15,7 +15,7 @@ import pytest
 from labs.ha.patience import until
 
 from billow.agent.probes import timekeeping
-from billow.agent.probes.answers import LIMIT_S, Libvirt, Qmp, asked
+from billow.agent.probes.answers import LIMIT_S, Libvirt, Qmp, asked, holds_line
 from billow.agent.probes.pressure import Pressure, full_percent
 from billow.agent.probes.standstill import WAITS_S, Standstill
 from billow.agent.probes.timekeeping import Jumps, judge_chrony
@@ -139,7 +139,7 @@ def test_a_real_qemu_that_answers_is_spoken_to_and_is_stopped(
         assert other.recv(1000).startswith(b'{"QMP"')
         assert asked(path) is None
         assert list(probe.look(2)) == [], "somebody else speaks with it"
-    assert until(lambda: asked(path) == "prelaunch", 20) < 20
+    assert until(lambda: not holds_line(process.pid, "qmp"), 20) < 20
     mine = [each for each in standstill.look(3) if each.instance == name]
     os.kill(process.pid, signal.SIGSTOP)
     assert [each.text for each in probe.look(4)] == ["its QEMU does not answer"]
