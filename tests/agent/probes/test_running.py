@@ -139,6 +139,7 @@ def test_a_real_qemu_that_answers_is_spoken_to_and_is_stopped(
         assert other.recv(1000).startswith(b'{"QMP"')
         assert asked(path) is None
         assert list(probe.look(2)) == [], "somebody else speaks with it"
+    assert until(lambda: asked(path) == "prelaunch", 20) < 20  # those who waited had their turn
     assert until(lambda: not holds_line(process.pid, "qmp"), 20) < 20
     mine = [each for each in standstill.look(3) if each.instance == name]
     os.kill(process.pid, signal.SIGSTOP)
