@@ -254,6 +254,33 @@ class Performer:
             raise Lost(f"the controller that did {action.name} of {action.subject} died")
 
 
+class Performing:
+    """What every engine that acts through a performer answers alike; an engine inherits it."""
+
+    _performer: Performer
+
+    async def blockers(self, action: Action) -> Sequence[Blocker]:
+        """Return why the action must not be performed now."""
+        return await self._performer.blockers(action)
+
+    async def perform(self, action: Action, *, fence: int) -> AsyncIterator[Progress]:
+        """Do an action, or join the one with its id; yield how far it is."""
+        async for progress in self._performer.perform(action, fence=fence):
+            yield progress
+
+    async def find(self, action_id: str) -> Trace:
+        """Return what became of an action; one that nobody does any more is brought to its end."""
+        return await self._performer.find(action_id)
+
+
+class Cancelling(Performing):
+    """What an engine that can take back a move answers beside; it fulfils `ports.Canceller`."""
+
+    async def cancel(self, action_id: str) -> None:
+        """Take back a move under way. Raises as `billow.ports.Canceller` says."""
+        await self._performer.cancel(action_id)
+
+
 def _refusal(action: Action, found: Sequence[Blocker]) -> Refused:
     reasons = tuple(dict.fromkeys(blocker.reason for blocker in found))
     fixes = "; ".join(dict.fromkeys(blocker.fix for blocker in found if blocker.fix))

@@ -2,6 +2,7 @@
 """Stands for the engine contract: a cloud in memory, and a real OpenStack in its lab."""
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -84,9 +85,9 @@ class OpenStackStand(EngineStand):
             cloud_shared_disks=True,
         )
 
+    @abstractmethod
     def transport(self) -> Transport:
         """Return a new way to the cloud."""
-        raise NotImplementedError
 
     async def open(self) -> OpenStackEngine:
         cloud = Cloud(self.transport(), calls_at_once=16, calls_per_s=10_000)

@@ -7,12 +7,12 @@ minute old; what it does, it reads anew.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 from billow.act.deed import Deeds
-from billow.act.performer import Performer
+from billow.act.performer import Performer, Performing
 from billow.act.power.controllers import Controllers
 from billow.errors import BillowError, Refused
 from billow.model.action import Action, Fence, PowerOff, PowerOn
@@ -21,7 +21,7 @@ from billow.model.host import Host, Node
 from billow.model.kinds import Health, Power
 from billow.model.pool import Pool
 from billow.model.run import Progress
-from billow.ports import Blocker, Clock, Trace
+from billow.ports import Blocker, Clock
 
 VERBS: Final[frozenset[type[Action]]] = frozenset({PowerOn, PowerOff, Fence})
 HOLLOW: Final = (Node(0, 0),)
@@ -31,7 +31,7 @@ _AT_ONCE: Final = 16
 _PATIENCE_S: Final = 3.0
 
 
-class PowerEngine:
+class PowerEngine(Performing):
     """Hosts by their management controllers; fulfils `billow.ports.Engine` and `Bmc`."""
 
     def __init__(self, name: str, controllers: Controllers, folder: Path, clock: Clock) -> None:
@@ -67,19 +67,6 @@ class PowerEngine:
         ]
         gaps = [Gap(f"host/{name}", why) for name, why in sorted(self._craft.silent.items())]
         return Pool.build(hosts, gaps=gaps, taken_at=self._clock.now())
-
-    async def blockers(self, action: Action) -> Sequence[Blocker]:
-        """Return why the action must not be performed now."""
-        return await self._performer.blockers(action)
-
-    async def perform(self, action: Action, *, fence: int) -> AsyncIterator[Progress]:
-        """Do it. Raises as `billow.ports.Engine` says."""
-        async for progress in self._performer.perform(action, fence=fence):
-            yield progress
-
-    async def find(self, action_id: str) -> Trace:
-        """Return what became of an action; survives restarts."""
-        return await self._performer.find(action_id)
 
     async def power(self, host: str) -> Power:
         """Return what its controller reads now. Raises as `billow.ports.Bmc` says."""

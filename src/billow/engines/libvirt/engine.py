@@ -2,9 +2,8 @@
 """Hosts that run libvirt as an engine. What it does is in `verbs`; how it is asked, in `act`."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
 
-from billow.act.performer import Performer
+from billow.act.performer import Cancelling, Performer
 from billow.engines.libvirt.assess import Question, assess
 from billow.engines.libvirt.verbs import VERBS, LibvirtCraft
 from billow.errors import Invalid, NotFound
@@ -12,11 +11,9 @@ from billow.model.action import Action
 from billow.model.assessment import Assessment
 from billow.model.kinds import MigrationPolicy
 from billow.model.pool import Pool
-from billow.model.run import Progress
-from billow.ports import Blocker, Trace
 
 
-class LibvirtEngine:
+class LibvirtEngine(Cancelling):
     """Fulfils the ports Engine, Canceller and Assessor. Open it with `open.open_engine`."""
 
     def __init__(self, craft: LibvirtCraft, performer: Performer) -> None:
@@ -36,23 +33,6 @@ class LibvirtEngine:
     async def sense(self) -> Pool:
         """Return the pool as it is now; a host that does not answer is a gap."""
         return await self._craft.look()
-
-    async def blockers(self, action: Action) -> Sequence[Blocker]:
-        """Return why the action must not be performed now."""
-        return await self._performer.blockers(action)
-
-    async def perform(self, action: Action, *, fence: int) -> AsyncIterator[Progress]:
-        """Do an action, or join the one with its id; yield how far it is."""
-        async for progress in self._performer.perform(action, fence=fence):
-            yield progress
-
-    async def find(self, action_id: str) -> Trace:
-        """Return what became of an action; one that nobody does any more is brought to its end."""
-        return await self._performer.find(action_id)
-
-    async def cancel(self, action_id: str) -> None:
-        """Take back a move under way. Raises as `billow.ports.Canceller` says."""
-        await self._performer.cancel(action_id)
 
     async def assess(self, instance: str, target: str) -> Assessment:
         """Measure an instance for a move. Raises as `billow.ports.Assessor` says."""

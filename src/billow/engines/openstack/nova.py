@@ -22,17 +22,26 @@ UNDER_WAY: Final = frozenset(
     }
 )
 """Statuses of a migration record that is not at its end."""
+_ARRIVED: Final = frozenset({"done", "completed"})
+_STILL: Final = frozenset({"SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED"})
+_PAUSED, _SHUT_DOWN, _SUSPENDED = 3, 4, 7
+_AT_REST: Final = frozenset({_PAUSED, _SHUT_DOWN, _SUSPENDED})
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One server, as Nova shows it at one moment."""
+    """One server, as Nova shows it at one moment.
+
+    Attributes:
+        power: Nova's number for what the hypervisor said last.
+    """
 
     uuid: str
     name: str
     host: str
     status: str
     task: str
+    power: int
     metadata: Mapping[str, str]
     fault: str
 
@@ -41,13 +50,19 @@ class Seen:
         """Whether Nova does nothing with it."""
         return not self.task and self.status not in {"BUILD", "MIGRATING", "RESIZE"}
 
+    @property
+    def ran(self) -> bool:
+        """Whether it ran, as far as was seen last: a failed evacuation leaves that as it was."""
+        return self.status not in _STILL and self.power not in _AT_REST
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One record of a move: the only place where Nova says how it ended."""
+    """One record of a move or an evacuation: the only place where Nova says how it ended."""
 
     number: int
     uuid: str
+    server: str
     kind: str
     status: str
     source: str
@@ -57,6 +72,11 @@ class Move:
     def under_way(self) -> bool:
         """Whether it is not at its end."""
         return self.status in UNDER_WAY
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the server is at its new home."""
+        return self.status in _ARRIVED
 
 
 class Nova:
@@ -75,12 +95,12 @@ class Nova:
             answer = await self.get(f"/servers/{uuid}")
         except NotFound:
             return None
-        return _seen(answer["server"])
+        return seen(answer["server"])
 
     async def made_by(self, action_id: str, name: str) -> list[Seen]:
         """Return the servers that an action made: one, unless something went very wrong."""
         answer = await self.get(f"/servers/detail?all_tenants=1&name=^{name}$")
-        servers = (_seen(each) for each in answer["servers"])
+        servers = (seen(each) for each in answer["servers"])
         return [each for each in servers if each.metadata.get("billow_action") == action_id]
 
     async def create(self, body: Mapping[str, Any]) -> str:
@@ -112,7 +132,7 @@ class Nova:
     async def moves(self, uuid: str) -> list[Move]:
         """Return the records of a server's moves, newest first."""
         answer = await self.get(f"/os-migrations?instance_uuid={uuid}")
-        found = [_move(each) for each in answer["migrations"]]
+        found = [move(each) for each in answer["migrations"]]
         return sorted(found, key=lambda move: -move.number)
 
     async def memory(self, uuid: str, move: Move) -> tuple[float, float]:
@@ -170,22 +190,26 @@ class Nova:
         return str(answer["server_group"]["id"])
 
 
-def _seen(said: Mapping[str, Any]) -> Seen:
+def seen(said: Mapping[str, Any]) -> Seen:
+    """Read a server from an answer of Nova."""
     return Seen(
         uuid=str(said["id"]),
         name=str(said.get("name") or ""),
         host=str(said.get("OS-EXT-SRV-ATTR:host") or ""),
         status=str(said.get("status") or "UNKNOWN"),
         task=str(said.get("OS-EXT-STS:task_state") or ""),
+        power=int(said.get("OS-EXT-STS:power_state") or 0),
         metadata=dict(said.get("metadata") or {}),
         fault=str((said.get("fault") or {}).get("message") or ""),
     )
 
 
-def _move(said: Mapping[str, Any]) -> Move:
+def move(said: Mapping[str, Any]) -> Move:
+    """Read a migration record from an answer of Nova."""
     return Move(
         number=int(said["id"]),
         uuid=str(said.get("uuid") or ""),
+        server=str(said.get("instance_uuid") or ""),
         kind=str(said.get("migration_type") or ""),
         status=str(said.get("status") or ""),
         source=str(said.get("source_compute") or ""),

@@ -34,7 +34,7 @@ READ_ONLY: Final = Blocker(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Cloudscape:
     """What was last seen of a cloud.
 
     Attributes:
@@ -57,7 +57,7 @@ class Claim:
     host: str
 
 
-def blockers(seen: Seen, action: Action, under_way: Sequence[Action]) -> Iterator[Blocker]:
+def blockers(seen: Cloudscape, action: Action, under_way: Sequence[Action]) -> Iterator[Blocker]:
     """Yield why an action must not be done in this cloud, beside what is under way."""
     claims = [claim for other in under_way if (claim := _claim(seen.pool, other))]
     match action:
@@ -94,7 +94,7 @@ def _claim(pool: Pool, action: Action) -> Claim | None:
             return None
 
 
-def _on_instance(seen: Seen, action: Start | Stop | Delete) -> Iterator[Blocker]:
+def _on_instance(seen: Cloudscape, action: Start | Stop | Delete) -> Iterator[Blocker]:
     wrong = list(absent(seen.pool, action.instance, action.host))
     if wrong:
         yield from wrong
@@ -113,7 +113,7 @@ def _on_instance(seen: Seen, action: Start | Stop | Delete) -> Iterator[Blocker]
     yield from _reachable(seen.pool, action.host)
 
 
-def _place(seen: Seen, action: Place, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _place(seen: Cloudscape, action: Place, claims: Sequence[Claim]) -> Iterator[Blocker]:
     wanted, pool = action.instance, seen.pool
     yield from nameless(pool, action)
     if action.nodes:
@@ -127,7 +127,7 @@ def _place(seen: Seen, action: Place, claims: Sequence[Claim]) -> Iterator[Block
         yield from _home(pool, wanted, action.host, claims)
 
 
-def _migrate(seen: Seen, action: Migrate, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _migrate(seen: Cloudscape, action: Migrate, claims: Sequence[Claim]) -> Iterator[Blocker]:
     pool = seen.pool
     wrong = list(absent(pool, action.instance, action.source))
     if wrong:
@@ -155,7 +155,7 @@ def _nodes(pool: Pool, action: Migrate) -> Iterator[Blocker]:
         yield Blocker(f"host {action.target} has {most} NUMA nodes", "choose among them")
 
 
-def _resize(seen: Seen, action: Resize, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _resize(seen: Cloudscape, action: Resize, claims: Sequence[Claim]) -> Iterator[Blocker]:
     pool = seen.pool
     wrong = list(absent(pool, action.instance, action.host))
     if wrong:
@@ -193,7 +193,7 @@ def _room(pool: Pool, wanted: Claim, claims: Sequence[Claim]) -> Iterator[Blocke
     yield from crowded(wanted.shape.demand, free, wanted.host)
 
 
-def _shape(seen: Seen, shape: Shape) -> Iterator[Blocker]:
+def _shape(seen: Cloudscape, shape: Shape) -> Iterator[Blocker]:
     known = next((each for each in seen.pool.shapes if each.name == shape.name), None)
     if shape.name not in seen.flavors:
         yield Blocker(
@@ -206,7 +206,7 @@ def _shape(seen: Seen, shape: Shape) -> Iterator[Blocker]:
         )
 
 
-def _free(seen: Seen, name: str) -> Iterator[Blocker]:
+def _free(seen: Cloudscape, name: str) -> Iterator[Blocker]:
     """Yield why Nova would not let anybody touch a server now."""
     server = seen.servers.get(name)
     if server is None:

@@ -20,8 +20,7 @@ from billow.engines.openstack.patience import INSIST_S, looks, order, steadfast
 from billow.engines.openstack.place import Wanted, place, remove, take_back
 from billow.engines.openstack.recover.craft import VERBS as RECOVERING
 from billow.engines.openstack.recover.craft import Recovery
-from billow.engines.openstack.rules import READ_ONLY, blockers
-from billow.engines.openstack.rules import Seen as Cloudscape
+from billow.engines.openstack.rules import READ_ONLY, Cloudscape, blockers
 from billow.engines.openstack.sight import Sight
 from billow.errors import BillowError, Bug, NotFound, Refused, Unavailable
 from billow.model.action import (

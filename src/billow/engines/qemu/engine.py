@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """This machine's QEMU as an engine. What it does is in `verbs`; how it is asked, in `act`."""
 
-from collections.abc import AsyncIterator, Sequence
-
 from billow.act.deed import Deeds
 from billow.act.durable import turn
-from billow.act.performer import Performer
+from billow.act.performer import Cancelling, Performer
 from billow.engines.qemu.assess import assess, weigh
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.process import any_process
@@ -14,11 +12,9 @@ from billow.engines.qemu.verbs import VERBS, QemuCraft
 from billow.model.action import Action, Throttle
 from billow.model.assessment import Assessment, Guest
 from billow.model.pool import Pool
-from billow.model.run import Progress
-from billow.ports import Blocker, Trace
 
 
-class QemuEngine:
+class QemuEngine(Cancelling):
     """Fulfils the ports Engine, Canceller, Assessor and Weigher. `open.open_engine` opens it."""
 
     def __init__(self, craft: QemuCraft, deeds: Deeds) -> None:
@@ -50,19 +46,6 @@ class QemuEngine:
         await self._craft.sight.ask(busy)
         return self._craft.sight.pool(self._craft.clock.now())
 
-    async def blockers(self, action: Action) -> Sequence[Blocker]:
-        """Return why the action must not be performed now."""
-        return await self._performer.blockers(action)
-
-    async def perform(self, action: Action, *, fence: int) -> AsyncIterator[Progress]:
-        """Do an action, or join the one with its id; yield how far it is."""
-        async for progress in self._performer.perform(action, fence=fence):
-            yield progress
-
-    async def find(self, action_id: str) -> Trace:
-        """Return what became of an action; one that nobody does any more is brought to its end."""
-        return await self._performer.find(action_id)
-
     async def assess(self, instance: str, target: str) -> Assessment:
         """Measure an instance and its link to a host. Raises as `billow.ports.Assessor` says."""
         under_way, now = self._performer.under_way, self._craft.clock.now()
@@ -71,10 +54,6 @@ class QemuEngine:
     async def weigh(self, instance: str) -> Guest:
         """Measure what there is to copy of an instance. Raises as `billow.ports.Weigher` says."""
         return await weigh(self.ground, instance)
-
-    async def cancel(self, action_id: str) -> None:
-        """Take back a move under way. Raises as `billow.ports.Canceller` says."""
-        await self._performer.cancel(action_id)
 
     async def aclose(self) -> None:
         """Let go: instances run on, and actions under way are left to the next engine.

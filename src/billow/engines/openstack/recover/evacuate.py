@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
+from billow.engines.openstack.nova import Move, Seen
 from billow.engines.openstack.outcome import failure, told
 from billow.engines.openstack.patience import looks, order, steadfast
-from billow.engines.openstack.recover.records import Evacuation, Guest
 from billow.engines.openstack.recover.scene import Scene, status_of
 from billow.engines.openstack.recover.ward import Ward
 from billow.errors import Conflict, NotFound, Refused
@@ -43,7 +43,7 @@ class _Leaving:
 
     action: Evacuate
     ward: Ward
-    guest: Guest
+    guest: Seen
     ran: bool
     before: int
 
@@ -178,7 +178,7 @@ async def _order(scene: Scene, leaving: _Leaving) -> None:
 
 
 async def _send(scene: Scene, leaving: _Leaving) -> None:
-    """Order it; what must be out of the way for that is first. Raises as `Api.call`."""
+    """Order it; what must be out of the way for that is first. Raises as `Cloud.call`."""
     records, guest, target = scene.records, leaving.guest, leaving.action.target
     stays = not leaving.ran and guest.status != "SHUTOFF"
     if guest.task or guest.status not in _EVACUABLE or stays:
@@ -216,7 +216,7 @@ async def _arrived(scene: Scene, leaving: _Leaving) -> None:
             goes_on = scene.clock.now()
 
 
-async def _goes_on(scene: Scene, leaving: _Leaving, record: Evacuation | None) -> bool:
+async def _goes_on(scene: Scene, leaving: _Leaving, record: Move | None) -> bool:
     """Return whether there is nothing to do but to wait. Raises Refused: it came to an end.
 
     What no conductor could take up yet may be taken up; what a host took up goes on while it lives.
@@ -262,7 +262,7 @@ async def _settle(scene: Scene, leaving: _Leaving) -> None:
             raise Refused(brief, (f"Nova says {guest.status} {guest.task}",), code="not-settled")
 
 
-async def _seen(scene: Scene, uuid: str) -> Guest | None:
+async def _seen(scene: Scene, uuid: str) -> Seen | None:
     return await steadfast(lambda: scene.records.guest(uuid))
 
 

@@ -11,7 +11,8 @@ from typing import Final
 import structlog
 
 from billow.act.registrar import NOT_CLEANED
-from billow.engines.openstack.recover.records import Evacuation, Service
+from billow.engines.openstack.nova import Move
+from billow.engines.openstack.recover.records import Service
 from billow.engines.openstack.recover.scene import Scene, status_of
 from billow.errors import NotFound, Refused, Unavailable
 from billow.model.action import Fence, PowerOff, PowerOn
@@ -93,7 +94,7 @@ async def mark_alive(scene: Scene, host: str) -> None:
                 scene.forget((host,))
                 return
         if scene.clock.now() - began > CLEARED_WITHIN_S:
-            guests = tuple(f"server {each.guest}: {each.status}" for each in leaving[:10])
+            guests = tuple(f"server {each.server}: {each.status}" for each in leaving[:10])
             brief = f"{host} has not cleared up what went elsewhere"
             raise Refused(brief, guests, RESTART, NOT_CLEANED)
         await scene.clock.sleep(LOOK_EVERY_S)
@@ -159,7 +160,7 @@ async def _until(
         await scene.clock.sleep(LOOK_EVERY_S)
 
 
-def _is_left(record: Evacuation) -> bool:
+def _is_left(record: Move) -> bool:
     """Return whether the host's own nova-compute has still to clear up after an evacuation."""
     return record.under_way or record.status == "done"
 

@@ -12,14 +12,11 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from billow.engines.openstack.cloud import PAGE, Body, Cloud
-from billow.engines.openstack.nova import UNDER_WAY, VERSION
+from billow.engines.openstack.nova import VERSION, Move, Seen, move, seen
 from billow.errors import NotFound
 
 STOPPING_VERSION: Final = "2.95"
 """From this one on an evacuated guest is left stopped."""
-_PAUSED, _SHUT_DOWN, _SUSPENDED = 3, 4, 7
-_AT_REST: Final = frozenset({_PAUSED, _SHUT_DOWN, _SUSPENDED})
-_WENT: Final = frozenset({"done", "completed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,51 +34,6 @@ class Service:
     up: bool
     forced: bool
     heard: str
-
-
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """A server, as Nova shows it at one moment.
-
-    Attributes:
-        power: Nova's number for what the hypervisor said last.
-    """
-
-    uuid: str
-    host: str
-    status: str
-    task: str
-    power: int
-    fault: str
-
-    @property
-    def ran(self) -> bool:
-        """Whether it ran, as far as was seen last: a failed evacuation leaves that as it was."""
-        return self.status not in _STILL and self.power not in _AT_REST
-
-
-_STILL: Final = frozenset({"SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED"})
-
-
-@dataclass(frozen=True, slots=True)
-class Evacuation:
-    """Nova's record of one evacuation: the only place where it says how it ended."""
-
-    number: int
-    guest: str
-    status: str
-    source: str
-    target: str
-
-    @property
-    def under_way(self) -> bool:
-        """Whether it is not at its end."""
-        return self.status in UNDER_WAY and self.status not in _WENT
-
-    @property
-    def arrived(self) -> bool:
-        """Whether the guest is at its new home."""
-        return self.status in _WENT
 
 
 class Records:
@@ -106,33 +58,33 @@ class Records:
         body = {"forced_down": down}
         await self._cloud.call("PUT", "compute", f"/os-services/{service.uuid}", body, VERSION)
 
-    async def guests(self, host: str) -> dict[str, Guest]:
+    async def guests(self, host: str) -> dict[str, Seen]:
         """Return what Nova has on a host, by its id."""
         asked = urlencode({"all_tenants": "1", "host": host, "limit": str(PAGE)})
         rows = await self._cloud.rows("compute", f"/servers/detail?{asked}", "servers", VERSION)
-        return {each.uuid: each for each in map(_guest, rows)}
+        return {each.uuid: each for each in map(seen, rows)}
 
-    async def guest(self, uuid: str) -> Guest | None:
+    async def guest(self, uuid: str) -> Seen | None:
         """Return one server; None when Nova has none of this id any more."""
         try:
             answer = await self._get(f"/servers/{quote(uuid, safe='')}")
         except NotFound:
             return None
-        return _guest(answer["server"])
+        return seen(answer["server"])
 
-    async def evacuations(self, host: str, since: float) -> list[Evacuation]:
+    async def evacuations(self, host: str, since: float) -> list[Move]:
         """Return the evacuations from a host that changed since an instant, oldest first."""
         at = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         asked = {"source_compute": host, "migration_type": "evacuation", "changes-since": at}
         answer = await self._get(f"/os-migrations?{urlencode(asked)}")
-        found = (_evacuation(each) for each in answer["migrations"])
+        found = (move(each) for each in answer["migrations"])
         return sorted(found, key=lambda each: each.number)
 
-    async def evacuations_of(self, uuid: str) -> list[Evacuation]:
+    async def evacuations_of(self, uuid: str) -> list[Move]:
         """Return all evacuations of one server, oldest first."""
         asked = {"instance_uuid": uuid, "migration_type": "evacuation"}
         answer = await self._get(f"/os-migrations?{urlencode(asked)}")
-        found = (_evacuation(each) for each in answer["migrations"])
+        found = (move(each) for each in answer["migrations"])
         return sorted(found, key=lambda each: each.number)
 
     async def evacuate(self, uuid: str, target: str, *, stays_stopped: bool) -> None:
@@ -171,25 +123,4 @@ def _service(said: Mapping[str, Any]) -> Service:
         up=said.get("state") == "up",
         forced=bool(said.get("forced_down")),
         heard=str(said.get("updated_at") or ""),
-    )
-
-
-def _guest(said: Mapping[str, Any]) -> Guest:
-    return Guest(
-        uuid=str(said["id"]),
-        host=str(said.get("OS-EXT-SRV-ATTR:host") or ""),
-        status=str(said.get("status") or "UNKNOWN"),
-        task=str(said.get("OS-EXT-STS:task_state") or ""),
-        power=int(said.get("OS-EXT-STS:power_state") or 0),
-        fault=str((said.get("fault") or {}).get("message") or ""),
-    )
-
-
-def _evacuation(said: Mapping[str, Any]) -> Evacuation:
-    return Evacuation(
-        number=int(said["id"]),
-        guest=str(said.get("instance_uuid") or ""),
-        status=str(said.get("status") or ""),
-        source=str(said.get("source_compute") or ""),
-        target=str(said.get("dest_compute") or ""),
     )

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Final
 
+from billow.engines.openstack.nova import Move, Seen
 from billow.engines.openstack.patience import order
-from billow.engines.openstack.recover.records import Evacuation, Guest, Records, Service
+from billow.engines.openstack.recover.records import Records, Service
 from billow.ports import Clock
 
 FRESH_S: Final = 5.0
@@ -35,12 +36,12 @@ class Ward:
         self._seeing = asyncio.Lock()
         self._seen_at = -math.inf
         self._service: Service | None = None
-        self._guests: dict[str, Guest] = {}
+        self._guests: dict[str, Seen] = {}
         self._latest: dict[str, int] = {}
         self._telling = asyncio.Lock()
         self._looking = asyncio.Lock()
         self._looked_at = -math.inf
-        self._evacuations: dict[str, Evacuation] = {}
+        self._evacuations: dict[str, Move] = {}
         self._orders = 0
         self._free = asyncio.Event()
         self._free.set()
@@ -51,7 +52,7 @@ class Ward:
         assert self._service is not None  # noqa: S101  # _see fills it or raises
         return self._service
 
-    async def guest(self, uuid: str) -> Guest | None:
+    async def guest(self, uuid: str) -> Seen | None:
         """Return a guest of the host, as seen some seconds ago at most; None when it is no one."""
         await self._see()
         return self._guests.get(uuid)
@@ -96,7 +97,7 @@ class Ward:
             if not self._orders:
                 self._free.set()
 
-    async def evacuation(self, uuid: str) -> Evacuation | None:
+    async def evacuation(self, uuid: str) -> Move | None:
         """Return a guest's latest evacuation from here, looked at after this was called."""
         asked = _time()
         async with self._looking:
@@ -114,7 +115,7 @@ class Ward:
                 self._records.guests(self.host),
                 self._records.evacuations(self.host, self._since),
             )
-            self._latest = {each.guest: each.number for each in past}
+            self._latest = {each.server: each.number for each in past}
             self._seen_at = began
 
     async def _look(self) -> None:
@@ -127,7 +128,7 @@ class Ward:
                 await self._free.wait()
         began = _time()
         found = await self._records.evacuations(self.host, self._since)
-        self._evacuations = {each.guest: each for each in found}
+        self._evacuations = {each.server: each for each in found}
         self._looked_at = began
 
 
