@@ -6,10 +6,10 @@ state.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from billow.act import refusals
+from billow.act.claims import Claim, Claims, claims_of
 from billow.engines.libvirt.sight import Sighting
 from billow.model.action import (
     Action,
@@ -35,14 +35,6 @@ LEAST_MEMORY_MIB: Final = 8
 MOST_CPUS: Final = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Room that an action under way will take on a host."""
-
-    shape: Shape
-    host: str
-
-
 Found: TypeAlias = Mapping[str, Sighting]
 _FOREIGN: Final = "was not made by Billow"
 
@@ -51,7 +43,7 @@ def blockers(
     pool: Pool, found: Found, action: Action, under_way: Sequence[Action]
 ) -> Iterator[Blocker]:
     """Yield why an action must not be done in this pool, beside what is under way."""
-    claims = [claim for other in under_way if (claim := _claim(pool, other))]
+    claims = list(claims_of(pool, under_way))
     match action:
         case Place():
             yield from _place(pool, action, claims)
@@ -72,20 +64,6 @@ def blockers(
             yield Blocker(f"libvirt cannot {action.name}")
 
 
-def _claim(pool: Pool, action: Action) -> Claim | None:
-    """Return the room that an action under way will take and does not have yet."""
-    match action:
-        case Place():
-            known = action.instance.id in pool.instances.row
-            return None if known else Claim(action.instance.shape, action.host)
-        case Migrate() if action.instance in pool.instances.row:
-            return Claim(pool.instance(action.instance).shape, action.target)
-        case Resize():
-            return Claim(action.new, action.host)
-        case _:
-            return None
-
-
 def _on_instance(
     pool: Pool, found: Found, action: Start | Stop | Delete | Suspend | Resume
 ) -> Iterator[Blocker]:
@@ -103,7 +81,7 @@ def _on_instance(
         yield Blocker(f"instance {there.id} is {there.state}", "start it first")
 
 
-def _place(pool: Pool, action: Place, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _place(pool: Pool, action: Place, claims: Claims) -> Iterator[Blocker]:
     wanted = action.instance
     yield from refusals.nameless(pool, action)
     if action.nodes:
@@ -116,7 +94,7 @@ def _place(pool: Pool, action: Place, claims: Sequence[Claim]) -> Iterator[Block
     yield from _home(pool, wanted, action.host, claims)
 
 
-def _migrate(pool: Pool, action: Migrate, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _migrate(pool: Pool, action: Migrate, claims: Claims) -> Iterator[Blocker]:
     wrong = list(refusals.absent(pool, action.instance, action.source))
     if wrong:
         yield from wrong
@@ -132,7 +110,7 @@ def _migrate(pool: Pool, action: Migrate, claims: Sequence[Claim]) -> Iterator[B
     yield from _home(pool, there, action.target, claims)
 
 
-def _resize(pool: Pool, found: Found, action: Resize, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _resize(pool: Pool, found: Found, action: Resize, claims: Claims) -> Iterator[Blocker]:
     wrong = list(refusals.absent(pool, action.instance, action.host))
     if wrong:
         yield from wrong
@@ -149,7 +127,7 @@ def _resize(pool: Pool, found: Found, action: Resize, claims: Sequence[Claim]) -
         yield from _room(pool, Claim(action.new, action.host), claims, there.shape)
 
 
-def _home(pool: Pool, instance: Instance, name: str, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _home(pool: Pool, instance: Instance, name: str, claims: Claims) -> Iterator[Blocker]:
     """Yield why an instance could not come to a host."""
     if name not in pool.hosts.row:
         yield from refusals.unknown(pool, name)
@@ -160,9 +138,7 @@ def _home(pool: Pool, instance: Instance, name: str, claims: Sequence[Claim]) ->
     yield from _room(pool, Claim(instance.shape, name), claims, None)
 
 
-def _room(
-    pool: Pool, wanted: Claim, claims: Sequence[Claim], instead_of: Shape | None
-) -> Iterator[Blocker]:
+def _room(pool: Pool, wanted: Claim, claims: Claims, instead_of: Shape | None) -> Iterator[Blocker]:
     """Yield what a host lacks for a claim, when what an instance has there counts as free."""
     free = pool.free[pool.hosts.row[wanted.host]].tolist()
     mine = instead_of.demand if instead_of else (0, 0, 0, 0)
@@ -171,7 +147,7 @@ def _room(
     yield from refusals.crowded(wanted.shape.demand, left, wanted.host)
 
 
-def _shape(pool: Pool, shape: Shape, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _shape(pool: Pool, shape: Shape, claims: Claims) -> Iterator[Blocker]:
     yield from refusals.disputed(pool, shape, [claim.shape for claim in claims])
     if shape.memory_mib < LEAST_MEMORY_MIB:
         yield Blocker(f"a machine needs {LEAST_MEMORY_MIB} MiB at least", "choose a larger shape")

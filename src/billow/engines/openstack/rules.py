@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from billow.act.claims import Claim, Claims, claims_of
 from billow.act.refusals import absent, closed, crowded, nameless, unknown, unlike, unmovable
 from billow.engines.openstack.answers import Server
 from billow.engines.openstack.place import LONGEST_VALUE
@@ -49,17 +50,9 @@ class Cloudscape:
     services: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Room that an action under way will take on a host."""
-
-    shape: Shape
-    host: str
-
-
 def blockers(seen: Cloudscape, action: Action, under_way: Sequence[Action]) -> Iterator[Blocker]:
     """Yield why an action must not be done in this cloud, beside what is under way."""
-    claims = [claim for other in under_way if (claim := _claim(seen.pool, other))]
+    claims = list(claims_of(seen.pool, under_way))
     match action:
         case Place():
             yield from _place(seen, action, claims)
@@ -77,21 +70,6 @@ def blockers(seen: Cloudscape, action: Action, under_way: Sequence[Action]) -> I
                 yield Blocker("a cordon needs a reason", f"say why, in {LONGEST_VALUE} letters")
         case _:
             yield Blocker(f"OpenStack cannot {action.name}")
-
-
-def _claim(pool: Pool, action: Action) -> Claim | None:
-    """Return the room that an action under way will take and does not have yet."""
-    match action:
-        case Place():
-            known = action.instance.id in pool.instances.row
-            return None if known else Claim(action.instance.shape, action.host)
-        case Migrate() if action.instance in pool.instances.row:
-            moved = pool.instance(action.instance)
-            return None if moved.host == action.target else Claim(moved.shape, action.target)
-        case Resize():
-            return Claim(action.new, action.host)
-        case _:
-            return None
 
 
 def _on_instance(seen: Cloudscape, action: Start | Stop | Delete) -> Iterator[Blocker]:
@@ -113,7 +91,7 @@ def _on_instance(seen: Cloudscape, action: Start | Stop | Delete) -> Iterator[Bl
     yield from _reachable(seen.pool, action.host)
 
 
-def _place(seen: Cloudscape, action: Place, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _place(seen: Cloudscape, action: Place, claims: Claims) -> Iterator[Blocker]:
     wanted, pool = action.instance, seen.pool
     yield from nameless(pool, action)
     if action.nodes:
@@ -127,7 +105,7 @@ def _place(seen: Cloudscape, action: Place, claims: Sequence[Claim]) -> Iterator
         yield from _home(pool, wanted, action.host, claims)
 
 
-def _migrate(seen: Cloudscape, action: Migrate, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _migrate(seen: Cloudscape, action: Migrate, claims: Claims) -> Iterator[Blocker]:
     pool = seen.pool
     wrong = list(absent(pool, action.instance, action.source))
     if wrong:
@@ -155,7 +133,7 @@ def _nodes(pool: Pool, action: Migrate) -> Iterator[Blocker]:
         yield Blocker(f"host {action.target} has {most} NUMA nodes", "choose among them")
 
 
-def _resize(seen: Cloudscape, action: Resize, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _resize(seen: Cloudscape, action: Resize, claims: Claims) -> Iterator[Blocker]:
     pool = seen.pool
     wrong = list(absent(pool, action.instance, action.host))
     if wrong:
@@ -174,7 +152,7 @@ def _resize(seen: Cloudscape, action: Resize, claims: Sequence[Claim]) -> Iterat
         yield from _room(pool, Claim(action.new, action.host), claims)
 
 
-def _home(pool: Pool, instance: Instance, name: str, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _home(pool: Pool, instance: Instance, name: str, claims: Claims) -> Iterator[Blocker]:
     """Yield why an instance could not come to a host."""
     if name not in pool.hosts.row:
         yield from unknown(pool, name)
@@ -184,7 +162,7 @@ def _home(pool: Pool, instance: Instance, name: str, claims: Sequence[Claim]) ->
     yield from _room(pool, Claim(instance.shape, name), claims)
 
 
-def _room(pool: Pool, wanted: Claim, claims: Sequence[Claim]) -> Iterator[Blocker]:
+def _room(pool: Pool, wanted: Claim, claims: Claims) -> Iterator[Blocker]:
     """Yield what a host lacks for a claim, beside what others under way will take."""
     free = list(pool.free[pool.hosts.row[wanted.host]].tolist())
     for claim in claims:

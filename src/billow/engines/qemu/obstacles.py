@@ -4,14 +4,15 @@
 from collections.abc import Sequence
 from typing import Final
 
+from billow.act.claims import claims_of
 from billow.engines.qemu.evacuate import hindrances
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.images import BUILT_IN, FIRMWARE, Catalogue
 from billow.engines.qemu.probe import NO_GROUPS
-from billow.engines.qemu.rules import Claim, blockers
+from billow.engines.qemu.rules import blockers
 from billow.engines.qemu.sight import Sight
 from billow.errors import Invalid, NotFound, Refused, Unavailable
-from billow.model.action import Action, Evacuate, Migrate, Place, PowerOff, Resize, Throttle
+from billow.model.action import Action, Evacuate, Migrate, Place, PowerOff, Throttle
 from billow.model.pool import Pool
 from billow.ports import Blocker, Clock
 
@@ -103,8 +104,7 @@ class Obstacles:
 
 
 def _against(pool: Pool, action: Action, others: Sequence[Action]) -> list[Blocker]:
-    claims = [claim for other in others if (claim := _claim(pool, other)) is not None]
-    return [*_busy(action, others), *blockers(pool, action, claims)]
+    return [*_busy(action, others), *blockers(pool, action, list(claims_of(pool, others)))]
 
 
 def _busy(action: Action, under_way: Sequence[Action]) -> list[Blocker]:
@@ -123,23 +123,6 @@ def _limits(action: Action) -> bool:
     if isinstance(action, Throttle):
         return True
     return isinstance(action, Place) and action.instance.cpu_limit_milli > 0
-
-
-def _claim(pool: Pool, action: Action) -> Claim | None:
-    """Return the room that an action under way will take and does not have yet."""
-    match action:
-        case Place():
-            known = action.instance.id in pool.instances.row
-            return None if known else Claim(action.instance.shape, action.host, action.nodes)
-        case Migrate() | Evacuate():
-            if action.instance not in pool.instances.row:
-                return None
-            shape = pool.instance(action.instance).shape
-            return Claim(shape, action.target, action.target_nodes)
-        case Resize():
-            return Claim(action.new, action.host, action.nodes)
-        case _:
-            return None
 
 
 def _image_of(action: Place) -> str:

@@ -5,13 +5,12 @@ Groups and budgets are the planner's business; here is what a host enforces: roo
 state.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterator
 
 import numpy as np
 
 from billow.act import refusals
+from billow.act.claims import Claim, Claims
 from billow.engines.qemu.images import LINUX
 from billow.engines.qemu.linux import LEAST_MEMORY_MIB as LEAST_LINUX_MIB
 from billow.engines.qemu.machine import LEAST_MEMORY_MIB, MOST_CPUS
@@ -41,18 +40,6 @@ from billow.model.shape import Shape
 from billow.ports import Blocker
 
 _NOTHING = (0, 0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Room that an action under way will take on a host."""
-
-    shape: Shape
-    host: str
-    nodes: tuple[int, ...]
-
-
-Claims: TypeAlias = Sequence[Claim]
 
 
 def blockers(pool: Pool, action: Action, claims: Claims = ()) -> Iterator[Blocker]:
