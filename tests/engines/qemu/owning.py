@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.engines.qemu.world import QemuStand
+from tests.engines.qemu.world import QemuStand, processes_of
 
+from billow.engines.qemu.migration.mirror import THERE
 from billow.engines.qemu.monitor import Monitor, talk
+from billow.model.action import Stop
 from billow.model.instance import Instance
-from billow.model.kinds import Storage
+from billow.model.kinds import State, Storage
+from billow.testing.stand import do, migrate
 
 DEVICE = "/machine/peripheral/disk-device/virtio-backend"
 """What a guest writes through; the monitor can do it in the guest's place."""
@@ -79,3 +82,42 @@ async def _qemu_io(*words: str) -> str:
     answer, said = await process.communicate()
     assert process.returncode == 0, (answer, said)
     return answer.decode()
+
+
+async def check_moved(stand: OwningStand, *parts: Written) -> None:
+    """Check that `x` runs on the second host with its disk, and that nothing is left behind."""
+    engine = await stand.open()
+    there = (await engine.sense()).instance("x")
+    assert (there.host, there.state) == (stand.second, State.RUNNING)
+    assert not stand.folder.residence(stand.first, "x").path.exists()
+    await do(engine, Stop(id="stop", instance="x", host=stand.second, grace_s=0.0))
+    await check_holds(stand.disk(stand.second), parts)
+    await engine.aclose()
+
+
+async def check_at_home(stand: OwningStand, *parts: Written, again: bool = False) -> None:
+    """Check that `x` runs on the first host, writes its disk there, and that nothing is left.
+
+    With `again`, it is moved after all.
+    """
+    engine = await stand.open()
+    await engine.find("migrate-x")
+    there = (await engine.sense()).instance("x")
+    assert (there.host, there.state) == (stand.first, State.RUNNING)
+    assert not stand.folder.residence(stand.second, "x").path.exists()
+    assert len(processes_of(stand.folder.root)) == 1
+    more = Written(500, 1, 77)
+    async with talk(stand.folder.residence(stand.first, "x").socket) as monitor:
+        assert await monitor.status() == "running"
+        assert await monitor.execute("query-block-jobs") == []
+        nodes = await monitor.execute("query-named-block-nodes", {"flat": True})
+        assert isinstance(nodes, list)
+        assert THERE not in [node["node-name"] for node in nodes]
+        await write(monitor, more)
+    if again:
+        await do(engine, replace(migrate(stand, "x"), id="again"))
+    else:
+        await check_holds(stand.disk(stand.first), [*parts, more])
+    await engine.aclose()
+    if again:
+        await check_moved(stand, *parts, more)

@@ -12,7 +12,16 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.engines.qemu.owning import SOME, OwningStand, Written, check_holds, fill, write
+from tests.engines.qemu.owning import (
+    SOME,
+    OwningStand,
+    Written,
+    check_at_home,
+    check_holds,
+    check_moved,
+    fill,
+    write,
+)
 from tests.engines.qemu.test_images import make_image
 from tests.engines.qemu.world import processes_of, until
 
@@ -22,7 +31,7 @@ from billow.engines.qemu import disk
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.migration import mirror
 from billow.engines.qemu.migration.abilities import knows
-from billow.engines.qemu.migration.mirror import PHASE, THERE, Mirror
+from billow.engines.qemu.migration.mirror import PHASE, Mirror
 from billow.engines.qemu.monitor import COMMAND_TIMEOUT_S, Arguments, Monitor, talk
 from billow.engines.qemu.network import HOST_LINK
 from billow.engines.qemu.probe import Findings
@@ -65,45 +74,6 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
         return await execute(self, command, arguments, timeout_s=timeout_s, at_once=at_once)
 
     monkeypatch.setattr(Monitor, "execute", slowly)
-
-
-async def check_moved(stand: OwningStand, *parts: Written) -> None:
-    """Check that `x` runs on the second host with its disk, and that nothing is left behind."""
-    engine = await stand.open()
-    there = (await engine.sense()).instance("x")
-    assert (there.host, there.state) == (stand.second, State.RUNNING)
-    assert not stand.folder.residence(stand.first, "x").path.exists()
-    await do(engine, Stop(id="stop", instance="x", host=stand.second, grace_s=0.0))
-    await check_holds(stand.disk(stand.second), parts)
-    await engine.aclose()
-
-
-async def check_at_home(stand: OwningStand, *parts: Written, again: bool = False) -> None:
-    """Check that `x` runs on the first host, writes its disk there, and that nothing is left.
-
-    With `again`, it is moved after all.
-    """
-    engine = await stand.open()
-    await engine.find("migrate-x")
-    there = (await engine.sense()).instance("x")
-    assert (there.host, there.state) == (stand.first, State.RUNNING)
-    assert not stand.folder.residence(stand.second, "x").path.exists()
-    assert len(processes_of(stand.folder.root)) == 1
-    more = Written(500, 1, 77)
-    async with talk(stand.folder.residence(stand.first, "x").socket) as monitor:
-        assert await monitor.status() == "running"
-        assert await monitor.execute("query-block-jobs") == []
-        nodes = await monitor.execute("query-named-block-nodes", {"flat": True})
-        assert isinstance(nodes, list)
-        assert THERE not in [node["node-name"] for node in nodes]
-        await write(monitor, more)
-    if again:
-        await do(engine, replace(migrate(stand, "x"), id="again"))
-    else:
-        await check_holds(stand.disk(stand.first), [*parts, more])
-    await engine.aclose()
-    if again:
-        await check_moved(stand, *parts, more)
 
 
 @pytest.mark.parametrize("policy", [MigrationPolicy.BALANCED, MigrationPolicy.POST_COPY])
