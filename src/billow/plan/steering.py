@@ -333,10 +333,15 @@ class Steering:
         return seen.rounds > _SECOND_ROUND or seen.left_mib <= seen.carried_mib_s * LEAD_S
 
     def _is_behind(self, seen: Seen) -> bool:
-        """Return whether changes get across more slowly than the guest writes."""
+        """Return whether changes get across more slowly than the guest writes.
+
+        Rounds of changes are short: it is time that counts, not how many there were.
+        """
         if seen.rounds < CHANGES_ROUND:
             return False
-        if seen.rounds >= self._patience(seen) and self._stands():
+        first = min(each for each in self._lefts if each >= CHANGES_ROUND)
+        long = seen.seconds - self._lefts[first][0] >= PACED_S
+        if (long or seen.rounds >= self._patience(seen)) and self._stands():
             return True
         began, left = self._lefts[seen.rounds]
         passed = seen.seconds - began

@@ -8,7 +8,6 @@ told. Both ends must be told the same, before the target begins to wait.
 import asyncio
 import math
 import os
-from dataclasses import replace
 from typing import Final
 
 from billow.engines.qemu.carried import lately_carried, recalled
@@ -36,6 +35,8 @@ _MEASURED_FROM_MIB: Final = 128.0
 """For less, the link is not measured: that would take as long as what it might spare."""
 _WRITES_S: Final = 0.25
 """Between two looks at what a guest writes, at least."""
+_WRITES_SMALL_S: Final = 0.1
+"""The same of a guest that is across in a second or two, and writes the same pages more often."""
 _BESIDE_MIB: Final = 48.0
 """What a QEMU process has in memory that is not its guest's, about."""
 
@@ -52,23 +53,21 @@ async def look(ground: Ground, order: Order) -> Facts:
         return Facts()
     memory_mib = order.machine.memory_mib
     touched = max(0.0, memory_of(process)[0] - _BESIDE_MIB)
-    kept = Facts(touched_mib=touched, kept_mib=ground.terms.kept_mib)
-    if touched < LEAST_MIB:
-        return kept
     looked = asyncio.get_running_loop().time()
     before = await asyncio.to_thread(pages_of, process, memory_mib)
     ends = (order.source, order.target)
     much = touched >= _MEASURED_FROM_MIB
     link = await lately_carried(ground.network, *ends) if much else recalled(ground.network, *ends)
     cpus = len(os.sched_getaffinity(0))  # both hosts are on this machine
-    await asyncio.sleep(_WRITES_S - (asyncio.get_running_loop().time() - looked))
+    between = _WRITES_S if touched >= LEAST_MIB else _WRITES_SMALL_S
+    await asyncio.sleep(between - (asyncio.get_running_loop().time() - looked))
     now = await asyncio.to_thread(pages_of, process, memory_mib)
-    return replace(
-        kept,
+    return Facts(
         link_mib_s=link,
         cpus=cpus,
         share=min(1.0, cpus / (os.getloadavg()[0] + 1.0)),
         touched_mib=min(touched, memory_mib),
+        kept_mib=ground.terms.kept_mib,
         shrinks_to=await asyncio.to_thread(shrinks_to, process, memory_mib),
         changes=changes(before, now),
         encrypted=ground.terms.encrypted,
