@@ -157,6 +157,13 @@ def test_who_writes_more_than_its_changes_get_across_is_held_in_the_end(changed:
     assert model.ever == {0}
 
 
+def test_short_rounds_of_whole_pages_that_were_taken_for_changes_do_not_go_on_for_long() -> None:
+    model = Model(rates=(100.0,), working=(16.0,), carried=48.0, memory=50.0)
+    assert model.go(Steering(CHANGES, 0.3)) is None
+    assert model.ever == {0}
+    assert model.seconds < 5.0
+
+
 def test_the_window_is_opened_once_for_what_goes_over_even_as_whole_pages() -> None:
     steering = Steering(CHANGES, 0.3)
     rounds = ((0.5, 1, 90.0), (1.5, 1, 40.0), (2.6, 2, 64.0), (4.0, 3, 64.0))

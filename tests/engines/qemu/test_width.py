@@ -126,11 +126,33 @@ async def test_post_copy_goes_by_a_single_stream(stand: QemuStand) -> None:
     await engine.aclose()
 
 
+@pytest.mark.parametrize(("orders", "wanted"), [(SHRINKS, True), (WHOLE, False)])
+async def test_changes_are_sent_of_a_small_guest_too_but_not_of_whole_pages(
+    stand: QemuStand, monkeypatch: pytest.MonkeyPatch, orders: list[Orders], *, wanted: bool
+) -> None:
+    if not stand.findings.namespaces:
+        pytest.skip("hosts have no network of their own here: there is no link")
+    monkeypatch.setattr(width, "LEAST_MIB", MEMORY_MIB + 1.0)
+    monkeypatch.setattr(channel, "LEAST_MIB", MEMORY_MIB + 1.0)
+    engine = await stand.open()
+    await boot_with(stand, engine, [replace(orders[0], period_ns=10**5)])
+    await working(stand, engine)
+    await do(engine, migrate(stand, "x"))
+    assert (await capabilities(stand, stand.second))["xbzrle"] is wanted
+    await engine.aclose()
+
+
 async def told(stand: QemuStand, host: str) -> tuple[bool, str]:
     """Return whether the process that has `x` now had several streams, and how compressed."""
+    states = await capabilities(stand, host)
+    async with talk(stand.folder.residence(host, "x").socket) as monitor:
+        parameters = await monitor.mapping("query-migrate-parameters")
+    return states["multifd"], str(parameters["multifd-compression"])
+
+
+async def capabilities(stand: QemuStand, host: str) -> dict[str, bool]:
+    """Return what the process that has `x` now was told about moves."""
     async with talk(stand.folder.residence(host, "x").socket) as monitor:
         known = await monitor.execute("query-migrate-capabilities")
-        parameters = await monitor.mapping("query-migrate-parameters")
     assert isinstance(known, list)
-    states = {each["capability"]: bool(each["state"]) for each in known}
-    return states["multifd"], str(parameters["multifd-compression"])
+    return {each["capability"]: bool(each["state"]) for each in known}
