@@ -143,9 +143,10 @@ def test_only_who_writes_too_fast_is_held() -> None:
     assert model.ever == {0}
 
 
+@pytest.mark.parametrize("working", [128.0, 256.0])
 @pytest.mark.parametrize("early", [False, True])
-def test_nobody_is_held_whose_changes_get_across(early: bool) -> None:  # noqa: FBT001  # a case
-    model = Model(rates=(95.0,), working=(128.0,), carried=46.0, changed=900.0)
+def test_nobody_is_held_whose_changes_get_across(*, early: bool, working: float) -> None:
+    model = Model(rates=(95.0,), working=(working,), carried=46.0, changed=900.0)
     assert model.go(Steering(replace(CHANGES, early=early), 0.3)) is None
     assert (model.ever, model.rounds >= CHANGES_ROUND) == (set(), True)
 

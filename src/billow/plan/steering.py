@@ -341,7 +341,7 @@ class Steering:
             return False
         first = min(each for each in self._lefts if each >= CHANGES_ROUND)
         long = seen.seconds - self._lefts[first][0] >= PACED_S
-        if (long or seen.rounds >= self._patience(seen)) and self._stands():
+        if long and self._stands():
             return True
         began, left = self._lefts[seen.rounds]
         passed = seen.seconds - began
@@ -378,10 +378,13 @@ class Steering:
     def _stands(self) -> bool:
         """Return whether the last two rounds left no less than the one before them.
 
-        Once limits are set, only rounds count that began when they could be at work.
+        Once limits are set, only rounds count that began when they could be at work; where changes
+        are sent, only rounds of changes.
         """
         since = self._looked + WORKS_S if self._set else 0.0
-        rounds = (self._lefts[each] for each in sorted(self._lefts)[-3:])
+        first = CHANGES_ROUND if self.course.deltas else 1
+        numbers = sorted(each for each in self._lefts if each >= first)
+        rounds = (self._lefts[each] for each in numbers[-3:])
         last = [left for began, left in rounds if began >= since]
         return len(last) == 3 and min(last[1:]) > SHRINKS * last[0]
 

@@ -169,6 +169,7 @@ class SimEngine:
     async def sense(self) -> Pool:
         """Return the pool as it is now; costs nothing when nothing changed. Raises Unavailable."""
         pool, taken_at = self._look().seen()
+        _ = pool.digest  # every look asks for it; `kept` hands it on until something changes
         return kept(pool, taken_at=taken_at)
 
     async def blockers(self, action: Action) -> Sequence[Blocker]:
