@@ -35,11 +35,11 @@ async def bad_pages(line: Path, orders: Sequence[Orders], before: Sequence[Words
         for cpu, each in enumerate(orders):
             words = await monitor.words(ADDRESS + cpu * PAGE, WORDS)
             now = await _region(monitor, each)
-            found += _bad(each, decode(words).work, before[cpu], now)
+            found += wrong(each, decode(words).work, before[cpu], now)
     return found
 
 
-def _bad(orders: Orders, work: int, before: Words, now: Words) -> int:
+def wrong(orders: Orders, work: int, before: Words, now: Words) -> int:
     """Return how many pages of one region are not as they must be."""
     same = now == before
     if orders.role is not Role.WRITER:
@@ -49,16 +49,38 @@ def _bad(orders: Orders, work: int, before: Words, now: Words) -> int:
     same[:, _COUNT] = np.where(expected == 0, same[:, _COUNT], as_expected)
     if orders.whole:
         _told_whole(same, expected, now)
+        _told_begun(same, expected, before, now)
     return int((~same.all(axis=1)).sum())
 
 
 def _told_whole(same: NDArray[np.bool_], expected: NDArray[np.int64], now: Words) -> None:
     """Say of every word but the first two whether it holds what its page's count makes of it."""
     written = expected > 0
+    same[written, _COUNT + 1 :] = now[written, _COUNT + 1 :] == _made(expected[written])
+
+
+def _told_begun(
+    same: NDArray[np.bool_], expected: NDArray[np.int64], before: Words, now: Words
+) -> None:
+    """Say the same of the page that was written when the guest was stopped: it may be half done.
+
+    Its count comes first; then its words in order, so from one of them on they are the last pass's.
+    """
+    page = int(expected.argmax())
+    newest, last = int(expected[page]), int(expected[page]) - len(expected)
+    if newest <= 0:
+        return
+    old = _made(np.array([last]))[0] if last > 0 else before[page, _COUNT + 1 :]
+    words = now[page, _COUNT + 1 :]
+    done = int((words == _made(np.array([newest]))[0]).cumprod().sum())
+    same[page, _COUNT + 1 :] = np.arange(len(words)) < done
+    same[page, _COUNT + 1 :] |= words == old
+
+
+def _made(counts: NDArray[np.int64]) -> Words:
+    """Return what a writer of whole pages makes of their counts: all words but the first two."""
     words = np.arange(_COUNT + 1, _PAGE_WORDS, dtype=np.uint64)
-    counts = expected[written].astype(np.uint64)
-    made = (counts[:, None] + words[None, :]) * np.uint64(FACTOR)
-    same[written, _COUNT + 1 :] = now[written, _COUNT + 1 :] == made
+    return (counts.astype(np.uint64)[:, None] + words[None, :]) * np.uint64(FACTOR)
 
 
 def newest_counts(counts: NDArray[np.int64], work: int, batch: int) -> NDArray[np.int64]:

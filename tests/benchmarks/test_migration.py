@@ -14,13 +14,14 @@ from benchmarks.migration_cases import BALANCED, Cases
 from benchmarks.migration_figures import total_figures, work_figures
 from benchmarks.migration_lab import HOSTS, Guest, open_lab, reader, writer
 from benchmarks.migration_movers import AGGRESSIVE, AUTO_CONVERGE, PLAIN, Ours
-from benchmarks.migration_pages import bad_pages, dump, newest_counts
+from benchmarks.migration_pages import bad_pages, dump, newest_counts, wrong
 from benchmarks.migration_pictures import bars, lines
 from benchmarks.migration_table import put, rows
 from benchmarks.migration_trial import Told, Trial, settled, trial
 from benchmarks.migration_watch import GuestMemory, Mark, Sample, arrival, courses
 
 from billow.engines.qemu.process import process_id
+from billow.firmware.control import FACTOR
 from billow.model.kinds import MigrationPolicy
 
 SMALL = Guest((writer(4, 4), reader(20, 4)), memory_mib=64)
@@ -62,6 +63,28 @@ def test_each_page_of_a_writer_has_one_newest_count() -> None:
     stale = newest_counts(np.array([6, 7, -2, 4, 5]), 7, 4)
     assert (stale != np.array([6, 7, -2, 4, 5])).sum() == 1
     assert newest_counts(np.array([1, 2, 99, 99, 99]), 2, 0).tolist() == [1, 2, 0, 0, 0]
+
+
+def test_a_page_that_was_being_written_when_the_guest_stopped_is_not_a_wrong_one() -> None:
+    """Five whole pages, seven writes, the seventh half done: any other mixture is wrong."""
+    orders = replace(writer(4, 4, whole=True), pages=5)
+    numbers = np.arange(512, dtype=np.uint64)
+    counts = np.array([6, 7, 3, 4, 5], dtype=np.uint64)
+    before = np.zeros((5, 512), dtype=np.uint64)
+    now = (counts[:, None] + numbers) * np.uint64(FACTOR)
+    now[:, 0], now[:, 1] = 0, counts
+    begun = now.copy()
+    begun[1, 100:] = (2 + numbers[100:]) * np.uint64(FACTOR)
+    assert [wrong(orders, 7, before, each) for each in (now, begun)] == [0, 0]
+    torn, behind, never = begun.copy(), now.copy(), now.copy()
+    torn[1, 300] = now[1, 300]
+    behind[0, 100:] = (1 + numbers[100:]) * np.uint64(FACTOR)
+    never[1, 100:] = before[1, 100:]
+    assert [wrong(orders, 7, before, each) for each in (torn, behind, never)] == [1, 1, 1]
+    first = before.copy()
+    first[0, :100], first[0, 0] = (1 + numbers[:100]) * np.uint64(FACTOR), 0
+    first[0, 1] = 1
+    assert wrong(orders, 1, before, first) == 0
 
 
 def test_work_over_time_follows_the_guest_to_its_new_host() -> None:

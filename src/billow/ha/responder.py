@@ -26,6 +26,7 @@ from billow.model.ha.incident import Incident, Phase, Recovery, Victim
 from billow.model.ha.policy import HaPolicy
 from billow.model.ha.response import Clean, CloseOff, MoveAway
 from billow.model.ha.step import IncidentStep
+from billow.model.hosts import Hosts
 from billow.model.pool import Pool
 from billow.plan.ha.decide import Decision, decisions
 from billow.plan.ha.explain import explain
@@ -76,7 +77,7 @@ class Responder:
         self._maintenance: Sequence[Maintenance] = ()
         self._history: Sequence[Incident] = ()
         self._layout = Layout({})
-        self._seen: tuple[Pool | None, Watched, Hung] = (None, (), {})
+        self._seen: tuple[Hosts | None, Watched, Hung] = (None, (), {})
         self._due = 0.0
 
     async def turn(self) -> None:
@@ -216,9 +217,9 @@ class Responder:
             self._crew.deeds.begin(come, Clean(sight.host, sight.reachable[0], self._fence))
 
     def _lay_out(self, pool: Pool, watched: Watched, hung: Hung) -> Layout:
-        """Say where watched hosts stand, anew when the pool or the watch is another one."""
-        if self._seen[0] is not pool or self._seen[1:] != (watched, hung):
-            self._seen = (pool, watched, hung)
+        """Say where watched hosts stand, anew when the hosts or the watch are others."""
+        if self._seen[0] is not pool.hosts or self._seen[1:] != (watched, hung):
+            self._seen = (pool.hosts, watched, hung)
             self._layout = layout_of(pool, watched, hung)
         return self._layout
 

@@ -23,7 +23,7 @@ from billow.plan.shares import (
     limits,
 )
 
-RESERVE_S: Final = 0.02
+RESERVE_S: Final = 0.03
 """Kept of a promised downtime for what QEMU does not count: devices, and waking the guest."""
 USED: Final = 0.75
 """Share of what is left of a promise that memory may take; the rest is for the unforeseen."""
