@@ -241,9 +241,15 @@ class Lab:
         )
 
     def _unplug(self, node: Node) -> None:
-        """Take the lab's links and processes away from a namespace that is somebody else's."""
+        """Take the lab's links and processes away from a namespace that is somebody else's.
+
+        What these began goes, too: a watchdog's stand-in has left their family, and ignores them.
+        """
         for what in self.started(node):
             self.stop(node, what)
+        own = str(self.root)
+        left = [n for n in self.processes(node) if any(own in w for w in space.words_of(n))]
+        space.send(left, signal.SIGKILL)
         if space.exists(node.netns):
             there = [each for each in LINK.values() if each in space.links(node.netns)]
             space.batch(node.netns, (f"link del dev {each}" for each in there))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.ha_drills import Guests, audited, died, on, staged
+from labs.ha import space
 from labs.ha.audit import Watch
 from labs.ha.faults import struck
 from labs.ha.patience import until
@@ -59,11 +60,20 @@ def test_a_lost_storage_path_needs_no_power_cycle(stage: tuple[Stage, Watch]) ->
     assert audited(lab, watch) == []
 
 
+def stand_ins(folder: str) -> list[int]:
+    """Return the watchdogs' stand-ins of a stage: they ignore all but SIGKILL."""
+    numbers = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    words = {number: space.words_of(number) for number in numbers}
+    return [each for each, said in words.items() if "stand-in" in said and folder in str(said)]
+
+
 def test_nothing_is_left_of_a_stage() -> None:
     with tempfile.TemporaryDirectory(prefix="bha") as folder:
         Path(folder).chmod(0o755)  # the database is another user's
-        made = Stage(Path(folder) / "s", Plan(hosts=2, instances=1, racks=1))
+        made = Stage(Path(folder) / "s", Plan(hosts=2, instances=1, racks=1, lease_s=4.0))
         with made:
             tag = made.lab.layout.tag
+            until(lambda: len(stand_ins(folder)) == 2, 30)
+        assert stand_ins(folder) == []
         assert not list(Path("/run/netns").glob(f"{tag}*"))
         assert not (Path(folder) / "s").exists()

@@ -2,9 +2,9 @@
 """One emulated controller as a process: `python -m labs.ha.bmc --kind ipmi --port 6230 ...`.
 
 It is steered by lines of JSON on stdin (`{"faults": {...}}`, `{"become": "off"}`,
-`{"renew": true}`) and tells what happens on stdout. With `--turn COMMAND`, power runs `COMMAND on`
-or `COMMAND off`; without, it says `{"turn": "off"}` and waits for `{"done": true}`. It ends with
-its stdin, unless `--stay`.
+`{"renew": true}`, `{"ping": true}`) and tells what happens on stdout. With `--turn COMMAND`, power
+runs `COMMAND on` or `COMMAND off`; without, it says `{"turn": "off"}` and waits for
+`{"done": true}`. It ends with its stdin, unless `--stay`.
 """
 
 import argparse
@@ -53,6 +53,8 @@ class _Talk:
                 self.tell(set=True)
             if "renew" in said:
                 machine.renew()
+                self.tell(set=True)
+            if "ping" in said:
                 self.tell(set=True)
             if "become" in said:
                 threading.Thread(target=machine.become, args=(said["become"],)).start()

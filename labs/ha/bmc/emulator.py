@@ -115,6 +115,11 @@ class Emulator:
         self.become("on")
         self.orders.clear()
 
+    def heed(self) -> None:
+        """Wait until all is heard that it told so far: it tells before it answers who asks it."""
+        self._say(ping=True)
+        self._set.get(timeout=_READY_S)
+
     def become(self, power: str) -> None:
         """Let the host's power change by itself, as when a cable is drawn."""
         self._say(become=power)

@@ -141,7 +141,8 @@ async def test_a_writer_that_is_too_fast_needs_a_limit(large: QemuStand) -> None
     async with asyncio.timeout(180.0):  # a busy machine lets it write as fast now and then
         while True:
             found = await engine.assess("x", large.second)
-            if found.guest.dirty_mib_s > 2 * found.link.share_mib_s:
+            share = found.link.share_mib_s  # below 12 MiB/s what QEMU tolerates is too much
+            if share > 12 and found.guest.dirty_mib_s > 2 * share:
                 break
     ahead = outlook(found)
     assert (ahead.verdict, ahead.chosen.way) == (Verdict.WITH_LIMIT, Way.DIRTY_LIMIT)
