@@ -43,7 +43,7 @@ BLOWS = (
     "heals",
 )
 POLICY = HaPolicy(storage_grace_s=2.0, isolation_grace_s=3.0, hung_grace_s=2.0)
-TROUBLE_S = 25.0
+TROUBLE_S = 40.0
 CALM_S = 240.0
 
 
