@@ -35,11 +35,11 @@ async def bad_pages(line: Path, orders: Sequence[Orders], before: Sequence[Words
         for cpu, each in enumerate(orders):
             words = await monitor.words(ADDRESS + cpu * PAGE, WORDS)
             now = await _region(monitor, each)
-            found += wrong(each, decode(words).work, before[cpu], now)
+            found += wrong_pages(each, decode(words).work, before[cpu], now)
     return found
 
 
-def wrong(orders: Orders, work: int, before: Words, now: Words) -> int:
+def wrong_pages(orders: Orders, work: int, before: Words, now: Words) -> int:
     """Return how many pages of one region are not as they must be."""
     same = now == before
     if orders.role is not Role.WRITER:
@@ -73,8 +73,7 @@ def _told_begun(
     old = _made(np.array([last]))[0] if last > 0 else before[page, _COUNT + 1 :]
     words = now[page, _COUNT + 1 :]
     done = int((words == _made(np.array([newest]))[0]).cumprod().sum())
-    same[page, _COUNT + 1 :] = np.arange(len(words)) < done
-    same[page, _COUNT + 1 :] |= words == old
+    same[page, _COUNT + 1 :] = (np.arange(len(words)) < done) | (words == old)
 
 
 def _made(counts: NDArray[np.int64]) -> Words:

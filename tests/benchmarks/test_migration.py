@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of live migration sees a page that is wrong, and draws what was measured."""
 
-import asyncio
 import math
 import os
 from dataclasses import replace
@@ -14,7 +13,7 @@ from benchmarks.migration_cases import BALANCED, Cases
 from benchmarks.migration_figures import total_figures, work_figures
 from benchmarks.migration_lab import HOSTS, Guest, open_lab, reader, writer
 from benchmarks.migration_movers import AGGRESSIVE, AUTO_CONVERGE, PLAIN, Ours
-from benchmarks.migration_pages import bad_pages, dump, newest_counts, wrong
+from benchmarks.migration_pages import bad_pages, dump, newest_counts, wrong_pages
 from benchmarks.migration_pictures import bars, lines
 from benchmarks.migration_table import put, rows
 from benchmarks.migration_trial import Told, Trial, settled, trial
@@ -75,16 +74,16 @@ def test_a_page_that_was_being_written_when_the_guest_stopped_is_not_a_wrong_one
     now[:, 0], now[:, 1] = 0, counts
     begun = now.copy()
     begun[1, 100:] = (2 + numbers[100:]) * np.uint64(FACTOR)
-    assert [wrong(orders, 7, before, each) for each in (now, begun)] == [0, 0]
+    assert [wrong_pages(orders, 7, before, each) for each in (now, begun)] == [0, 0]
     torn, behind, never = begun.copy(), now.copy(), now.copy()
     torn[1, 300] = now[1, 300]
     behind[0, 100:] = (1 + numbers[100:]) * np.uint64(FACTOR)
     never[1, 100:] = before[1, 100:]
-    assert [wrong(orders, 7, before, each) for each in (torn, behind, never)] == [1, 1, 1]
+    assert [wrong_pages(orders, 7, before, each) for each in (torn, behind, never)] == [1, 1, 1]
     first = before.copy()
     first[0, :100], first[0, 0] = (1 + numbers[:100]) * np.uint64(FACTOR), 0
     first[0, 1] = 1
-    assert wrong(orders, 1, before, first) == 0
+    assert wrong_pages(orders, 1, before, first) == 0
 
 
 def test_work_over_time_follows_the_guest_to_its_new_host() -> None:
@@ -128,11 +127,8 @@ def test_pictures_and_tables_hold_every_mode(tmp_path: Path) -> None:
 
 
 @pytest.mark.qemu
-def test_a_real_move_is_measured_and_a_wrong_page_is_seen() -> None:
-    asyncio.run(_measure())
-
-
-async def _measure() -> None:
+@pytest.mark.anyio
+async def test_a_real_move_is_measured_and_a_wrong_page_is_seen() -> None:
     async with open_lab(840) as lab:
         moves = (("ours", Ours(policy=MigrationPolicy.BALANCED)), ("peer", replace(PLAIN)))
         for name, mover in moves:

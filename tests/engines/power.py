@@ -90,7 +90,7 @@ class EmulatedContract(BmcContract):
         await stand.darken("h1")
         bmc = await stand.open()
         assert "read off twice" in await bmc.off("h1")
-        first.heed()
+        first.catch_up()
         assert first.orders == ["off"]
         await bmc.aclose()
 
@@ -98,10 +98,10 @@ class EmulatedContract(BmcContract):
         first = stand.emulators["h1"]
         bmc = await stand.open()
         assert "its return is inhibited" in await bmc.off("h1")
-        first.heed()
+        first.catch_up()
         assert (first.boot, first.restore) == ("setup", "always-off")
         await bmc.on("h1")
-        first.heed()
+        first.catch_up()
         assert (first.boot, first.restore) == ("default", "previous")
         await bmc.aclose()
 
@@ -123,7 +123,7 @@ class EmulatedContract(BmcContract):
         with pytest.raises(Unavailable, match="did not read off in time"):
             await bmc.off("h1")
         assert await stand.powered("h1")
-        stand.emulators["h1"].heed()
+        stand.emulators["h1"].catch_up()
         assert stand.emulators["h1"].boot == "default"
         await bmc.aclose()
 

@@ -18,19 +18,27 @@ FAILED_ONCE = (297, 1979)
 a host was back, under another boot, before anybody missed it."""
 
 
-@pytest.mark.parametrize("seeds", [range(FEW), FAILED_ONCE], ids=["few", "failed-once"])
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        pytest.param(range(FEW), id="few"),
+        pytest.param(FAILED_ONCE, id="failed-once"),
+        *(
+            pytest.param(
+                range(first, min(first + AT_ONCE, MANY)),
+                id=f"from-{first}",
+                marks=pytest.mark.thorough,
+            )
+            for first in range(FEW, MANY, AT_ONCE)
+        ),
+    ],
+)
 def test_nothing_runs_twice_and_all_comes_to_a_good_end(seeds: Sequence[int]) -> None:
     for seed in seeds:
         story = told(seed, heals=True)
         assert not story.twice, (seed, story.faults, story.twice)
         assert not story.waiting, (seed, story.faults, story.waiting)
         assert not story.dead, (seed, story.faults, story.dead)
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("first", range(0, MANY, AT_ONCE))
-def test_many_more_seeds(first: int) -> None:
-    test_nothing_runs_twice_and_all_comes_to_a_good_end(range(first, min(first + AT_ONCE, MANY)))
 
 
 def test_a_seed_gives_the_same_story() -> None:

@@ -115,7 +115,7 @@ class Emulator:
         self.become("on")
         self.orders.clear()
 
-    def heed(self) -> None:
+    def catch_up(self) -> None:
         """Wait until all is heard that it told so far: it tells before it answers who asks it."""
         self._say(ping=True)
         self._set.get(timeout=_READY_S)

@@ -68,14 +68,14 @@ async def test_power_comes_from_where_it_is_read(settings: Settings, emulator: E
     assert pool.gaps == ()
     assert pool.host("h1").nodes == (Node(4000, 8192),)
     await do(pair, Fence(id="f.1", host="h1"))
-    emulator.heed()
+    emulator.catch_up()
     assert emulator.orders == ["off"]
     assert emulator.power == "off"
     pool = await pair.sense()
     assert (pool.host("h1").power, pool.host("h2").power) == (Power.OFF, Power.ON)
     assert pool.gaps == ()
     await do(pair, PowerOn(id="on.1", host="h1"))
-    emulator.heed()
+    emulator.catch_up()
     assert emulator.power == "on"
     assert (await pair.sense()).host("h1").power is Power.ON
     await pair.aclose()
@@ -101,7 +101,7 @@ async def test_what_became_of_it_outlives_the_controller(
     pair, power = await paired(settings)
     assert await pair.find("f.1") is Trace.DONE
     await do(pair, Fence(id="f.1", host="h1"), fence=7)
-    emulator.heed()
+    emulator.catch_up()
     assert emulator.orders == ["off"]
     with pytest.raises(Leased):
         await do(power, PowerOn(id="on.1", host="h1"), fence=6)
@@ -116,7 +116,7 @@ async def test_a_host_is_asked_to_shut_down_before_its_power_is_cut(
     await power.on("h1")
     emulator.orders.clear()
     await do(power, PowerOff(id="off.1", host="h1"))
-    emulator.heed()
+    emulator.catch_up()
     assert emulator.orders == ["off"]
     assert (emulator.boot, emulator.restore) == ("default", "previous")
     await power.aclose()
@@ -128,7 +128,7 @@ async def test_a_fence_without_proof_has_failed(settings: Settings, emulator: Em
     with pytest.raises(Refused, match="did not read off in time"):
         await do(pair, Fence(id="f.1", host="h1"))
     assert await pair.find("f.1") is Trace.FAILED
-    emulator.heed()
+    emulator.catch_up()
     assert emulator.power == "on"
     await pair.aclose()
 

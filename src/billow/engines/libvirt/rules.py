@@ -33,8 +33,6 @@ from billow.ports import Blocker
 
 LEAST_MEMORY_MIB: Final = 8
 MOST_CPUS: Final = 255
-
-
 Found: TypeAlias = Mapping[str, Sighting]
 _FOREIGN: Final = "was not made by Billow"
 
@@ -43,7 +41,7 @@ def blockers(
     pool: Pool, found: Found, action: Action, under_way: Sequence[Action]
 ) -> Iterator[Blocker]:
     """Yield why an action must not be done in this pool, beside what is under way."""
-    claims = list(claims_of(pool, under_way))
+    claims = claims_of(pool, under_way)
     match action:
         case Place():
             yield from _place(pool, action, claims)

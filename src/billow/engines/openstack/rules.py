@@ -52,7 +52,7 @@ class Cloudscape:
 
 def blockers(seen: Cloudscape, action: Action, under_way: Sequence[Action]) -> Iterator[Blocker]:
     """Yield why an action must not be done in this cloud, beside what is under way."""
-    claims = list(claims_of(seen.pool, under_way))
+    claims = claims_of(seen.pool, under_way)
     match action:
         case Place():
             yield from _place(seen, action, claims)

@@ -104,7 +104,7 @@ class Obstacles:
 
 
 def _against(pool: Pool, action: Action, others: Sequence[Action]) -> list[Blocker]:
-    return [*_busy(action, others), *blockers(pool, action, list(claims_of(pool, others)))]
+    return [*_busy(action, others), *blockers(pool, action, claims_of(pool, others))]
 
 
 def _busy(action: Action, under_way: Sequence[Action]) -> list[Blocker]:
