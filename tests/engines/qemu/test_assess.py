@@ -76,7 +76,6 @@ async def shape(engine: QemuEngine, mbit: int) -> None:
 async def test_heavy_and_light_writers_and_readers_are_told_apart(large: QemuStand) -> None:
     engine = await large.open()
     await boot_with(large, engine, [writer(60, 40), reader(50, 40), writer(8, 8, 100)])
-    await asyncio.sleep(1.0)
     residence = large.folder.residence("h1", "x")
     process = process_id(residence)
     assert process is not None
@@ -93,7 +92,6 @@ async def test_heavy_and_light_writers_and_readers_are_told_apart(large: QemuSta
 async def test_an_assessment_tells_all_that_a_move_depends_on(large: QemuStand) -> None:
     engine = await large.open()
     await boot_with(large, engine, [writer(60, 40), reader(50, 40), writer(8, 8, 100)])
-    await asyncio.sleep(1.0)
     found = await engine.assess("x", large.second)
     assert 24 <= found.guest.working_mib <= 96
     assert found.guest.memory_mib == 256
@@ -125,7 +123,6 @@ async def test_a_move_that_is_foretold_to_end_ends(large: QemuStand, mib_s: int)
     engine = await large.open()
     await boot_with(large, engine, [writer(mib_s, 64), reader(80, 32)])
     await shape(engine, 840)
-    await asyncio.sleep(1.0)
     found = await engine.assess("x", large.second)
     ahead = outlook(found)
     assert (ahead.verdict, ahead.chosen.way) == (Verdict.CONVERGES, Way.PLAIN)
@@ -155,7 +152,6 @@ async def test_a_writer_of_a_word_here_and_there_needs_none(large: QemuStand) ->
     engine = await large.open()
     await boot_with(large, engine, [writer(150, 64), reader(80, 32)])
     await shape(engine, 300)
-    await asyncio.sleep(1.0)
     found = await engine.assess("x", large.second)
     assert found.guest.changes < 0.1
     assert outlook(found).verdict is Verdict.CONVERGES
@@ -167,7 +163,6 @@ async def test_without_the_ring_pages_are_sampled(stand: QemuStand, findings: Fi
     large = LargeStand(stand.folder.root, translated)
     engine = await large.open()
     await boot_with(large, engine, [writer(20, 24), reader(80, 8)])
-    await asyncio.sleep(2.0)
     found = await engine.assess("x", large.second)
     assert (len(found.guest.writers), found.guest.writes_known) == (1, True)
     assert 0 < found.guest.dirty_mib_s <= 12, "in three seconds no page counts twice"

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 
 import pytest
-from tests.engines.qemu.world import QemuStand, boot_with, said, until
+from tests.engines.qemu.world import QemuStand, answers, boot_with, said, until
 
 from billow.engines.qemu.folder import Residence
 from billow.engines.qemu.machine import Accelerator
@@ -105,7 +105,7 @@ async def test_a_writer_moves_with_every_page(stand: QemuStand) -> None:
         Orders(role=Role.READER, base=FIRST_FREE + pages * PAGE, pages=pages),
     ]
     await boot_with(stand, engine, orders)
-    before = await answers(stand, stand.first, 2)
+    before = await answers(stand, stand.first, "x", 2)
     await do(engine, migrate(stand, "x"))
     async with talk(stand.folder.residence(stand.second, "x").socket) as monitor:
         await monitor.execute("stop")
@@ -176,16 +176,3 @@ async def _talk_without_end(residence: Residence) -> None:
         async with talk(residence.socket, timeout_s=3.0) as monitor:
             with contextlib.suppress(Refused):
                 await monitor.execute("object-del", {"id": "nothing"}, timeout_s=3.0)
-
-
-async def answers(stand: QemuStand, host: str, count: int) -> list[Answer]:
-    """Return what each vCPU of `x` says, once all are at work."""
-    async with talk(stand.folder.residence(host, "x").socket) as monitor:
-        while True:
-            found = [
-                decode(await monitor.words(ADDRESS + number * PAGE, WORDS))
-                for number in range(count)
-            ]
-            if all(answer.online == 2 and answer.work for answer in found):
-                return found
-            await asyncio.sleep(0.02)

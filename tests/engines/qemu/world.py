@@ -15,13 +15,14 @@ from billow.engines.qemu.groups import Groups
 from billow.engines.qemu.ledger import Ledger
 from billow.engines.qemu.lifecycle import boot
 from billow.engines.qemu.machine import Firmware
+from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.network import Network
 from billow.engines.qemu.open import PoolPlan, Rules, open_pool, tag_of
 from billow.engines.qemu.probe import Findings
 from billow.engines.qemu.process import kill
 from billow.engines.qemu.record import HostPlan, Resident, Role, Stage
 from billow.engines.qemu.translate import record_of
-from billow.firmware.control import Orders, encode
+from billow.firmware.control import ADDRESS, PAGE, WORDS, Answer, Orders, decode, encode
 from billow.firmware.image import unpack
 from billow.model.action import Place
 from billow.model.host import Node
@@ -109,7 +110,7 @@ async def boot_with(
     name: str = "x",
     service: Service = Service.LATENCY,
 ) -> None:
-    """Boot an instance on the first host with one vCPU for each order."""
+    """Boot an instance on the first host with one vCPU for each order; all are at work then."""
     ledger, cache = engine.ground.ledger, stand.folder.cache
     wanted = replace(stand.instance(name), service=service)
     action = Place(id=f"boot-{name}", instance=wanted, host=stand.first)
@@ -121,3 +122,16 @@ async def boot_with(
     resident = Resident(role=Role.HOME, wanted=State.RUNNING)
     ledger.save_resident(stand.first, name, resident)
     await boot(engine.ground, machine, stand.first)
+    await answers(stand, stand.first, name, len(orders))
+
+
+async def answers(stand: QemuStand, host: str, name: str, count: int) -> list[Answer]:
+    """Return what each vCPU says, once all have filled their regions and are at work."""
+    line = stand.folder.residence(host, name).socket
+    async with asyncio.timeout(120.0), talk(line) as monitor:
+        while True:
+            pages = [ADDRESS + number * PAGE for number in range(count)]
+            found = [decode(await monitor.words(page, WORDS)) for page in pages]
+            if all(answer.online == 2 and answer.work for answer in found):
+                return found
+            await asyncio.sleep(0.02)
