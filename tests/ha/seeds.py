@@ -44,7 +44,11 @@ BLOWS = (
 )
 POLICY = HaPolicy(storage_grace_s=2.0, isolation_grace_s=3.0, hung_grace_s=2.0)
 TROUBLE_S = 40.0
+STILL_S = 8.0
+"""After so long without a step nothing will come of the faults any more: leases are shorter."""
 CALM_S = 240.0
+LOOKS_S = 2.0
+"""A fault of the same instant as the mending is seen by then, if ever."""
 
 
 @dataclass
@@ -104,10 +108,21 @@ async def _trouble(held: Drama, dice: random.Random) -> list[str]:
         for _ in range(dice.randint(1, 20)):
             await held.play(EVERY_S)
             await _old_turn(old, dice)
-    await held.play(TROUBLE_S - (held.clock.now() - began))
+    await held.play(TROUBLE_S - (held.clock.now() - began), _stillness(held))
     for each in old:
         await each.aclose()
     return faults
+
+
+def _stillness(held: Drama) -> Callable[[], bool]:
+    """Return whether nothing has happened for a while, counted from now at the earliest."""
+    began = held.clock.now()
+
+    def still() -> bool:
+        last = max((steps[-1].at for steps in held.books.steps.values()), default=began)
+        return held.clock.now() - max(began, last) >= STILL_S
+
+    return still
 
 
 async def _old_turn(old: list[Responder], dice: random.Random) -> None:
@@ -154,6 +169,7 @@ async def _mended(held: Drama, story: Told) -> None:
 
     await held.play(CALM_S / 2, ended)
     held.strike(*(f"host {host} comes up" for host in HOSTS if not _is_up(held, host)))
+    await held.play(LOOKS_S)
     await held.play(CALM_S, lambda: not held.books.open())
     story.waiting = [f"{each.host}: {each.phase}, {each.held}" for each in held.books.open()]
     story.dead = [name for name, state in held.states().items() if state is not State.RUNNING]

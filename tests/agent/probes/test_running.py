@@ -123,6 +123,12 @@ def machine(tmp_path: Path) -> Iterator[tuple[str, Path, subprocess.Popen[bytes]
     process.wait()
 
 
+def stands_still(pid: int) -> bool:
+    """Return whether every thread of a process is stopped."""
+    stats = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(each.rpartition(")")[2].split()[0] == "T" for each in stats)
+
+
 @pytest.mark.qemu
 def test_a_real_qemu_that_answers_is_spoken_to_and_is_stopped(
     machine: tuple[str, Path, subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
@@ -143,6 +149,7 @@ def test_a_real_qemu_that_answers_is_spoken_to_and_is_stopped(
     assert until(lambda: not holds_line(process.pid, "qmp"), 20) < 20
     mine = [each for each in standstill.look(3) if each.instance == name]
     os.kill(process.pid, signal.SIGSTOP)
+    assert until(lambda: stands_still(process.pid), 20) < 20  # each thread stops when it has a turn
     assert [each.text for each in probe.look(4)] == ["its QEMU does not answer"]
     assert mine == [each for each in standstill.look(5) if each.instance == name] == []
     [found] = [each for each in standstill.look(5 + WAITS_S) if each.instance == name]

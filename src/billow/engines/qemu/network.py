@@ -87,9 +87,11 @@ class Network:
 
     async def add_tap(self, host: str, tap: str) -> None:
         """Make a tap on a host's bridge; one that is there is kept. Raises Refused."""
-        where = self.namespace(host)
-        await _ip(where, (f"tuntap add dev {tap} mode tap vnet_hdr",), force=True)
-        await _ip(where, (f"link set dev {tap} master {_GUESTS} up",))
+        where, join = self.namespace(host), f"link set dev {tap} master {_GUESTS} up"
+        try:
+            await _ip(where, (f"tuntap add dev {tap} mode tap vnet_hdr", join))
+        except Refused:  # it is there already, or `ip` says again what is wrong
+            await _ip(where, (join,))
 
     async def remove_tap(self, host: str, tap: str) -> None:
         """Remove a tap; one that is not there is no error."""

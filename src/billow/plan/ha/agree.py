@@ -59,13 +59,48 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Silence:
+    """For how long observers have not heard hosts.
+
+    Attributes:
+        of_view_s: When each view was written, `(observers, hosts, 3) float64`; infinite for hosts
+            that it does not watch.
+        by_now_s: Now, the same.
+        limit_s: After so long a host is missed, `(observers, 1, 3) float64`.
+    """
+
+    of_view_s: FloatArray
+    by_now_s: FloatArray
+    limit_s: FloatArray
+
+    @staticmethod
+    def of(views: Sequence[View], layout: Layout) -> "Silence":
+        """Return what views tell of the hosts of a layout."""
+        silent_s = np.stack([_silent_s(view, layout) for view in views])
+        ages_s = np.array([view.age_s for view in views])
+        limit_s = np.stack([view.limit_s for view in views])
+        return Silence(silent_s, silent_s + ages_s[:, None, None], limit_s[:, None])
+
+    @property
+    def watched(self) -> BoolArray:
+        """Who watches whom, `(observers, hosts) bool`."""
+        return np.isfinite(self.of_view_s[:, :, 0])
+
+    @property
+    def missed(self) -> BoolArray:
+        """Who misses whom by its own view, `(observers, hosts, 3) bool`."""
+        return np.asarray((self.of_view_s > self.limit_s) & self.watched[:, :, None])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Ballot:
     """Who misses whom, of the hosts that anybody misses (`doubted`).
 
     Attributes:
         rows: The doubted hosts' rows in the layout, `(doubted,) int64`.
         missed, may: Who misses whom, and who may say so, `(observers, doubted, 3) bool`.
-        heard: Whom anybody heard just now, `(doubted, 3) bool`; hearing needs no permission.
+        heard: Whom anybody heard within its limit from now, not from its view's own instant,
+            `(doubted, 3) bool`; hearing needs no permission.
         sound: `(observers, 3) bool`.
     """
 
@@ -93,55 +128,34 @@ def agree(views: Sequence[View], layout: Layout, now: float, voters: int) -> Agr
     speaking = [each for each in views if each.age_s <= VIEW_S]
     if not speaking or not layout.hosts:
         return Agreement()
-    seen = [_aligned(each, layout) for each in speaking]
-    missed, watched = np.stack([one for one, _ in seen]), np.stack([two for _, two in seen])
+    silence = Silence.of(speaking, layout)
+    missed, watched = silence.missed, silence.watched
     rows = np.flatnonzero(missed.any(axis=(0, 2)))
     if not len(rows):
         return Agreement()
     sound = np.array([each.sound for each in speaking], dtype=bool)
-    heard = _heard_elsewhere(missed, watched, layout, rows)
-    may = heard & watched[:, rows, None] & sound[:, None]
-    ballot = Ballot(rows, missed[:, rows], may, _heard_now(speaking, layout, rows), sound)
+    answered = _heard_elsewhere(missed, watched, layout, rows)
+    may = answered & watched[:, rows, None] & sound[:, None]
+    heard = np.asarray((silence.by_now_s[:, rows] <= silence.limit_s).any(axis=0))
+    ballot = Ballot(rows, missed[:, rows], may, heard, sound)
     quorum = voters // 2 + 1
     lonely = _lonely(ballot, watched, quorum)
     sober = replace(ballot, may=may & ~lonely[:, None])
     few = np.asarray(sober.may.sum(axis=0) < quorum) & np.asarray(sober.missed.any(axis=0))
     return Agreement(
-        lost=_lost(sober, speaking, layout, quorum, now),
+        lost=_lost(sober, silence, layout, quorum, now),
         faults=tuple(_faults(ballot, speaking, lonely)),
         unjudged=_named(few, sober, layout),
-        faint=_faint(speaking, layout),
+        faint=_faint(silence, layout),
         torn=_named((sober.votes >= quorum) & sober.heard, sober, layout),
     )
 
 
-def _heard_now(views: Sequence[View], layout: Layout, rows: IntArray) -> BoolArray:
-    """Return whom anybody heard within its limit from now, not from its view's own instant."""
-    ages = [each.age_s + _silent_s(each, layout, rows) for each in views]
-    limits = [each.limit_s for each in views]
-    heard = np.stack([age <= limit for age, limit in zip(ages, limits, strict=True)])
-    return np.asarray(heard.any(axis=0))
-
-
-def _faint(views: Sequence[View], layout: Layout) -> tuple[str, ...]:
-    rows = np.arange(len(layout.hosts))
-    shares = [(v.age_s + _silent_s(v, layout, rows)) / v.limit_s for v in views]
+def _faint(silence: Silence, layout: Layout) -> tuple[str, ...]:
     least, most = FAINT_SHARES
-    share = np.min(shares, axis=0)
+    share = (silence.by_now_s / silence.limit_s).min(axis=0)
     faint = np.asarray((share > least) & (share <= most))
     return tuple(layout.hosts[row] for row in np.flatnonzero(faint.any(axis=1)))
-
-
-def _aligned(view: View, layout: Layout) -> tuple[BoolArray, BoolArray]:
-    """Return whom a view misses, `(hosts, 3)`, and whom it watches, `(hosts,)`, by the layout."""
-    missed = view.missed(view.at)
-    if view.hosts == layout.hosts:
-        return missed, np.ones(len(layout.hosts), dtype=bool)
-    places = _places(view.hosts, layout.hosts)
-    watched = places >= 0
-    aligned = np.zeros((len(places), len(NETWORKS)), dtype=bool)
-    aligned[watched] = missed[places[watched]]
-    return aligned, watched
 
 
 @lru_cache(maxsize=32)
@@ -188,13 +202,13 @@ def _lonely(ballot: Ballot, watched: BoolArray, quorum: int) -> BoolArray:
 
 
 def _lost(
-    ballot: Ballot, views: Sequence[View], layout: Layout, quorum: int, now: float
+    ballot: Ballot, silence: Silence, layout: Layout, quorum: int, now: float
 ) -> dict[str, dict[Network, float]]:
     doubted, networks = np.nonzero((ballot.votes >= quorum) & ~ballot.heard)
     if not len(doubted):
         return {}
-    heard_s = np.min([each.age_s + _silent_s(each, layout, ballot.rows) for each in views], axis=0)
-    agreed = now - heard_s + np.min([each.limit_s for each in views], axis=0)
+    heard_s = silence.by_now_s[:, ballot.rows].min(axis=0)
+    agreed = now - heard_s + silence.limit_s.min(axis=0)
     lost: dict[str, dict[Network, float]] = {}
     for which, n in zip(doubted.tolist(), networks.tolist(), strict=True):
         host = layout.hosts[ballot.rows[which]]
@@ -202,11 +216,14 @@ def _lost(
     return lost
 
 
-def _silent_s(view: View, layout: Layout, rows: IntArray) -> FloatArray:
-    """Return for how long a view does not hear hosts, infinite for those that it does not watch."""
-    places = rows if view.hosts == layout.hosts else _places(view.hosts, layout.hosts)[rows]
-    silent_s = np.full((len(rows), len(NETWORKS)), np.inf)
-    silent_s[places >= 0] = view.at - view.heard_at[places[places >= 0]]
+def _silent_s(view: View, layout: Layout) -> FloatArray:
+    """Return for how long a view did not hear the hosts of a layout, `(hosts, 3) float64`."""
+    seen_s = view.at - view.heard_at
+    if view.hosts == layout.hosts:
+        return np.asarray(seen_s)
+    places = _places(view.hosts, layout.hosts)
+    silent_s = np.full((len(places), len(NETWORKS)), np.inf)
+    silent_s[places >= 0] = seen_s[places[places >= 0]]
     return silent_s
 
 
