@@ -19,6 +19,7 @@ from billow.act.clock import SystemClock
 from billow.act.guard import World
 from billow.act.lease import Writer
 from billow.act.pairing import Pairing
+from billow.act.scheduler import chosen_by
 from billow.act.turns import guarded, keep
 from billow.act.undo import way_back
 from billow.capabilities.capacity.plan import Capacity
@@ -271,6 +272,10 @@ class Billow:
     def follow(self, after: int) -> AsyncIterator[Event]:
         """Yield what happened after an event, then what happens."""
         return self.store.follow(after)
+
+    async def choose(self, requests: Sequence[Instance]) -> Mapping[str, str]:
+        """Return where the engine's own scheduler would place requests. See `chosen_by`."""
+        return await chosen_by(self._engine, requests)
 
     async def why_not(self, request: Instance) -> Sequence[Rejection]:
         """Return what rules out which hosts for a request."""

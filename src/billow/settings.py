@@ -110,8 +110,8 @@ class Settings(BaseSettings):
     )
     metrics_url: str = Field(
         "",
-        description="Prometheus that measures the hosts and servers of `openstack`; empty for "
-        "none: Nova itself measures nothing.",
+        description="Prometheus that measures the hosts and servers of `openstack`; empty for the "
+        "cloud's own Gnocchi, which knows servers, or nobody: Nova itself measures nothing.",
     )
     bmc_file: Path | None = Field(
         None,

@@ -150,6 +150,8 @@ def test_what_is_impossible_says_why(admin: httpx2.Client) -> None:
     assert problem["blockers"]
     asked = admin.post("/v1/why-not", json={"request": huge}).json()
     assert asked["rejections"][0]["causes"]
+    chosen = admin.post("/v1/choices", json={"instances": [huge]})
+    assert (chosen.status_code, chosen.json()["code"]) == (409, "no-scheduler")
     assert digest(admin) == before
 
 

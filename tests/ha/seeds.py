@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from billow.act.guard import World
 from billow.act.lease import Writer
@@ -70,8 +71,8 @@ class Told:
 
 
 def told(seed: int, *, heals: bool) -> Told:
-    """Play the story of a seed, in a loop of its own."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Play the story of a seed, in a loop of its own; what is logged of it is not kept."""
+    with pytest.MonkeyPatch.context() as patch, capture_logs():
         return asyncio.run(_told(seed, patch, heals=heals))
 
 

@@ -8,7 +8,7 @@ management controller wants its power to come from there. Among equals the first
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Final, TypeVar
@@ -16,9 +16,11 @@ from typing import Final, TypeVar
 from billow.act.acquainted import Acquainted
 from billow.act.power.turns import in_turn
 from billow.act.registrar import NOT_CLEANED, Registrar
+from billow.act.scheduler import Scheduler
 from billow.errors import NotFound, Refused
 from billow.model.action import Action, Fence, PowerOff, PowerOn
 from billow.model.assessment import Assessment, Guest
+from billow.model.instance import Instance
 from billow.model.kinds import Power
 from billow.model.pool import Pool
 from billow.model.run import Progress
@@ -135,6 +137,13 @@ class Pairing:
                 with contextlib.suppress(NotFound):
                     return await engine.weigh(instance)
         raise NotFound(f"no engine of this pool can measure {instance}")
+
+    async def choose(self, requests: Sequence[Instance]) -> Mapping[str, str]:
+        """Let the first engine with a scheduler choose hosts. Raises as it, Refused."""
+        for engine in self._engines:
+            if isinstance(engine, Scheduler):
+                return await engine.choose(requests)
+        raise Refused("no engine of this pool has a scheduler of its own", code="no-scheduler")
 
     async def cancel(self, action_id: str) -> None:
         """Let the engine that does an action take it back. Raises NotFound, Conflict."""

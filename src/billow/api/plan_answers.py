@@ -180,6 +180,12 @@ class EventPage(Answer):
     last: int = Field(description="Send it as `after` for what comes next.")
 
 
+class Chosen(Answer):
+    """Hosts that were chosen for requests; as the knob `chosen` of placement takes them."""
+
+    chosen: dict[str, str] = Field(description="Hosts, by the requests' names.")
+
+
 class Rejections(Answer):
     """What rules out which hosts, by kind of host; empty when all fit."""
 

@@ -140,20 +140,30 @@ def create(  # noqa: PLR0913 PLR0917 (each is an option of the command)
         ),
     ] = None,
     service: OfService = "",
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="On this host; without it, placement chooses.")
+    ] = "",
     policy: Annotated[
         list[str] | None,
         typer.Option("--set", "--policy", "-p", metavar="K=V", help="A knob, as strategy=pack."),
     ] = None,
+    *,
+    engine_chooses: Annotated[
+        bool, typer.Option("--engine-chooses", help="Where the engine's own scheduler says.")
+    ] = False,
 ) -> None:
     """Create instances: placed by one plan, which is shown before it is carried out."""
+    if host and engine_chooses:
+        raise Invalid("a host is named, and the engine shall choose", fix="give one of both")
     groups = [group_of(each) for each in group or ()]
     request = in_group(sized(described([*(spec or ()), *_served(service)])), groups)
-    body = {
-        "capability": "placement",
-        "policy": knobs_of(policy or ()),
-        "requests": [{"id": each, **request} for each in names(name, count)],
-        "groups": groups,
-    }
+    requests = [{"id": each, **request} for each in names(name, count)]
+    knobs = knobs_of(policy or ())
+    if host:
+        knobs["chosen"] = {each["id"]: host for each in requests}
+    if engine_chooses:
+        knobs |= session.client.post("/v1/choices", {"instances": requests})
+    body = {"capability": "placement", "policy": knobs, "requests": requests, "groups": groups}
     settle(session, session.client.post("/v1/plans", body))
 
 

@@ -20,7 +20,7 @@ def test_the_example_places_the_instance() -> None:
 
 
 def test_the_table_names_every_knob_with_its_default() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| `?([\w.]+)`? \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| `?([\w.{}]+)`? \|", README, re.MULTILINE)
     defaults = {name: knob.default for name, knob in PlacementPolicy.model_fields.items()}
     assert {name: str(default) for name, default in rows} == {
         name: f"{default:g}" if isinstance(default, float) else str(default)

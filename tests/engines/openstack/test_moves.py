@@ -146,13 +146,6 @@ async def test_a_network_is_named_or_not() -> None:
     assert ordered["server"]["networks"] == [{"uuid": id_of("net")}]
 
 
-async def test_placement_may_choose() -> None:
-    double = Double()
-    await drain(place(nova(double), wanted(host="")))
-    (server,) = double.cloud.servers.values()
-    assert server.host in HOSTS
-
-
 @pytest.mark.parametrize("flow", ["live", "cold"])
 async def test_a_failed_move_is_told_by_its_record(flow: str) -> None:
     """Nova leaves no fault on the server: the reason is in the instance's actions."""

@@ -99,13 +99,6 @@ async def test_a_resize_that_nova_puts_elsewhere_comes_home(stand: DoubleStand) 
     await engine.aclose()
 
 
-async def test_placement_chooses_where_no_host_is_named(stand: DoubleStand) -> None:
-    engine = await stand.open()
-    await do(engine, Place(id="p", instance=stand.instance("x"), host=""))
-    assert homes(await engine.sense())["x"] in stand.double.cloud.services
-    await engine.aclose()
-
-
 async def test_a_failed_move_says_why_in_plain_words(
     stand: DoubleStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,8 +126,13 @@ class _Batch:
         self._pool = pool
         self._policy = policy
         self._placer = Placer(pool, policy)
-        self._rows = ordered(self._placer.scene.draft, requests(pool))
-        self._spots = self._placer.place_all(self._rows)
+        self._closed = _closed(pool, policy)
+        rows = ordered(self._placer.scene.draft, requests(pool))
+        named = [row for row in rows if row in self._closed]
+        others = [row for row in rows if row not in self._closed]
+        self._rows = [*named, *others]
+        spots = [self._placer.place(row, self._closed[row]) for row in named]
+        self._spots = [*spots, *self._placer.place_all(others)]
 
     def actions(self) -> Iterator[Place]:
         """Yield what is placed, in the order in which it was."""
@@ -148,15 +153,17 @@ class _Batch:
     def rejections(self) -> Iterator[Rejection]:
         """Yield what is not placed; equal requests share one explanation."""
         words = Words(self._placer.scene)
-        known: dict[tuple[Need, str], Rejection] = {}
+        known: dict[tuple[Need, str, str], Rejection] = {}
         for row, spot in self._outcomes():
             if spot is not None:
                 continue
             subject = f"instance/{self._pool.instances.id[row]}"
             need = need_of(self._pool, row)
-            key = need, self._pool.instances.group[row]
+            host = self._policy.chosen.get(self._pool.instances.id[row], "")
+            key = need, self._pool.instances.group[row], host
             if key not in known:
-                verdict = judged(self._placer.scene, row, need, self._policy)
+                closed = self._closed.get(row, ())
+                verdict = judged(self._placer.scene, row, need, self._policy, closed)
                 known[key] = words.rejection(subject, verdict)
             same = known[key]
             yield Rejection(subject, same.reason, same.causes, same.fix)
@@ -187,4 +194,17 @@ class _Batch:
         how = self._policy.strategy.value
         for (row, _), left in zip(placed, percent.tolist(), strict=True):
             why = "; with those that are expected to end with it" if row in swayed else ""
-            yield f"{how}: {left} % of the host's CPU stays free{why}"
+            what = "as chosen" if row in self._closed else how
+            yield f"{what}: {left} % of the host's CPU stays free{why}"
+
+
+def _closed(pool: Pool, policy: PlacementPolicy) -> dict[int, frozenset[int]]:
+    """Return the hosts (rows) that are closed to requests (rows) whose host was chosen.
+
+    Raises:
+        NotFound: a chosen host that is not in the pool.
+    """
+    every = frozenset(range(len(pool.hosts)))
+    others = {host: every - {pool.host_row(host)} for host in {*policy.chosen.values()}}
+    rows = pool.instances.row
+    return {rows[name]: others[host] for name, host in policy.chosen.items() if name in rows}

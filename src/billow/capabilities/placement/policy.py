@@ -85,3 +85,8 @@ class PlacementPolicy(Policy):
         description="Live migrations that one plan may make to empty hosts, those first that give "
         "back most for each move by what is known of lives. Off by default; meant for pack.",
     )
+    chosen: dict[str, str] = Field(
+        {},
+        description="Hosts that were chosen for requests, by their names: such a request goes to "
+        "its host or nowhere.",
+    )

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """An OpenStack cloud as an engine. What it does is in `verbs`; how it is asked, in `act`."""
 
+from collections.abc import Mapping, Sequence
+
 from billow.act.performer import Cancelling, Performer
+from billow.engines.openstack.choose import choose
 from billow.engines.openstack.cloud import Cloud
 from billow.engines.openstack.verbs import VERBS, OpenStackCraft
 from billow.model.action import Action
+from billow.model.instance import Instance
 from billow.model.pool import Pool
 
 
 class OpenStackEngine(Cancelling):
-    """Fulfils the ports Engine, Canceller and Registrar. Open it with `open.open_engine`."""
+    """Fulfils Engine, Canceller, Registrar and Scheduler. Open it with `open.open_engine`."""
 
     def __init__(self, cloud: Cloud, craft: OpenStackCraft, performer: Performer) -> None:
         self._cloud = cloud
@@ -29,6 +33,11 @@ class OpenStackEngine(Cancelling):
     async def sense(self) -> Pool:
         """Return the cloud as it is now; what it does not say is a gap."""
         return await self._craft.look()
+
+    async def choose(self, requests: Sequence[Instance]) -> Mapping[str, str]:
+        """Return where Placement would put new servers. Raises as `act.scheduler.Scheduler`."""
+        await self._craft.look()
+        return await choose(self._cloud, self._craft.sight, requests)
 
     async def mark_dead(self, host: str, why: str) -> None:
         """Let Nova count a host as dead. Raises as `act.registrar.Registrar` says."""

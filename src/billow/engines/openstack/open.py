@@ -10,7 +10,8 @@ from billow.act.terms import terms_of
 from billow.engines.openstack.cloud import Cloud
 from billow.engines.openstack.engine import OpenStackEngine
 from billow.engines.openstack.nova import Nova
-from billow.engines.openstack.read.use import Gauge, NoGauge, Prometheus
+from billow.engines.openstack.read.gnocchi import Gnocchi
+from billow.engines.openstack.read.use import Gauge, Prometheus
 from billow.engines.openstack.recover.craft import Recovery
 from billow.engines.openstack.sight import Sight
 from billow.engines.openstack.verbs import OpenStackCraft
@@ -82,5 +83,5 @@ async def look(*, cloud: str = "", metrics_url: str = "") -> Pool:
 
 def _sight(cloud: Cloud, clock: Clock, settings: Settings) -> Sight:
     url = settings.metrics_url
-    gauge: Gauge = Prometheus(url) if url else NoGauge()
+    gauge: Gauge = Prometheus(url) if url else Gnocchi(cloud, clock)
     return Sight(cloud, clock, shared_disks=settings.cloud_shared_disks, gauge=gauge)

@@ -45,7 +45,7 @@ class Wanted:
 
 
 async def place(nova: Nova, wanted: Wanted) -> AsyncGenerator[Progress, None]:
-    """Make a server on a host, or where Placement chooses; yield how far it is.
+    """Make a server on a host; yield how far it is.
 
     Raises:
         BillowError: it did not work; `take_back` puts things right.
@@ -69,7 +69,7 @@ async def place(nova: Nova, wanted: Wanted) -> AsyncGenerator[Progress, None]:
         yield Progress(_REACHED.get(seen.task, 0.6), seen.task or "building")
     else:
         raise Bug("looking came to an end")
-    if action.host and seen.host != action.host:
+    if seen.host != action.host:
         raise Refused(f"Nova put {wanted.name} on {seen.host}, not {action.host}", code="elsewhere")
     for stray in made[1:]:
         await remove(nova, stray.uuid)
@@ -89,7 +89,7 @@ async def take_back(nova: Nova, action: Place) -> None:
             break
         if any(each.status != "BUILD" for each in made) or waited > GONE_S:
             break
-    good = [each for each in made if each.status == "ACTIVE" and action.host in ("", each.host)]
+    good = [each for each in made if each.status == "ACTIVE" and each.host == action.host]
     for each in made:
         if each not in good[:1]:
             await remove(nova, each.uuid)
@@ -167,9 +167,8 @@ async def _body(nova: Nova, wanted: Wanted) -> dict[str, Any]:
         "imageRef": await steadfast(lambda: nova.image(instance.image)),
         "networks": network,
         "metadata": _metadata(action),
+        "host": action.host,
     }
-    if action.host:
-        server["host"] = action.host
     if instance.zone:
         server["availability_zone"] = instance.zone
     if not instance.group:

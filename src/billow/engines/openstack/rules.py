@@ -101,8 +101,7 @@ def _place(seen: Cloudscape, action: Place, claims: Claims) -> Iterator[Blocker]
     if not wanted.image:
         yield Blocker("a server needs an image", "name one: openstack image list shows them")
     yield from _shape(seen, wanted.shape)
-    if action.host:
-        yield from _home(pool, wanted, action.host, claims)
+    yield from _home(pool, wanted, action.host, claims)
 
 
 def _migrate(seen: Cloudscape, action: Migrate, claims: Claims) -> Iterator[Blocker]:

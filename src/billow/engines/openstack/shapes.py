@@ -141,10 +141,8 @@ def needed(
     """Yield the traits that a host must have."""
     if pinned and rules.pins:
         yield PINNED
+    yield from required(specs)
     for name, value in specs.items():
-        match = _TRAIT.fullmatch(name)
-        if match and value == "required":
-            yield match[1]
         key = name.removeprefix(_SCOPED)
         scoped = name.startswith(_SCOPED) or (":" not in name and key in rules.keys)
         if scoped and not _OPERATOR.match(value):
@@ -162,11 +160,20 @@ def aggregate_trait(key: str, value: str) -> str:
     return plain(f"aggregate:{key}:{value}")
 
 
+def required(specs: Mapping[str, str]) -> Iterator[str]:
+    """Yield the traits of providers that extra specs demand."""
+    yield from _traits(specs, "required")
+
+
 def forbidden(specs: Mapping[str, str]) -> Iterator[str]:
     """Yield the traits that a host must not have: planners cannot be told."""
+    yield from _traits(specs, "forbidden")
+
+
+def _traits(specs: Mapping[str, str], how: str) -> Iterator[str]:
     for name, value in specs.items():
         match = _TRAIT.fullmatch(name)
-        if match and value == "forbidden":
+        if match and value == how:
             yield match[1]
 
 

@@ -21,7 +21,7 @@ from billow.engines.openstack.answers import (
     Service,
 )
 from billow.engines.openstack.cloud import Cloud
-from billow.engines.openstack.hosts import computes
+from billow.engines.openstack.hosts import IRONIC, computes
 from billow.engines.openstack.landscape import Landscape, Use
 from billow.engines.openstack.names import OWN_NAME, Names, plain
 from billow.engines.openstack.read import catalogue
@@ -92,6 +92,17 @@ class Sight:
     def flavors(self) -> Mapping[str, str]:
         """Ids of flavors, by the names of their shapes."""
         return self.view.flavors
+
+    @property
+    def providers(self) -> Mapping[str, str]:
+        """Hosts by their resource providers in Placement, Ironic's machines excepted."""
+        computes = (each for each in self._memory.hypervisors if each.kind != IRONIC)
+        return {each.uuid: plain(each.host) for each in computes}
+
+    def flavor(self, shape: str) -> Flavor | None:
+        """Return the flavor behind a shape's name; None when there is none."""
+        uuid = self.flavors.get(shape, "")
+        return next((each for each in self._memory.flavors if each.uuid == uuid), None)
 
     def server(self, instance: str) -> str:
         """Return the id of an instance's server, as last seen; empty when there was none."""
