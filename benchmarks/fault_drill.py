@@ -48,11 +48,11 @@ class Drill:
     after_s: float
     chance: float = 0.5
 
-    def is_due(self, progress: Progress) -> bool:
+    def is_due(self, fraction: float, phase: str, *, held: bool) -> bool:
         """Return whether a move has come as far as it must before the fault strikes."""
         if self.fault.later:
-            return progress.phase in {FETCHING, WAITING}
-        return progress.fraction >= self.fraction
+            return phase in {FETCHING, WAITING}
+        return held if self.fault.held else fraction >= self.fraction
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,8 +127,9 @@ async def _perform_here(pool: FaultPool, result: Result, action: Migrate) -> str
     try:
         async with asyncio.timeout(_PATIENCE_S):
             async for progress in pool.engine.perform(action, fence=FENCE):
-                result.limited = result.limited or (_limits(progress) and not striking.done())
-                if drill.is_due(progress):
+                held = _limits(progress)
+                result.limited = result.limited or (held and not striking.done())
+                if drill.is_due(progress.fraction, progress.phase, held=held):
                     due.set()
     except BillowError as error:
         reason = f"{error.code}: {error.brief}"
@@ -158,8 +159,9 @@ async def _perform_apart(pool: FaultPool, result: Result, action: Migrate) -> st
     await controller.stdin.drain()
     async for line in controller.stdout:
         fraction, limited, phase = line.decode().rstrip("\n").split(" ", 2)
-        result.limited = result.limited or limited == _LIMITED
-        if drill.is_due(Progress(float(fraction), phase)):
+        held = limited == _LIMITED
+        result.limited = result.limited or held
+        if drill.is_due(float(fraction), phase, held=held):
             break
     scene, due = _scene(pool, drill, action, controller.pid), asyncio.Event()
     due.set()

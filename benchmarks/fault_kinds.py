@@ -62,6 +62,7 @@ class Fault:
         apart: Whether a process of its own performs the move, for the fault to strike that.
         policy: How the guest is moved.
         later: Whether it strikes only once the guest runs on the target, its memory still coming.
+        held: Whether it strikes only once vCPUs are held to limits.
         guests: Whose moves it strikes.
         ends: Whether the guest may end with its host, as whoever chose the policy was told; it must
             be reported as failed, and start again.
@@ -74,6 +75,7 @@ class Fault:
     apart: bool = False
     policy: MigrationPolicy = MigrationPolicy.BALANCED
     later: bool = False
+    held: bool = False
     guests: tuple[str, ...] = GUESTS
     ends: bool = False
 
@@ -232,7 +234,22 @@ def faults() -> Iterator[Fault]:
     for name, change in (("unknown", _stranger), ("expired", _expired), ("of another", _other)):
         spoil, heal = _papers(change)
         yield Fault(name=f"TLS: certificate {name}", prepare=spoil, heal=heal)
+    yield from _faults_of_held_vcpus()
     yield from _faults_of_post_copy()
+
+
+def _faults_of_held_vcpus() -> Iterator[Fault]:
+    """Yield what could leave the writer's limits behind: only it is ever held."""
+    usual = Fault(name="while held: ", guests=(WRITER,), held=True)
+    kinds = (
+        replace(usual, name="target killed", strike=_kill_target),
+        replace(usual, name="target stopped", strike=_stop_target),
+        replace(usual, name="controller killed", strike=_kill_controller, apart=True),
+        replace(usual, name="cancelled", strike=_cancel),
+        replace(usual, name="network cut for 5 s", strike=_cut(5, silent=True)),
+        replace(usual, name="source killed", strike=_kill_source, ends=True),
+    )
+    yield from (replace(each, name=usual.name + each.name) for each in kinds)
 
 
 def _faults_of_post_copy() -> Iterator[Fault]:

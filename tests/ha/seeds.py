@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
-from structlog.testing import capture_logs
 
 from billow.act.guard import World
 from billow.act.lease import Writer
@@ -71,8 +70,8 @@ class Told:
 
 
 def told(seed: int, *, heals: bool) -> Told:
-    """Play the story of a seed, in a loop of its own; what is logged of it is not kept."""
-    with pytest.MonkeyPatch.context() as patch, capture_logs():
+    """Play the story of a seed, in a loop of its own."""
+    with pytest.MonkeyPatch.context() as patch:
         return asyncio.run(_told(seed, patch, heals=heals))
 
 

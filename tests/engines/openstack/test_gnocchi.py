@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real use, as a cloud's own Gnocchi tells of it."""
+"""Real use, as a cloud's own Gnocchi tells of it: answers are in the form of Gnocchi 4.7."""
 
 import math
 from datetime import UTC, datetime
