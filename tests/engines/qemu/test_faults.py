@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.qemu, pytest.mark.thorough, pytest.mark.anyio]
 STRUCK = (
     (KEEPER, "target killed", 0.8),
     (KEEPER, "network cut silently for 1 s", 0.3),
-    (WRITER, "controller killed", 0.4),
+    (WRITER, "while held: controller killed", 0.0),
     (WRITER, "post-copy: target killed", 0.0),
 )
 """A guest, what strikes its move, and how far the move must be."""
