@@ -42,7 +42,7 @@ from billow.engines.qemu.machine import Firmware, Kernel
 from billow.engines.qemu.monitor import talk
 from billow.engines.qemu.network import HOST_LINK
 from billow.engines.qemu.open import lay_out, open_engine, remove_pool, tag_of
-from billow.engines.qemu.process import alive
+from billow.engines.qemu.process import alive, last_words
 from billow.engines.qemu.record import Resident, Role, Stage
 from billow.engines.qemu.translate import record_of
 from billow.errors import BillowError, Unavailable
@@ -219,7 +219,8 @@ class FaultPool:
         damage, home = Damage(), self.home(guest)
         state = (await self.engine.sense()).instance(guest).state
         if not home or state is not State.RUNNING:
-            damage.lost.append(f"{guest} is {state} on {home or 'no host'}")
+            words = " ".join(last_words(self.residence(home, guest))) if home else ""
+            damage.lost.append(f"{guest} is {state} on {home or 'no host'}; QEMU said: {words}")
         elif not await self.wait_alive(guest):
             damage.lost.append(f"{guest} is said to run on {home}, but says nothing")
         damage.left += self._left(guest, home)

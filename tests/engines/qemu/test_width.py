@@ -10,6 +10,7 @@ import pytest
 from benchmarks.migration_pages import bad_pages, dump
 from tests.engines.qemu.world import QemuStand, boot_with
 
+from billow.act.terms import Terms
 from billow.engines.qemu.engine import QemuEngine
 from billow.engines.qemu.migration import width
 from billow.engines.qemu.migration.sample import changes, pages_of, shrinks_to
@@ -22,6 +23,7 @@ from billow.testing.stand import do, migrate
 
 pytestmark = [pytest.mark.qemu, pytest.mark.anyio]
 MEMORY_MIB = 32
+OLD_QEMU, NO_QEMU = (7, 0), (99, 0)
 SHRINKS = [Orders(role=Role.WRITER, base=FIRST_FREE, pages=20 * 256, period_ns=10**8)]
 """20 MiB with a number in each page, the rest zeros."""
 STAYS = [Orders(role=Role.READER, base=FIRST_FREE, pages=20 * 256, period_ns=10**8, fill=True)]
@@ -36,6 +38,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(width, "_BESIDE_MIB", 0.0)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.setattr(width, "SAFE_FROM", (7, 0))  # nothing fails on purpose here
+    monkeypatch.setattr(width, "UNSAFE_ENCRYPTED", (NO_QEMU, NO_QEMU))
 
 
 @pytest.fixture
@@ -119,6 +122,21 @@ async def test_a_qemu_that_streams_may_end_sends_by_one(
     engine.ground.network.carried[stand.first, stand.second] = (5.0, math.inf)
     await do(engine, migrate(stand, "x"))
     assert await told(stand, stand.second) == (False, "none")
+    await engine.aclose()
+
+
+@pytest.mark.parametrize(("encrypted", "streams"), [(True, False), (False, True)])
+@pytest.mark.usefixtures("needs_link")
+async def test_a_qemu_that_encrypted_streams_may_end_sends_by_one(
+    stand: QemuStand, monkeypatch: pytest.MonkeyPatch, *, encrypted: bool, streams: bool
+) -> None:
+    monkeypatch.setattr(width, "UNSAFE_ENCRYPTED", (OLD_QEMU, NO_QEMU))
+    engine = await stand.open_under(Terms(encrypted=encrypted))
+    await boot_with(stand, engine, SHRINKS)
+    await working(stand, engine)
+    engine.ground.network.carried[stand.first, stand.second] = (5.0, math.inf)
+    await do(engine, migrate(stand, "x"))
+    assert (await told(stand, stand.second))[0] is streams
     await engine.aclose()
 
 

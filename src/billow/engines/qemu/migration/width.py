@@ -31,6 +31,11 @@ _LEVEL: Final = {"multifd-zstd-level": 1}
 SAFE_FROM: Final = (9, 0)
 """Before that, a stream that fails while the others are made may take the sender along, and its
 guest (QEMU's commit "add a synchronization point for channel creation", February 2024)."""
+UNSAFE_ENCRYPTED: Final = (10, 0), (10, 2)
+"""From the first to before the second, a move that fails ends the TLS session of a stream while the
+stream's own thread may still write to it: the sender's heap is torn, and its guest dies then or
+moves later (QEMU's commits "terminate the TLS connection", February 2025, and "use the new graceful
+termination helper", September 2025)."""
 _MEASURED_FROM_MIB: Final = 128.0
 """For less, the link is not measured: that would take as long as what it might spare."""
 _WRITES_S: Final = 0.25
@@ -95,6 +100,9 @@ async def _streams(facts: Facts, ends: Ends, source: Monitor, target: Monitor) -
     versions = {await _version(end) for end in (source, target)}
     if len(versions) > 1 or min(versions) < SAFE_FROM:
         return Channel(why="several streams are safe from QEMU 9.0 on, the same at both ends")
+    first, after = UNSAFE_ENCRYPTED
+    if facts.encrypted and first <= min(versions) < after:
+        return Channel(why="several encrypted streams are not safe in QEMU 10.0 and 10.1")
     known = not math.isnan(facts.link_mib_s)
     packed = known and all([await _packs(end) for end in (target, source)])
     found = choose(facts, packed=packed)
