@@ -111,7 +111,7 @@ def test_it_ends_in_order_and_leaves_its_guests(host: Host, controllers: Begin) 
     controller = controllers("c1")
     guest = host.guest("i1")
     agent = host.agent("--controller", f"c1={controller.address}")
-    controller.until(lambda: controller.said[Network.TENANT]["guests"] == ["i1"])
+    controller.until(lambda: all(controller.said[n]["guests"] == ["i1"] for n in NETWORKS))
     agent.terminate()
     controller.until(lambda: len(controller.of(Frame.BYE)) == 3)
     assert agent.wait(5) == 0
