@@ -42,6 +42,7 @@ def sees(lab: Lab, expected: list[bool], host: int = 0) -> None:
 
 
 def whole(lab: Lab) -> None:
+    """Wait until every node reaches every network; a LabError when that does not come."""
     space.until(lambda: lab.check() == {}, "not every node reaches every network")
 
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from billow.api import plan_answers, render
 from billow.api.caller import IfMatch, Operator, Viewed, check_match, wanted_digest
 from billow.api.offer import CREATED, STARTED, carried_out, offered
-from billow.api.requests import NewPlan, Question, Wanted, instances_of
+from billow.api.requests import HostsWanted, NewPlan, Question, instances_of
 from billow.app import Billow
 from billow.model.document import written
 from billow.model.plan import Plan
@@ -88,7 +88,7 @@ async def why_not(billow: Viewed, body: Question) -> JSONResponse:
 @router.post(
     "/choices", summary="Where would the engine place them?", response_model=plan_answers.Chosen
 )
-async def choose(billow: Viewed, body: Wanted) -> JSONResponse:
+async def choose(billow: Viewed, body: HostsWanted) -> JSONResponse:
     """Ask a scheduler that the engine has itself, as Placement of OpenStack.
 
     Nothing is changed or kept; the answer is a knob of the plan that places them.

@@ -176,7 +176,7 @@ class NewInstances(Sent):
     policy: dict[Text, JsonValue] = Field({}, description="Knobs of the capability placement.")
 
 
-class Wanted(Sent):
+class HostsWanted(Sent):
     """Requests for which hosts are to be chosen."""
 
     instances: list[NewInstance] = Field(min_length=1, max_length=MOST_REQUESTS)

@@ -126,12 +126,12 @@ class _Batch:
         self._pool = pool
         self._policy = policy
         self._placer = Placer(pool, policy)
-        self._closed = _closed(pool, policy)
+        self._chosen = _chosen(pool, policy)
         rows = ordered(self._placer.scene.draft, requests(pool))
-        named = [row for row in rows if row in self._closed]
-        others = [row for row in rows if row not in self._closed]
+        named = [row for row in rows if row in self._chosen]
+        others = [row for row in rows if row not in self._chosen]
         self._rows = [*named, *others]
-        spots = [self._placer.place(row, self._closed[row]) for row in named]
+        spots = [self._placer.place(row, self._closed(row)) for row in named]
         self._spots = [*spots, *self._placer.place_all(others)]
 
     def actions(self) -> Iterator[Place]:
@@ -153,16 +153,15 @@ class _Batch:
     def rejections(self) -> Iterator[Rejection]:
         """Yield what is not placed; equal requests share one explanation."""
         words = Words(self._placer.scene)
-        known: dict[tuple[Need, str, str], Rejection] = {}
+        known: dict[tuple[Need, str, int | None], Rejection] = {}
         for row, spot in self._outcomes():
             if spot is not None:
                 continue
             subject = f"instance/{self._pool.instances.id[row]}"
             need = need_of(self._pool, row)
-            host = self._policy.chosen.get(self._pool.instances.id[row], "")
-            key = need, self._pool.instances.group[row], host
+            key = need, self._pool.instances.group[row], self._chosen.get(row)
             if key not in known:
-                closed = self._closed.get(row, ())
+                closed = self._closed(row)
                 verdict = judged(self._placer.scene, row, need, self._policy, closed)
                 known[key] = words.rejection(subject, verdict)
             same = known[key]
@@ -183,6 +182,11 @@ class _Batch:
             "hosts_used": float(len(set(placed))),
         }
 
+    def _closed(self, row: int) -> frozenset[int]:
+        """Return the hosts (rows) that are closed to a request (row), since one was chosen."""
+        every = range(len(self._pool.hosts)) if row in self._chosen else ()
+        return frozenset(every).difference([self._chosen.get(row, -1)])
+
     def _outcomes(self) -> Iterator[tuple[int, Spot | None]]:
         return zip(self._rows, self._spots, strict=True)
 
@@ -194,17 +198,16 @@ class _Batch:
         how = self._policy.strategy.value
         for (row, _), left in zip(placed, percent.tolist(), strict=True):
             why = "; with those that are expected to end with it" if row in swayed else ""
-            what = "as chosen" if row in self._closed else how
+            what = "as chosen" if row in self._chosen else how
             yield f"{what}: {left} % of the host's CPU stays free{why}"
 
 
-def _closed(pool: Pool, policy: PlacementPolicy) -> dict[int, frozenset[int]]:
-    """Return the hosts (rows) that are closed to requests (rows) whose host was chosen.
+def _chosen(pool: Pool, policy: PlacementPolicy) -> dict[int, int]:
+    """Return the hosts (rows) that were chosen for requests (rows).
 
     Raises:
         NotFound: a chosen host that is not in the pool.
     """
-    every = frozenset(range(len(pool.hosts)))
-    others = {host: every - {pool.host_row(host)} for host in {*policy.chosen.values()}}
+    hosts = {name: pool.host_row(name) for name in {*policy.chosen.values()}}
     rows = pool.instances.row
-    return {rows[name]: others[host] for name, host in policy.chosen.items() if name in rows}
+    return {rows[name]: hosts[host] for name, host in policy.chosen.items() if name in rows}

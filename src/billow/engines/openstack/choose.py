@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask Placement where new servers would go, as Nova asks it. Nothing is taken there.
+"""Ask Placement where new servers would go. Nothing is taken there.
 
 Placement is asked once for all requests of one flavor. Its candidates are taken in its own order,
-each while it has room left for what this call has given it: as when Nova places one after the
-other. What only Nova's scheduler knows (groups, images) is for the planner to check.
+each while it has room left for what this call has given it. Nova's weighers would order them anew,
+and are not asked; what only Nova knows (groups, images) is for the planner to check.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from billow.engines.openstack.sight import Sight
 from billow.model.instance import Instance
 
 MOST: Final = 1000
-"""Candidates that are asked for at once; Placement's own limit in most clouds."""
+"""Candidates that are asked for at once: as many as Nova asks for unless told otherwise."""
 _DISABLED: Final = "COMPUTE_STATUS_DISABLED"
 """A trait of providers whose compute service takes nothing new."""
 _Needs = Mapping[str, Mapping[str, int]]
@@ -59,14 +59,13 @@ async def choose(cloud: Cloud, sight: Sight, requests: Sequence[Instance]) -> di
     homes, hosts = sight.providers, sight.view.pool.hosts
     zones = {name: hosts.zone[row] for name, row in hosts.row.items()}
     for request in requests:
-        flavor = sight.flavor(request.shape.name)
-        if flavor is None:
-            continue
-        if flavor.uuid not in asked:
-            answer = await _candidates(cloud, flavor)
+        shape = request.shape.name
+        if shape not in asked:
+            flavor = sight.flavor(shape)
+            answer = await _candidates(cloud, flavor) if flavor else {}
             room.learn(answer)
-            asked[flavor.uuid] = list(_needs(answer, homes))
-        for host, needs in asked[flavor.uuid]:
+            asked[shape] = list(_needs(answer, homes))
+        for host, needs in asked[shape]:
             if request.zone in {"", zones.get(host)} and room.take(needs):
                 found[request.id] = host
                 break
@@ -82,7 +81,7 @@ async def _candidates(cloud: Cloud, flavor: Flavor) -> Body:
 
 
 def amounts(flavor: Flavor) -> dict[str, int]:
-    """Return what Nova asks of Placement for a flavor, by resource class; extra specs count."""
+    """Return what a flavor asks of Placement, by resource class; extra specs count."""
     cpus = "PCPU" if dedicated(flavor.specs, {}) else "VCPU"
     usual = {cpus: flavor.vcpus, "MEMORY_MB": flavor.memory_mib, "DISK_GB": flavor.disk_gib}
     return {name: amount for name, amount in {**usual, **resources(flavor.specs)}.items() if amount}

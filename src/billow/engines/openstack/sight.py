@@ -96,8 +96,8 @@ class Sight:
     @property
     def providers(self) -> Mapping[str, str]:
         """Hosts by their resource providers in Placement, Ironic's machines excepted."""
-        computes = (each for each in self._memory.hypervisors if each.kind != IRONIC)
-        return {each.uuid: plain(each.host) for each in computes}
+        known = self._memory.hypervisors
+        return {each.uuid: plain(each.host) for each in known if each.kind != IRONIC}
 
     def flavor(self, shape: str) -> Flavor | None:
         """Return the flavor behind a shape's name; None when there is none."""

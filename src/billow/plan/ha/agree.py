@@ -217,7 +217,10 @@ def _lost(
 
 
 def _silent_s(view: View, layout: Layout) -> FloatArray:
-    """Return for how long a view did not hear the hosts of a layout, `(hosts, 3) float64`."""
+    """Return for how long a view did not hear the hosts of a layout, `(hosts, 3) float64`.
+
+    Infinite for those that it does not watch.
+    """
     seen_s = view.at - view.heard_at
     if view.hosts == layout.hosts:
         return np.asarray(seen_s)

@@ -33,9 +33,9 @@ SAFE_FROM: Final = (9, 0)
 guest (QEMU's commit "add a synchronization point for channel creation", February 2024)."""
 UNSAFE_ENCRYPTED: Final = (10, 0), (10, 2)
 """From the first to before the second, a move that fails ends the TLS session of a stream while the
-stream's own thread may still write to it: the sender's heap is torn, and its guest dies then or
-moves later (QEMU's commits "terminate the TLS connection", February 2025, and "use the new graceful
-termination helper", September 2025)."""
+stream's own thread may still write to it (`multifd_send_shutdown`, since February 2025), which can
+take the sender along. Patches of September 2025 end it on success only; that they are in the second
+was not tried."""
 _MEASURED_FROM_MIB: Final = 128.0
 """For less, the link is not measured: that would take as long as what it might spare."""
 _WRITES_S: Final = 0.25
