@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmarks.figure import Figure
 from benchmarks.machine import described
+from billow.telemetry import start_logging
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -81,6 +82,7 @@ def main() -> int:
         print(f"no benchmark {name!a}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
     arguments = parser_of(name, known[name]).parse_args(sys.argv[2:])
+    start_logging()
     print(described(), file=sys.stderr)
     module = importlib.import_module(f"benchmarks.{name}")
     return 0 if shown(module.figures(arguments), as_json=arguments.json) else 1

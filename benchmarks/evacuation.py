@@ -36,7 +36,9 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
         yield from _compared(f"simulated, {case.name}", ours, others)
         yield Figure(f"simulated, {case.name}: foretold over taken", foretold / ours, "x")
     if arguments.guests:
-        yield from _real(arguments.guests, arguments.mbit, arguments.runs)
+        for whole in (False, True):
+            found = asyncio.run(_emptied(arguments, whole=whole))
+            yield from _real(arguments, "whole pages" if whole else "a word per page", found)
 
 
 def _fixed(most: int) -> type[Traffic]:
@@ -49,9 +51,11 @@ def _fixed(most: int) -> type[Traffic]:
     return Fixed
 
 
-def _real(guests: int, mbit: float, runs: int) -> Iterator[Figure]:
-    found = asyncio.run(_emptied(guests, mbit, runs))
-    name = f"{guests} real guests, half of them writing, {mbit:g} Mbit/s"
+def _real(
+    arguments: argparse.Namespace, writing: str, found: dict[int, list[Emptied]]
+) -> Iterator[Figure]:
+    name = f"{arguments.guests} real guests, half of them writing {writing}"
+    name += f", {arguments.mbit:g} Mbit/s"
     for most, each in found.items():
         what = f"{most} at once" if most else "scheduler"
         goal = None if most else 0.0
@@ -67,14 +71,15 @@ def _real(guests: int, mbit: float, runs: int) -> Iterator[Figure]:
     yield Figure(f"{name}: moves at once, at most", most_at_once, "moves")
 
 
-async def _emptied(guests: int, mbit: float, runs: int) -> dict[int, list[Emptied]]:
+async def _emptied(arguments: argparse.Namespace, *, whole: bool) -> dict[int, list[Emptied]]:
     """Return what each fixed number came to, in turn; the scheduler is number 0."""
     found: dict[int, list[Emptied]] = {most: [] for most in (0, *FIXED)}
+    mbit, guests = arguments.mbit, arguments.guests
     async with open_lab(mbit) as lab:
-        for _ in range(runs):
+        for _ in range(arguments.runs):
             for most, each in found.items():
                 traffic = _fixed(most)() if most else Traffic()
-                each.append(await lab.emptied(mbit, guests, traffic))
+                each.append(await lab.emptied(mbit, guests, traffic, whole=whole))
     return found
 
 

@@ -83,13 +83,16 @@ class Lab:
             if await process.wait():
                 raise Unavailable(f"the link of {host} cannot be shaped", fix="run it as root")
 
-    async def emptied(self, mbit: float, guests: int, traffic: Traffic) -> Emptied:
-        """Boot guests on the first host, half of them writing, and move all of them away."""
+    async def emptied(self, mbit: float, guests: int, traffic: Traffic, *, whole: bool) -> Emptied:
+        """Boot guests on the first host, half of them writing, and move all of them away.
+
+        They write a word into each page, or with `whole` all of it.
+        """
         self._runs += 1
         names = [f"r{self._runs}g{number:02}" for number in range(guests)]
         try:
             for number, name in enumerate(names):
-                await self._boot(name, _guest(number, link_mib_s(mbit)))
+                await self._boot(name, _guest(number, link_mib_s(mbit), whole=whole))
             await asyncio.sleep(2.0)  # until each has filled its memory
             return await self._empty(names, traffic)
         finally:
@@ -142,11 +145,11 @@ class Lab:
         ground.ledger.forget_instance(name)
 
 
-def _guest(number: int, carried_mib_s: float) -> Guest:
+def _guest(number: int, carried_mib_s: float, *, whole: bool) -> Guest:
     """Return every other guest idle with full memory, every other one writing."""
     if number % 2:
         rate = WRITES[number // 2 % len(WRITES)] * carried_mib_s
-        return Guest((writer(rate, WORKING_MIB),), 96)
+        return Guest((writer(rate, WORKING_MIB, whole=whole),), 96)
     memory = IDLE_MIB[number // 2 % len(IDLE_MIB)]
     pages = (memory - 20) * 256
     return Guest((Orders(pages=pages, fill=True),), memory)

@@ -33,6 +33,7 @@ from billow.model.pool import Pool
 from billow.model.run import Entry, Flow, Phase, Progress, Run, RunState
 from billow.model.shape import Shape
 from billow.plan.compose import Stamp, compose
+from billow.plan.cost import weighed
 from billow.plan.lanes import Lane
 from billow.plan.traffic import Transfer
 from billow.sense.collect import Collector
@@ -252,8 +253,18 @@ def test_what_is_not_known_is_measured_before_it_goes() -> None:
     assert asked == []  # nobody else is there to be hurt
     stand = Stand(pool(math.nan, math.nan, math.nan), Limits(), weigh=weigh)
     assert asyncio.run(stand.run(*away(3))).state is RunState.DONE
-    assert sorted(asked) == ["i0", "i1", "i2"]
-    assert stand.order[0] == "p.1"  # it takes longest
+    assert sorted(asked) == ["i1", "i2"]  # the first is alone meanwhile, whatever it writes
+    assert stand.order == ["p.0", "p.1", "p.2"]  # it takes longer than the third
+
+
+def test_who_writes_little_into_each_page_counts_as_what_is_sent_of_it() -> None:
+    known = transfer("a", math.nan)
+    writers = (Writing(dirty_mib_s=400.0, working_mib=100.0),)
+    guest = Guest(memory_mib=1000.0, writers=writers)
+    assert weighed(known, guest).writes
+    deltas = weighed(known, replace(guest, changes=0.02))
+    assert not deltas.writes
+    assert 1000.0 < deltas.copy_mib < 1300.0  # all of it, and once more what is written again
 
 
 def transfer(name: str, dirty: float = 0.0) -> Transfer:

@@ -20,7 +20,7 @@ from billow.plan.convergence import (
     outlook,
     predict,
 )
-from billow.plan.shares import BUDGET, limits, shares
+from billow.plan.shares import LEAST_SHARE, MOST_SHARE, budget, limits, shares
 
 PAGE_MIB = 1 / 256
 READER = Writer(dirty_mib_s=2.0, working_mib=0.1, busy=0.1)
@@ -182,7 +182,11 @@ WRITERS = st.lists(
     st.builds(Writer, dirty_mib_s=AMOUNT, working_mib=AMOUNT, busy=st.floats(0, 1)), max_size=4
 ).map(tuple)
 GUESTS = st.builds(
-    Guest, memory_mib=st.floats(1, 16384), writers=WRITERS, empty_share=st.floats(0, 1)
+    Guest,
+    memory_mib=st.floats(1, 16384),
+    writers=WRITERS,
+    empty_share=st.floats(0, 1),
+    changes=st.sampled_from([0.02, 0.4, 1.0]),
 )
 LINKS = st.builds(
     Link,
@@ -206,9 +210,9 @@ def test_shares_fill_the_budget_and_no_more(rates: list[float], budget: float) -
 
 @given(RATES, st.floats(10, 5000))
 def test_limits_never_exceed_the_share(rates: list[float], bandwidth: float) -> None:
-    for limit, share in zip(
-        limits(rates, bandwidth), shares(rates, BUDGET * bandwidth), strict=True
-    ):
+    whole = budget(rates, bandwidth)
+    assert LEAST_SHARE * bandwidth <= whole <= MOST_SHARE * bandwidth
+    for limit, share in zip(limits(rates, bandwidth), shares(rates, whole), strict=True):
         assert math.isnan(limit) == math.isnan(share)
         assert math.isnan(limit) or 1.0 <= limit <= max(1.0, share)
 

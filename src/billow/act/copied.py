@@ -87,6 +87,7 @@ class Copied:
             left_mib=float(ram["remaining"]) / _MIB,
             carried_mib_s=self._carried.rate_mib_s,
             rates=rates,
+            throttle=_throttle(answer),
         )
         self.last = self._progress(seen, float(ram["total"]) / _MIB, sent, answer)
         return seen
@@ -97,7 +98,6 @@ class Copied:
         """Return how far it is; the fraction never falls, although a busy guest makes more."""
         rate = self._carried.now_mib_s
         done = 1.0 - seen.left_mib / total if total else 0.0
-        throttle = answer.get("cpu-throttle-percentage", 0)
         return Progress(
             fraction=min(0.99, max(self.last.fraction, done)),
             phase="copying",
@@ -114,9 +114,15 @@ class Copied:
                 limits_mib_s=self.steering.limits,
                 why=self.steering.course.why,
                 channel=self.channel,
-                throttle=throttle / 100 if isinstance(throttle, int) else 0.0,
+                throttle=seen.throttle,
             ),
         )
+
+
+def _throttle(answer: Mapping[str, object]) -> float:
+    """Return the share of their time that QEMU takes from all vCPUs."""
+    percent = answer.get("cpu-throttle-percentage", 0)
+    return percent / 100 if isinstance(percent, int) else 0.0
 
 
 def check_hope(turn: Turn) -> None:

@@ -89,9 +89,14 @@ class Execution:
         return waiting
 
     async def _announce(self, waiting: Sequence[Transfer]) -> None:
-        """Let moves go; of those that are not known, a few at a time are measured first."""
+        """Let moves go; of those that are not known, a few at a time are measured first.
+
+        Where none is known, the first one goes as it is: it would be alone all the same.
+        """
         most, traffic = self._world.limits.migrations_at_once_per_host, self._world.traffic
         asked = self._to_weigh(waiting)
+        if len(asked) == len(waiting):
+            asked = asked[1:]
         measured = {each.id for each in asked}
         ready = [each for each in waiting if each.id not in measured]
         if ready:

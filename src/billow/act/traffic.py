@@ -32,11 +32,13 @@ class _Trip:
     Attributes:
         since: When it was let go; not a number for one that an earlier controller began.
         flows: Whether its memory was seen to flow.
+        heard: When it last said how far it is.
     """
 
     transfer: Transfer
     since: float = math.nan
     flows: bool = False
+    heard: float = math.nan
     stage: Stage = Stage.UNDER_WAY
 
 
@@ -133,7 +135,9 @@ class Traffic:
             trip.flows = True
             if not math.isnan(trip.since):
                 self._learn(now - trip.since)
-        _note(trip, progress, self._setup_s)
+        silent_s = 0.0 if math.isnan(trip.heard) else now - trip.heard
+        _note(trip, progress, self._setup_s + silent_s)
+        trip.heard = now
         if (trip.stage, trip.transfer.writes) != before:
             self._wake(now)
 
@@ -155,8 +159,8 @@ class Traffic:
             self._turns[each.id].set_result(None)
 
 
-def _note(trip: _Trip, progress: Progress, setup_s: float) -> None:
-    """Write down what an engine says of a move.
+def _note(trip: _Trip, progress: Progress, soon_s: float) -> None:
+    """Write down what an engine says of a move; the next may be set up so long before it ends.
 
     How long one that writes still needs is a guess, and who joins it too early makes it longer: its
     end is believed when it is there.
@@ -165,5 +169,5 @@ def _note(trip: _Trip, progress: Progress, setup_s: float) -> None:
     if flow is not None and flow.dirty_mib_s:
         dirty = math.fsum(each for each in flow.dirty_mib_s if not math.isnan(each))
         trip.transfer = replace(trip.transfer, dirty_mib_s=dirty)
-    soon = trip.flows and not trip.transfer.writes and progress.left_s <= setup_s
+    soon = trip.flows and not trip.transfer.writes and progress.left_s <= soon_s
     trip.stage = Stage.ENDING if soon or progress.phase in _OVER else Stage.UNDER_WAY

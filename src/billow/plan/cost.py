@@ -16,6 +16,7 @@ from billow.model.kinds import MigrationPolicy, State, Storage, code_of, value_o
 from billow.model.plan import Cost, Step
 from billow.model.policy import Limits
 from billow.model.pool import Pool
+from billow.plan.channel import DELTAS_PAY
 from billow.plan.convergence import (
     SETUP_S,
     SWITCH_S,
@@ -23,7 +24,7 @@ from billow.plan.convergence import (
     predict,
 )
 from billow.plan.lanes import alone, route, stream
-from billow.plan.shares import HOPELESS_FROM, LONGEST_S
+from billow.plan.shares import LONGEST_S, SURE_BELOW
 from billow.plan.traffic import Transfer, seconds
 
 DOWNTIME_LIMIT_S = 0.3
@@ -120,10 +121,14 @@ def weighed(known: Transfer, guest: Guest) -> Transfer:
     """Return a move of which was measured what there is to copy, and how it writes."""
     if not known.route:
         return known
-    memory = max(1.0, guest.memory_mib * (1.0 - guest.empty_share) + guest.disk_mib)
-    cost = copying(memory, guest.dirty_mib_s, known.most_mib_s)
+    way = MigrationPolicy.BALANCED if known.yields else MigrationPolicy.NO_THROTTLE
+    found = _predicted(guest, Link(bandwidth_mib_s=known.most_mib_s), way)
     return replace(
-        known, copy_mib=cost.copied_mib, seconds=cost.seconds, dirty_mib_s=guest.dirty_mib_s
+        known,
+        copy_mib=max(1.0, found.sent_mib),
+        seconds=found.seconds if found.ends else LONGEST_S,
+        dirty_mib_s=guest.dirty_mib_s,
+        sends=guest.changes if guest.changes <= DELTAS_PAY else 1.0,
     )
 
 
@@ -159,7 +164,7 @@ def _predicted(guest: Guest, link: Link, policy: MigrationPolicy) -> Prediction:
     """Return what a policy comes to; a brake is used only where pre-copy does not end well."""
     plain = predict(guest, link, Way.PLAIN)
     brake = _BRAKES.get(policy)
-    gentle = plain.ends and guest.dirty_mib_s < HOPELESS_FROM * link.share_mib_s
+    gentle = plain.ends and guest.dirty_mib_s < SURE_BELOW * link.share_mib_s
     if brake is None or (gentle and policy is not MigrationPolicy.AUTO_CONVERGE):
         return plain
     return predict(guest, link, brake)

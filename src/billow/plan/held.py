@@ -116,15 +116,14 @@ class Held:
             self._works_at = min(self._works_at, self.seconds + LAG_S)
 
     @property
-    def _carried_mib_s(self) -> float:
-        """How much memory gets across now: what was sent twice may go by its changes."""
-        link = self.link.share_mib_s
-        again = self.rounds >= CHANGES_ROUND
-        return changed_rate(link, self.guest.changes) if again else link
+    def _sends(self) -> float:
+        """What is sent of a page: of one that was sent twice it may be what changed in it."""
+        return self.guest.changes if self.rounds >= CHANGES_ROUND else 1.0
 
     def _flow(self) -> None:
         """Send for a step, while vCPUs write."""
-        carried, link = self._carried_mib_s, self.link.share_mib_s
+        sends, link = self._sends, self.link.share_mib_s
+        carried = changed_rate(link, sends)
         until = self.left_mib / carried - self._window_s * (link / carried) + PIECE_S / 2
         until = min(max(until, PIECE_S / 2), self.left_mib / carried)
         step_s = min(until, max(_STEP_S, until / _PART))
@@ -136,7 +135,7 @@ class Held:
             self._worked[each] += step_s * (rate / writer.dirty_mib_s if rate else 1.0)
         self.left_mib = max(0.0, self.left_mib - carried * step_s)
         self._never_sent = max(0.0, self._never_sent - carried * step_s)
-        self.sent_mib += min(link, carried * self.guest.changes) * step_s
+        self.sent_mib += min(link, carried * sends) * step_s
         self.seconds += step_s
         if self.seconds >= self._works_at:
             self._limits, self._works_at = self._next, math.inf

@@ -8,9 +8,13 @@ Steering sets these limits and the forecast reckons with them; the constants are
 import math
 from collections.abc import Sequence
 
-BUDGET = 0.5
-"""Share of the bandwidth that writers may fill. Less makes rounds shrink quicker, and costs writers
-less in all, until a vCPU sleeps so long at a time that it is felt."""
+MOST_SHARE, LEAST_SHARE = 0.5, 0.25
+"""Share of the bandwidth that writers may fill, of slow links and of fast ones. Less makes rounds
+shrink quicker, and costs writers less in all, until a vCPU sleeps so long at a time that it is
+felt."""
+EASY_MIB_S = 60.0
+"""More than this for each writer is not needed. Its limit is lower by `TOLERANCE_MIB_S`: then one
+with a ring of 4 MiB sleeps about 0.1 s at a time, by the reckoning of `BEARABLE_MIB_S`."""
 TOLERANCE_MIB_S = 25.0
 """QEMU leaves a vCPU alone within so much of its limit: a limit is set so much lower."""
 SETTLES_ABOVE_MIB_S = 8.0
@@ -51,8 +55,14 @@ def limits(rates: Sequence[float], bandwidth_mib_s: float) -> tuple[float, ...]:
     Not a number where a vCPU needs none. Each is below its share by what QEMU tolerates; but on a
     slow link no lower than a vCPU can bear, nor so near to what it writes that QEMU tolerates that.
     """
-    found = zip(rates, shares(rates, BUDGET * bandwidth_mib_s), strict=True)
+    found = zip(rates, shares(rates, budget(rates, bandwidth_mib_s)), strict=True)
     return tuple(share if math.isnan(share) else _limit(rate, share) for rate, share in found)
+
+
+def budget(rates: Sequence[float], bandwidth_mib_s: float) -> float:
+    """Return what writers may write together, MiB/s."""
+    easy = EASY_MIB_S * sum(rate > TOLERANCE_MIB_S for rate in rates)
+    return min(MOST_SHARE * bandwidth_mib_s, max(LEAST_SHARE * bandwidth_mib_s, easy))
 
 
 def _limit(rate: float, share: float) -> float:

@@ -16,12 +16,7 @@ from typing import Final
 
 from billow.model.assessment import Way
 from billow.model.kinds import MigrationPolicy
-from billow.plan.shares import (
-    SETTLES_ABOVE_MIB_S,
-    SURE_BELOW,
-    TOLERANCE_MIB_S,
-    limits,
-)
+from billow.plan.shares import SETTLES_ABOVE_MIB_S, SURE_BELOW, TOLERANCE_MIB_S, limits
 
 RESERVE_S: Final = 0.03
 """Kept of a promised downtime for what QEMU does not count: devices, and waking the guest."""
@@ -116,6 +111,7 @@ class Seen:
         left_mib: What is left of this round; at a round's begin, what was written in the last.
         carried_mib_s: What the link carries; NaN while that is not known.
         rates: What each vCPU writes now, MiB/s; empty while that is not known.
+        throttle: Share of their time that is taken from all vCPUs.
     """
 
     seconds: float
@@ -123,6 +119,7 @@ class Seen:
     left_mib: float
     carried_mib_s: float = math.nan
     rates: tuple[float, ...] = ()
+    throttle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +129,14 @@ class Turn:
     Attributes:
         limits: Limits for each vCPU, MiB/s, NaN for none; empty leaves all as they are. A single
             one is for all, where QEMU sets it by itself.
+        together: Whether all vCPUs may be slowed down: none of them can be held alone.
         switch: Whether to go over to post-copy.
         window_s: How long the last memory may take from now on, seconds; NaN leaves it as it is.
         hopeless: Why the move will not end; empty while it may.
     """
 
     limits: tuple[float, ...] = ()
+    together: bool = False
     switch: bool = False
     window_s: float = math.nan
     hopeless: str = ""
@@ -186,6 +185,7 @@ class Steering:
     _set: tuple[float, ...] = ()
     _for_mib_s: float = math.nan
     _tightened: float = 1.0
+    _together: bool = False
     _lefts: dict[int, tuple[float, float]] = field(default_factory=dict)
     _looked: float = 0.0
     _round: int = 0
@@ -287,8 +287,11 @@ class Steering:
         if not self._free or not seen.carried_mib_s > 0:
             return STAY
         if not self._set:
-            turn = self._limit(seen) if self._needed(seen) else STAY
-            return replace(turn, window_s=CLOSED_S) if turn.limits else self._let_go(seen)
+            needed = not self._together and self._needed(seen)
+            turn = self._limit(seen) if needed else STAY
+            if turn.limits:
+                return replace(turn, window_s=CLOSED_S)
+            return turn if turn.together else self._let_go(seen)
         if abs(seen.carried_mib_s / self._for_mib_s - 1.0) > CHANGED and self._is_time(seen):
             return self._limit(seen)
         if self._is_time(seen) and self._stands():
@@ -312,7 +315,7 @@ class Steering:
             min(rate, limit + SETTLES_ABOVE_MIB_S) if not math.isnan(limit) else rate
             for rate, limit in zip(self._wanted, self._set, strict=True)
         )
-        unseen = math.fsum(held) * (seen.seconds - self._began)
+        unseen = (1.0 - seen.throttle) * math.fsum(held) * (seen.seconds - self._began)
         allowed = allowed_s(self.promise_s)
         if seen.left_mib + unseen > seen.carried_mib_s * allowed:
             return STAY
@@ -367,7 +370,10 @@ class Steering:
             limit if rate > TOLERANCE_MIB_S else math.nan  # QEMU would leave it alone
             for rate, limit in zip(self._wanted, limits(self._wanted, budget), strict=True)
         )
-        if found == self._set or all(map(math.isnan, found)):
+        if all(map(math.isnan, found)):
+            self._together = not self._set
+            return Turn(together=self._together)
+        if found == self._set:
             return STAY
         self._set = found
         return Turn(limits=found)

@@ -53,6 +53,7 @@ class Transfer:
         copy_mib: What flows when it has its lanes for itself.
         seconds: What it takes then, set-up counted.
         dirty_mib_s: How fast the instance writes; NaN where that is not known: it counts as idle.
+        sends: Part of what it writes that is sent: less than all where only changes are.
         priority: Lower ones go first.
         yields: Whether it may be slowed down so that the move ends.
     """
@@ -64,6 +65,7 @@ class Transfer:
     copy_mib: float
     seconds: float
     dirty_mib_s: float = 0.0
+    sends: float = 1.0
     priority: int = 0
     yields: bool = True
 
@@ -73,9 +75,14 @@ class Transfer:
         return stream(self.route)
 
     @property
+    def resent_mib_s(self) -> float:
+        """How fast it makes more to be sent."""
+        return self.dirty_mib_s * self.sends
+
+    @property
     def writes(self) -> bool:
         """Whether it wants its lanes for itself."""
-        return bool(self.route) and self.dirty_mib_s >= WRITES_FROM * self.most_mib_s
+        return bool(self.route) and self.resent_mib_s >= WRITES_FROM * self.most_mib_s
 
     @property
     def flows(self) -> float:
@@ -190,7 +197,7 @@ class _Roads:
             return _load(lane, others, flowing=True) >= lane.mib_s
         free = lane.mib_s - _load(lane, others)
         share = max(lane.mib_s / (len(others) + 1), free)
-        bearable = transfer.dirty_mib_s / BEARABLE
+        bearable = transfer.resent_mib_s / BEARABLE
         if transfer.yields:
             bearable = min(bearable, HALF * transfer.most_mib_s)
         return share < WHOLE * transfer.most_mib_s and free < bearable

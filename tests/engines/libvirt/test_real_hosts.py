@@ -242,6 +242,20 @@ async def test_limits_end_with_a_move_that_nobody_follows(
     await again.aclose()
 
 
+async def test_a_crowd_that_no_limit_holds_arrives_all_the_same(
+    stand: LibvirtStand, engine: LibvirtEngine, first: Api
+) -> None:
+    """Each vCPU writes within QEMU's tolerance, all together too much: all are slowed down."""
+    slow = replace(WRITER, pages=1024, period_ns=12_500_000, whole=True)
+    crowd = [replace(slow, base=0x1000000 + number * 0x400000) for number in range(4)]
+    await started(stand, first, "crowd", *crowd)
+    with shaped(stand.lab, "120mbit"):
+        reports = await do(engine, migrate(stand, "crowd"))
+    assert (await engine.sense()).instance("crowd").host == "h2"
+    flows = [each.flow for each in reports if each.flow]
+    assert any(flow.throttle > 0 for flow in flows)
+
+
 @pytest.mark.parametrize(
     ("policy", "way"),
     [

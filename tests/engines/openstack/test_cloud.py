@@ -111,10 +111,17 @@ async def test_what_real_services_say_becomes_an_error(
     ("status", "kind"), [(401, Unauthenticated), (403, Denied), (500, Unavailable), (422, Refused)]
 )
 async def test_statuses_have_kinds(status: int, kind: type[BillowError]) -> None:
-    cloud, _ = asked(Answer(status, b'{"faultstring": "so it is"}'))
+    answer = Answer(status, b'{"faultstring": "so it is"}')
+    cloud, _ = asked(answer, answer)
     with pytest.raises(kind) as caught:
         await cloud.call("POST", "baremetal", "/nodes", {})
     assert "so it is" in caught.value.details
+
+
+async def test_a_token_that_expired_again_is_replaced_again() -> None:
+    cloud, script = asked(Answer(401, b"{}"), OK)
+    assert await cloud.call("POST", "compute", "/servers", {}) == {"servers": []}
+    assert len(script.sent) == 2
 
 
 async def test_a_busy_cloud_is_given_the_time_it_asks_for() -> None:

@@ -194,6 +194,33 @@ async def test_a_server_that_nova_forgot_is_woken(monkeypatch: pytest.MonkeyPatc
     assert (there.host, there.state, there.task) == (FIRST, "ACTIVE", "")
 
 
+async def test_a_server_whose_conductor_died_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It wrote a record, and nobody chooses a target any more."""
+    monkeypatch.setattr(move, "ABANDONED_S", 0.2)
+    double = Double()
+    server = await placed(double)
+    there = double.cloud.servers[server]
+    double.cloud.record("live-migration", there, "").status = "accepted"
+    there.task = "migrating"
+    await move.settle(nova(double), server, keep=False)
+    assert (there.host, there.state, there.task) == (FIRST, "ACTIVE", "")
+
+
+@pytest.mark.parametrize("status", ["", "error"])
+async def test_a_server_that_nova_gave_up_over_its_move_is_active_again(status: str) -> None:
+    """Its conductor got no answer of Placement: the guest never noticed."""
+    double = Double()
+    server = await placed(double)
+    there = double.cloud.servers[server]
+    if status:
+        double.cloud.record("live-migration", there, SECOND).status = status
+    there.state = "ERROR"
+    await move.settle(nova(double), server, keep=False)
+    assert there.state == "ERROR"  # it was not moved live
+    await move.settle(nova(double), server, keep=False, live=True)
+    assert (there.host, there.state, there.task) == (FIRST, "ACTIVE", "")
+
+
 async def test_a_move_under_way_is_joined() -> None:
     """Whoever asks for the move that Nova is at work on follows it."""
     double = Double()

@@ -235,6 +235,24 @@ async def test_what_a_dead_controller_ordered_is_joined(stage: Stage) -> None:
     assert stage.records() == [(SECOND, "done")]
 
 
+async def test_of_two_orders_of_one_moment_one_gets_through(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a real Nova was seen to do: it takes both, fails one, and leaves that one's task."""
+    monkeypatch.setattr(evacuation, "STUCK_S", 0.3)
+    recovery, cloud = stage.recovery(), stage.double.cloud
+    stage.die()
+    await recovery.mark_dead(FIRST, "its power was cut")
+    going = asyncio.create_task(do(recovery, leave()))
+    while not cloud.records:  # noqa: ASYNC110  # of a cloud in memory
+        await asyncio.sleep(0.01)
+    cloud.record("evacuation", stage.server(), SECOND).status = "failed"
+    monkeypatch.setattr(cloud, "touch", lambda server: setattr(server, "task", "rebuilding"))
+    await going
+    there = stage.server()
+    assert (there.host, there.status, there.task) == (SECOND, "ACTIVE", "")
+
+
 async def test_what_no_conductor_takes_up_is_taken_back(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from billow.act import brakes
 from billow.act.copied import Copied, check_hope, check_patience
 from billow.act.terms import Terms
 from billow.engines.libvirt.fleet import Fleet
@@ -37,11 +38,9 @@ LOOK_EVERY_S: Final = 0.1
 RATES_EVERY_S: Final = 0.5
 _ALWAYS: Final = Migrating.PEER2PEER | Migrating.PERSIST_DEST | Migrating.UNDEFINE_SOURCE
 _LIVE: Final = _ALWAYS | Migrating.LIVE
-_BY_WAY: Final = {
-    Way.PLAIN: Migrating(0),
-    Way.DIRTY_LIMIT: Migrating(0),
-    Way.AUTO_CONVERGE: Migrating.AUTO_CONVERGE,
-    Way.POST_COPY: Migrating.POST_COPY,
+_BY_CAPABILITY: Final = {
+    "auto-converge": Migrating.AUTO_CONVERGE,
+    "postcopy-ram": Migrating.POST_COPY,
 }
 _LATE: Final = frozenset({"pre-switchover", "device", "completed", "postcopy-active"})
 
@@ -104,6 +103,7 @@ class _Passage:
         self._carrier = carrier
         self._domain: Domain = order.there.domain
         self._limits: Limits | None = None
+        self._net: dict[str, object] = {}
         self._rates: tuple[float, ...] = ()
         self._asked = 0.0
 
@@ -114,12 +114,14 @@ class _Passage:
         channel = self._channel(chosen, can)
         course = replace(chosen, deltas=channel.kept_mib > 0)
         copied = Copied(Steering(course, self._order.downtime_s), channel=channel.why)
-        window = {"downtime-limit": max(1, round(1000 * allowed_s(self._order.downtime_s)))}
-        await self._api.ask_qemu(self._domain, "migrate-set-parameters", window)
+        known = await self._parameters()
+        self._net = brakes.net(known)
+        window = max(1, round(1000 * allowed_s(self._order.downtime_s)))
+        await self._tell({"downtime-limit": window, **brakes.throttle(course, known)})
         await self._watch(course)
         began = _now()
         sending = asyncio.create_task(
-            self._carrier.migrate(self._domain, peer, _told_of(channel), self._flags(course))
+            self._carrier.migrate(self._domain, peer, _told_of(channel), self._flags(course, known))
         )
         try:
             async for progress in self._follow(copied, sending):
@@ -136,8 +138,16 @@ class _Passage:
         flow = replace(flow, left_mib=0.0)
         yield replace(last, fraction=1.0, phase=SWITCHING, left_s=0.0, flow=flow)
 
-    def _flags(self, course: Course) -> Migrating:
-        flags = _LIVE | _BY_WAY[course.way]
+    async def _parameters(self) -> frozenset[str]:
+        """Return the names of the migration parameters that its process knows."""
+        known = await self._api.ask_qemu(self._domain, "query-migrate-parameters")
+        return frozenset(known) if isinstance(known, dict) else frozenset()
+
+    async def _tell(self, parameters: dict[str, object]) -> None:
+        await self._api.ask_qemu(self._domain, "migrate-set-parameters", parameters)
+
+    def _flags(self, course: Course, known: frozenset[str]) -> Migrating:
+        flags = _LIVE | _BY_CAPABILITY.get(brakes.capability(course, known), Migrating(0))
         flags |= Migrating.COMPRESSED if course.deltas else Migrating(0)
         if self._order.terms.encrypted:
             flags |= Migrating.TLS
@@ -211,6 +221,8 @@ class _Passage:
             if not math.isnan(turn.window_s):
                 milliseconds = max(1, round(turn.window_s * 1000))
                 await self._api.set_downtime(self._domain, milliseconds)
+            if turn.together or turn.limits:
+                await self._tell(self._net)
             if turn.limits and self._limits is not None:
                 await self._limits.hold(turn.limits)
             if turn.switch:

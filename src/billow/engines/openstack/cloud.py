@@ -8,6 +8,7 @@ status in its code. Only reads are tried again: what became of a change is seen 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -178,8 +179,14 @@ class Cloud:
         return self._versions[service]
 
     async def _sent(self, request: Request) -> Answer:
-        """Send when the pace allows; wait once as long as a busy cloud asks for."""
+        """Send when the pace allows; wait once as long as a busy cloud asks for.
+
+        One that does not take the new token that replaced an expired one gets another: tokens may
+        expire in numbers, and nothing was done.
+        """
         answer = await self._carried(request)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            answer = await self._carried(request)
         if answer.status in {413, 429} and "Retry-After" in answer.headers:
             wait_s = _seconds(answer.headers["Retry-After"])
             if wait_s <= LONGEST_WAIT_S:

@@ -25,6 +25,9 @@ STILL_S: Final = 90.0
 SETTLES_S: Final = 120.0
 STUCK_S: Final = 20.0
 """How long a server may be called moving when the record of its move has ended, seconds."""
+ABANDONED_S: Final = 60.0
+"""Likewise when its conductor wrote a record and has not even chosen a target: to ask the scheduler
+takes no longer."""
 RELEASED_S: Final = 15.0
 _DONE: Final = frozenset({"completed", "confirmed"})
 _STEPS: Final[Mapping[str, tuple[float, str]]] = {
@@ -115,10 +118,11 @@ async def carry(nova: Nova, asked: Order, terms: Terms) -> AsyncGenerator[Progre
     await released(nova, passage.record)
 
 
-async def settle(nova: Nova, uuid: str, *, keep: bool) -> None:
+async def settle(nova: Nova, uuid: str, *, keep: bool, live: bool = False) -> None:
     """Bring a move that nobody follows any more to an end, and wait for it.
 
     A server that waits for a confirmation gets it if it shall `keep` its new place, or goes back.
+    One that was moved `live`, and that Nova gave up over it, counts as active again where it is.
 
     Raises:
         Unavailable: Nova is still at it.
@@ -129,9 +133,13 @@ async def settle(nova: Nova, uuid: str, *, keep: bool) -> None:
         seen = await steadfast(lambda: nova.server(uuid))
         records = await steadfast(lambda: nova.moves(uuid))
         record = records[0] if records else None
-        if seen is None or (seen.rests and not _open(seen, record)):
+        if seen is None:
             break
-        if waited > STUCK_S and _forgotten(seen, record):
+        if seen.rests and not _open(seen, record):
+            if not (live and seen.given_up):
+                break
+            await _wake(nova, seen)
+        elif _is_left(seen, record, waited):
             await _wake(nova, seen)
         await _push(nova, seen, record, keep=keep)
         if waited > SETTLES_S:
@@ -155,8 +163,28 @@ async def released(nova: Nova, record: Move | None) -> None:
 
 
 def _open(seen: Seen, record: Move | None) -> bool:
-    """Return whether a move waits for somebody: Nova, or a confirmation."""
-    return seen.status == "VERIFY_RESIZE" or (record is not None and record.under_way)
+    """Return whether a move waits for somebody: Nova, or a confirmation.
+
+    A server is called moving before its conductor writes a record: one at rest is none of those.
+    """
+    if seen.status == "VERIFY_RESIZE":
+        return True
+    return record is not None and record.under_way and not (seen.rests and _unbegun(record))
+
+
+def _unbegun(record: Move | None) -> bool:
+    """Return whether a conductor has taken a live migration up, and chosen no target yet."""
+    if record is None or record.kind != "live-migration":
+        return False
+    return record.status == "accepted" and not record.target
+
+
+def _is_left(seen: Seen, record: Move | None, waited_s: float) -> bool:
+    """Return whether Nova calls a server moving, and nobody moves it any more."""
+    abandoned = seen.task == "migrating" and _unbegun(record)
+    return (waited_s > ABANDONED_S and abandoned) or (
+        waited_s > STUCK_S and _forgotten(seen, record)
+    )
 
 
 def _forgotten(seen: Seen, record: Move | None) -> bool:

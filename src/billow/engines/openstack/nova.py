@@ -24,7 +24,7 @@ UNDER_WAY: Final = frozenset(
 """Statuses of a migration record that is not at its end."""
 _ARRIVED: Final = frozenset({"done", "completed"})
 _STILL: Final = frozenset({"SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED"})
-_PAUSED, _SHUT_DOWN, _SUSPENDED = 3, 4, 7
+_RUNNING, _PAUSED, _SHUT_DOWN, _SUSPENDED = 1, 3, 4, 7
 _AT_REST: Final = frozenset({_PAUSED, _SHUT_DOWN, _SUSPENDED})
 
 
@@ -49,6 +49,11 @@ class Seen:
     def rests(self) -> bool:
         """Whether Nova does nothing with it."""
         return not self.task and self.status not in {"BUILD", "MIGRATING", "RESIZE"}
+
+    @property
+    def given_up(self) -> bool:
+        """Whether Nova gave it up although its guest was seen to run."""
+        return self.status == "ERROR" and not self.task and self.power == _RUNNING
 
     @property
     def ran(self) -> bool:

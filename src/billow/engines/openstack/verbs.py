@@ -298,7 +298,7 @@ class OpenStackCraft:
         seen = await self._known(action.instance)
         if seen is None:
             return
-        await move.settle(self.nova, seen.uuid, keep=keep)
+        await move.settle(self.nova, seen.uuid, keep=keep, live=isinstance(action, Migrate))
         if isinstance(action, Resize):
             pool = await steadfast(self.look)
             if not unmet(pool, action.achieves):

@@ -15,7 +15,7 @@ from billow.model.assessment import Way
 from billow.model.instance import Instance
 from billow.model.kinds import MigrationPolicy
 from billow.plan.held import SETTLES_SHARE
-from billow.plan.shares import HOPELESS_FROM, SETTLES_ABOVE_MIB_S, TOLERANCE_MIB_S, limits
+from billow.plan.shares import SETTLES_ABOVE_MIB_S, SURE_BELOW, TOLERANCE_MIB_S, limits
 from billow.plan.steering import CHANGED, Abilities, Course, choose
 
 _SHRINKS, _TIGHTEN_EVERY = 0.9, 3
@@ -103,7 +103,7 @@ class Brake:
         if not self.limits:
             self._seen += 1
             seen = self._seen >= (1 if self.course.early else _PATIENT_ROUNDS)
-            if seen and math.fsum(self.rates) >= HOPELESS_FROM * carried_mib_s:
+            if seen and math.fsum(self.rates) >= SURE_BELOW * carried_mib_s:
                 self._best = left
                 self._limit(carried_mib_s)
             return

@@ -2,8 +2,8 @@
 """A guest of a dead host gets another home through Nova, once, and is as it was before.
 
 Whether the host is dead is decided elsewhere; here is the second opinion: while Nova hears the
-host's nova-compute, nothing of it starts elsewhere. Nova keeps one evacuation of a server at a
-time, so an order whose answer was lost is found in its records, never sent twice.
+host's nova-compute, nothing of it starts elsewhere. An order whose answer was lost is found in
+Nova's records, never sent twice; of two that came in one moment, Nova lets one through.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from billow.engines.openstack.outcome import failure, told
 from billow.engines.openstack.patience import looks, order, steadfast
 from billow.engines.openstack.recover.scene import Scene, status_of
 from billow.engines.openstack.recover.ward import Ward
-from billow.errors import Conflict, NotFound, Refused
+from billow.errors import Conflict, NotFound, Refused, Unavailable
 from billow.model.evacuate import Evacuate
 from billow.model.kinds import Storage
 from billow.model.pool import Pool
@@ -28,6 +28,8 @@ STALLED_S: Final = 120.0
 SETTLED_S: Final = 300.0
 """How long a guest may take to become as it was, once it has arrived."""
 HEALTH_EVERY_S: Final = 5.0
+STUCK_S: Final = 10.0
+"""How long a guest that has arrived may be called rebuilding when no record of it is open."""
 _EVACUABLE: Final = frozenset({"ACTIVE", "SHUTOFF", "ERROR"})
 _NO_SUCH_VERSION: Final = 406
 
@@ -204,8 +206,8 @@ async def _arrived(scene: Scene, leaving: _Leaving) -> None:
     """Wait until Nova says that the guest is at its new home. Raises Refused."""
     goes_on = scene.clock.now()
     async for _ in looks():
-        record = await steadfast(lambda: leaving.ward.evacuation(leaving.uuid))
-        if record is not None and record.number > leaving.before and not record.under_way:
+        record = await steadfast(lambda: leaving.ward.evacuation(leaving.uuid, leaving.before))
+        if record is not None and not record.under_way:
             if record.arrived:
                 return
             raise await _failure(scene, leaving, f"Nova's record says {record.status}")
@@ -256,10 +258,24 @@ async def _settle(scene: Scene, leaving: _Leaving) -> None:
                 send = scene.records.start if leaving.ran else scene.records.stop
                 await order(lambda send=send: send(uuid), lambda: _rests(scene, uuid))  # type: ignore[misc]
                 ordered = True
-        if scene.clock.now() - began > SETTLED_S:
+        waited_s = scene.clock.now() - began
+        if waited_s > STUCK_S and guest.task.startswith("rebuild"):
+            await _wake(scene, uuid)
+        if waited_s > SETTLED_S:
             wanted = "running" if leaving.ran else "stopped"
             brief = f"{leaving.action.instance} is on {target}, and does not become {wanted}"
             raise Refused(brief, (f"Nova says {guest.status} {guest.task}",), code="not-settled")
+
+
+async def _wake(scene: Scene, uuid: str) -> None:
+    """Let a guest count as active where it is, when Nova has nothing under way with it.
+
+    Of two orders of one moment the one that fails leaves its task behind.
+    """
+    records = await steadfast(lambda: scene.records.evacuations_of(uuid))
+    if records and not any(each.under_way for each in records):
+        with contextlib.suppress(NotFound, Conflict, Unavailable):
+            await scene.records.reset(uuid)
 
 
 async def _seen(scene: Scene, uuid: str) -> Seen | None:

@@ -7,6 +7,7 @@ Forty evacuations of a host ask together for what one of them would ask alone. I
 import asyncio
 import contextlib
 import math
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Final
@@ -41,7 +42,7 @@ class Ward:
         self._telling = asyncio.Lock()
         self._looking = asyncio.Lock()
         self._looked_at = -math.inf
-        self._evacuations: dict[str, Move] = {}
+        self._evacuations: dict[str, list[Move]] = {}
         self._orders = 0
         self._free = asyncio.Event()
         self._free.set()
@@ -97,13 +98,22 @@ class Ward:
             if not self._orders:
                 self._free.set()
 
-    async def evacuation(self, uuid: str) -> Move | None:
-        """Return a guest's latest evacuation from here, looked at after this was called."""
+    async def evacuation(self, uuid: str, after: int) -> Move | None:
+        """Return the evacuation of a guest that counts, looked at after this was called.
+
+        Nova may take two orders of one moment (2026.2 asks for no task state): one of them
+        fails where it meets the other.
+
+        Args:
+            uuid: Its server's.
+            after: Only those with a higher number.
+        """
         asked = _time()
         async with self._looking:
             if self._looked_at <= asked:
                 await self._look()
-        return self._evacuations.get(uuid)
+        newer = (each for each in self._evacuations.get(uuid, ()) if each.number > after)
+        return max(newer, key=lambda it: (it.under_way, it.arrived, it.number), default=None)
 
     async def _see(self) -> None:
         async with self._seeing:
@@ -127,8 +137,10 @@ class Ward:
             async with asyncio.timeout(LONGEST_HOLD_S):
                 await self._free.wait()
         began = _time()
-        found = await self._records.evacuations(self.host, self._since)
-        self._evacuations = {each.server: each for each in found}
+        found = defaultdict[str, list[Move]](list)
+        for each in await self._records.evacuations(self.host, self._since):
+            found[each.server].append(each)
+        self._evacuations = found
         self._looked_at = began
 
 

@@ -12,7 +12,6 @@ from qemu.qmp import EventListener
 
 from billow.act.copied import Copied, check_hope, check_patience
 from billow.act.terms import Terms
-from billow.engines.qemu.migration.brakes import BANDWIDTH
 from billow.engines.qemu.migration.limits import Limits
 from billow.engines.qemu.monitor import Monitor
 from billow.errors import BillowError, Refused
@@ -23,6 +22,8 @@ LOOK_EVERY_S: Final = 0.1
 RATES_EVERY_S: Final = 0.5
 _BREAK_S: Final = 5.0
 _MIB: Final = 2**20
+BANDWIDTH: Final = "avail-switchover-bandwidth"
+"""What the last memory may reckon with, bytes/s; 0 lets QEMU estimate it from the last 100 ms."""
 _DONE: Final = frozenset({"completed", "postcopy-active"})
 _FAILED: Final = frozenset({"failed", "cancelled"})
 _HALTED: Final = "pre-switchover"
@@ -36,7 +37,7 @@ class Copying:
     Attributes:
         limits: None where no vCPU can be held.
         reckons: Whether QEMU can be told what bandwidth the last memory will have.
-        net: What QEMU is told besides when the first limits are set.
+        net: What QEMU is told when limits are set, or none that would help can be.
         at_halt: What is still to be done when the guest stands still, before it is handed over.
         status: What QEMU calls the state that it came to.
     """
@@ -115,8 +116,9 @@ class Copying:
                 known = {BANDWIDTH: round(seen.carried_mib_s * _MIB)}
                 await self.source.execute("migrate-set-parameters", known)
             await allow(self.source, turn.window_s)
-        if turn.limits and self.limits:
+        if turn.together or (turn.limits and self.limits):
             await self.source.execute("migrate-set-parameters", self.net)
+        if turn.limits and self.limits:
             await self.limits.hold(turn.limits)
         elif turn.limits:
             own = {"vcpu-dirty-limit": max(1, round(turn.limits[0]))}

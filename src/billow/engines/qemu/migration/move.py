@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 
 from qemu.qmp import EventListener
 
+from billow.act import brakes
 from billow.act.copied import Copied
 from billow.engines.qemu import disk
 from billow.engines.qemu.ground import Ground
 from billow.engines.qemu.lifecycle import hasten, leave, regulate, spawn
-from billow.engines.qemu.migration import brakes
 from billow.engines.qemu.migration.abilities import Ends, abilities, switch
 from billow.engines.qemu.migration.channel import BANDWIDTH_BYTES_S, connect
-from billow.engines.qemu.migration.copying import Copying, allow
+from billow.engines.qemu.migration.copying import BANDWIDTH, Copying, allow
 from billow.engines.qemu.migration.landing import Landing
 from billow.engines.qemu.migration.limits import Limits, release
 from billow.engines.qemu.migration.mirror import HALT_S, NEEDS, PHASE, Mirror, prepare
@@ -142,8 +142,8 @@ class _Passage:
             copied=Copied(Steering(course, self._promise_s), channel=why),
             terms=self.ground.terms,
             limits=await self._limits(),
-            reckons=brakes.BANDWIDTH in ends.parameters,
-            net=brakes.net(ends),
+            reckons=BANDWIDTH in ends.parameters,
+            net=brakes.net(ends.parameters),
             at_halt=self.mirror.end if self.mirror else None,
         )
         await connect(self.ground, self.order, self.source, self.target)
@@ -215,13 +215,14 @@ class _Passage:
         """Tell both ends how it goes; return that, and why by such a channel."""
         if sleeps(self.order.machine, self.ground.findings.version):
             await self.source.execute("stop")
-        wanted = {"events", *brakes.capabilities(self.course, ends)}
+        wanted = {"events", brakes.capability(self.course, ends.parameters)}
         wanted |= {NEEDS} if self.mirror else set()
         wide = await widen(self.facts, ends, self.source, self.target)
         wanted |= {STREAMS} if wide.streams else set()
         wanted |= {DELTAS} if wide.kept_mib else set()
         course = replace(self.course, deltas=wide.kept_mib > 0)
-        told = {"max-bandwidth": BANDWIDTH_BYTES_S, **brakes.parameters(course, ends)}
+        told = {"max-bandwidth": BANDWIDTH_BYTES_S, **brakes.throttle(course, ends.parameters)}
+        told |= {BANDWIDTH: 0} if BANDWIDTH in ends.parameters else {}
         for monitor in (self.target, self.source):
             await switch(monitor, wanted, ends.capabilities)
         await self.source.execute("migrate-set-parameters", told)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What QEMU is told beforehand of how a guest may be slowed down. Pure.
+"""What QEMU is told of how a guest may be slowed down, whoever carries the words there. Pure.
 
 A process keeps what it was told from one move to the next, so every value is given every time.
 """
 
+from collections.abc import Collection
 from typing import Final
 
-from billow.engines.qemu.migration.abilities import Ends
 from billow.model.assessment import Way
 from billow.plan.steering import Course
 
@@ -28,31 +28,28 @@ _NOT_YET: Final = {_TRIGGER: 100, _INITIAL: 1, _INCREMENT: 1, _MOST: 1}
 _USUAL_MOST: Final = 99
 
 
-BANDWIDTH: Final = "avail-switchover-bandwidth"
-"""What the last memory may reckon with, bytes/s; 0 lets QEMU estimate it from the last 100 ms."""
+def capability(course: Course, known: Collection[str]) -> str:
+    """Return the migration capability that a course needs; empty for none.
+
+    Args:
+        course: The way that was chosen.
+        known: Names of migration parameters that QEMU knows.
+    """
+    if course.watched:
+        return "auto-converge" if _TRIGGER in known else ""
+    if course.own:
+        return "dirty-limit"
+    return _CAPABILITY.get(course.way, "")
 
 
-def capabilities(course: Course, ends: Ends) -> frozenset[str]:
-    """Return the capabilities that a course needs."""
-    named = {_CAPABILITY[course.way]} if course.way in _CAPABILITY else set()
-    if course.way is Way.DIRTY_LIMIT:
-        named |= {"dirty-limit"} if course.own else _net(ends)
-    return frozenset(named)
-
-
-def parameters(course: Course, ends: Ends) -> dict[str, object]:
-    """Return the parameters of the throttle and the switch, as far as both ends know them."""
-    told = {_MOST: _USUAL_MOST, **(_LAST_RESORT if course.watched else _USUAL), BANDWIDTH: 0}
+def throttle(course: Course, known: Collection[str]) -> dict[str, object]:
+    """Return the parameters of QEMU's throttle, as far as they are known there."""
+    told = {_MOST: _USUAL_MOST, **(_LAST_RESORT if course.watched else _USUAL)}
     told |= _NOT_YET if course.watched and course.deltas else {}
-    return {name: value for name, value in told.items() if name in ends.parameters}
+    return {name: value for name, value in told.items() if name in known}
 
 
-def net(ends: Ends) -> dict[str, object]:
+def net(known: Collection[str]) -> dict[str, object]:
     """Return what catches a move whose writers are held, when that brings nothing."""
     told = {_MOST: _USUAL_MOST, **_LAST_RESORT}
-    return {name: value for name, value in told.items() if name in ends.parameters}
-
-
-def _net(ends: Ends) -> set[str]:
-    known = _TRIGGER in ends.parameters and "auto-converge" in ends.capabilities
-    return {"auto-converge"} if known else set()
+    return {name: value for name, value in told.items() if name in known}
