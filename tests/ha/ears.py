@@ -71,12 +71,14 @@ class Speaker:
     line: ssl.SSLSocket
     network: Network
     number: int = 0
+    spoke_at: float = 0.0
     inbox: bytearray = field(default_factory=bytearray)
 
     def say(self, kind: Frame, body: dict[str, object] | None = None, number: int = 0) -> None:
         """Send a frame."""
         self.number = number or self.number + 1
-        message = Message(kind, self.network, self.number, time.monotonic(), body or {})
+        self.spoke_at = time.monotonic()
+        message = Message(kind, self.network, self.number, self.spoke_at, body or {})
         self.line.sendall(encode(message))
 
     def hear(self, kind: Frame, within_s: float = 3.0) -> Message:

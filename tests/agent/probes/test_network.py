@@ -54,7 +54,6 @@ def test_a_gateway_that_answers_and_then_does_not(wired: Host) -> None:
     once = wired.inside(lambda: asked(HERE, GATEWAY))
     assert once.large is True
     assert once.took_s is not None
-    assert once.took_s < 0.1
     assert rounds(wired, probe, 2) == []
     there(wired, "ip", "link", "set", "gw0", "down")
     [found] = rounds(wired, probe, 3)
