@@ -10,6 +10,7 @@ import pytest
 from tests.engines.qemu.world import QemuStand, processes_of, said, until
 
 from billow.act.clock import SystemClock
+from billow.engines.qemu.cpu import HOST_LESS, TRANSLATED
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.machine import Accelerator
 from billow.engines.qemu.network import Network, free_address
@@ -178,6 +179,22 @@ async def test_a_qemu_that_does_not_start_is_no_qemu(tmp_path: Path) -> None:
     findings = await probe(tmp_path / "cache", {"PATH": path})
     assert findings.version == ""
     assert "a QEMU that starts" in [each.what for each in findings.missing]
+
+
+@pytest.mark.qemu
+@pytest.mark.anyio
+async def test_where_kvm_refuses_a_word_of_the_hosts_cpu_the_rest_is_given(
+    tmp_path: Path, findings: Findings
+) -> None:
+    """As on AMD under some hypervisors: QEMU ends when it may not set IA32_ARCH_CAPABILITIES."""
+    picky = tmp_path / "qemu-system-x86_64"
+    refuses = 'case " $* " in *" -cpu host "*) echo failed to set MSR 0x10a >&2; exit 134;; esac'
+    picky.write_text(f'#!/bin/sh\n{refuses}\nexec {findings.qemu} "$@"\n')
+    picky.chmod(0o755)
+    found = await probe(tmp_path / "cache", {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert (found.kvm, found.dirty_ring) == (findings.kvm, findings.dirty_ring)
+    assert found.platform(system=False).cpu == (HOST_LESS if findings.kvm else TRANSLATED)
+    assert "arch-capabilities" not in found.cpu_model
 
 
 @pytest.mark.qemu

@@ -27,7 +27,7 @@ class Platform:
 
     Attributes:
         board: QEMU's versioned machine type; its short name changes with upgrades.
-        cpu: `host`, `max`, or a CPU by name as the model spells it.
+        cpu: `host` (or most of it), `max`, or a CPU by name as the model spells it.
         dirty_ring: Entries per vCPU; 0 without the ring. It cannot be switched on later.
     """
 

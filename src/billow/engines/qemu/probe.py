@@ -19,7 +19,7 @@ from typing import Final
 
 from billow.act import durable
 from billow.engines.qemu.command import Site, command_line
-from billow.engines.qemu.cpu import HOST, TRANSLATED, host_cpu
+from billow.engines.qemu.cpu import HOST, HOST_LESS, TRANSLATED, host_cpu
 from billow.engines.qemu.folder import Residence
 from billow.engines.qemu.groups import Hierarchy, find_hierarchy
 from billow.engines.qemu.machine import Accelerator, Firmware, Machine, Platform
@@ -34,7 +34,7 @@ RING_ENTRIES: Final = 1024
 """4 MiB of dirty pages per vCPU: one that a limit puts to sleep wakes up soon."""
 _TRIAL_S: Final = 10.0
 _AT_WORK: Final = 2
-_KEPT_FORM: Final = "3"
+_KEPT_FORM: Final = "4"
 """Of what is kept: another one is found out anew."""
 _TRIAL_UUID: Final = "00000000-0000-4000-8000-000000000000"
 
@@ -58,6 +58,7 @@ class Findings:
         board: The versioned machine type behind QEMU's `pc`.
         cpu_model: What this machine's CPUs have for guests under KVM; empty without it.
         kvm: Whether user-mode guests run under KVM.
+        host_cpu: By which words KVM's guests get what this machine's CPUs have.
         kvm_systems: Whether operating systems do, too (kernel-mode code is native).
         dirty_ring: Whether KVM counts dirty pages per vCPU.
         sandbox: Whether QEMU can lock itself in.
@@ -72,6 +73,7 @@ class Findings:
     board: str = ""
     cpu_model: str = ""
     kvm: bool = False
+    host_cpu: str = HOST
     kvm_systems: bool = False
     dirty_ring: bool = False
     sandbox: bool = False
@@ -89,7 +91,10 @@ class Findings:
         if self.kvm_systems if system else self.kvm:
             ring = RING_ENTRIES if self.dirty_ring else 0
             return Platform(
-                accelerator=Accelerator.KVM, board=self.board, cpu=cpu or HOST, dirty_ring=ring
+                accelerator=Accelerator.KVM,
+                board=self.board,
+                cpu=cpu or self.host_cpu,
+                dirty_ring=ring,
             )
         return Platform(accelerator=Accelerator.TCG, board=self.board, cpu=TRANSLATED)
 
@@ -140,12 +145,12 @@ def _key(qemu: str, path: str) -> str:
 
 async def _try_all(findings: Findings, cache: Path) -> Findings:
     """Run the firmware guest in the best way that works here."""
-    ways = [(Accelerator.KVM, RING_ENTRIES), (Accelerator.KVM, 0)]
+    kvm = Accelerator.KVM
+    ways = [(kvm, cpu, ring) for ring in (RING_ENTRIES, 0) for cpu in (HOST, HOST_LESS)]
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         ways = []
-    for accelerator, ring in [*ways, (Accelerator.TCG, 0)]:
+    for accelerator, cpu, ring in [*ways, (Accelerator.TCG, TRANSLATED, 0)]:
         for sandbox in (True, False):
-            cpu = HOST if accelerator is Accelerator.KVM else TRANSLATED
             platform = Platform(accelerator=accelerator, board="pc", cpu=cpu, dirty_ring=ring)
             with contextlib.suppress(BillowError, TimeoutError):
                 return await _trial(replace(findings, sandbox=sandbox), platform, cache)
@@ -184,6 +189,7 @@ async def _trial(findings: Findings, platform: Platform, cache: Path) -> Finding
         board=board,
         cpu_model=cpu_model,
         kvm=kvm,
+        host_cpu=platform.cpu if kvm else HOST,
         kvm_systems=kvm and answer.runs_systems,
         dirty_ring=platform.dirty_ring > 0,
         tls=tls,
