@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -265,13 +266,16 @@ class Lab:
     def _unseen(self, hosts: Sequence[str]) -> list[str]:
         """Return the hosts that Nova does not count with: down, or without a node to choose.
 
-        A host that somebody has forced down stays so until told, and is not waited for.
+        What a host said before it ended keeps it up for a while, perhaps not until it speaks again.
+        One that somebody has forced down stays so until told, and is not waited for.
         """
         nodes = self.client.get("compute", "/os-hypervisors")["hypervisors"]
         up = {each["hypervisor_hostname"] for each in nodes if each["state"] == "up"}
         answer = self.client.get("compute", "/os-services?binary=nova-compute")["services"]
         forced = {each["host"] for each in answer if each["forced_down"]}
-        return sorted(set(hosts) - up - forced)
+        _, down_s = self.places.sizes.rhythm(len(self.hosts))
+        spoke = {each["host"] for each in answer if _age_s(each["updated_at"]) < down_s / 2}
+        return sorted(set(hosts) - (up & spoke) - forced)
 
     def _make_identities(self) -> None:
         done = self.places.state / "identities.made"
@@ -300,6 +304,13 @@ class Lab:
         with (self.places.root / "busy").open("w") as busy:
             fcntl.flock(busy, fcntl.LOCK_EX)
             yield
+
+
+def _age_s(said: str | None) -> float:
+    """Return how old a time of Nova's is; one that it has not written yet is new."""
+    if said is None:
+        return 0.0
+    return (datetime.now(UTC) - datetime.fromisoformat(said).replace(tzinfo=UTC)).total_seconds()
 
 
 def _processes() -> Iterator[Path]:

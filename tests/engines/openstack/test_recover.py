@@ -235,18 +235,23 @@ async def test_what_a_dead_controller_ordered_is_joined(stage: Stage) -> None:
     assert stage.records() == [(SECOND, "done")]
 
 
+@pytest.mark.parametrize("left", ["failed", "accepted"])
 async def test_of_two_orders_of_one_moment_one_gets_through(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, left: str
 ) -> None:
-    """As a real Nova was seen to do: it takes both, fails one, and leaves that one's task."""
+    """As a real Nova was seen to do: it takes both, fails one, and leaves that one's task.
+
+    Its record stays as it was accepted, now and then.
+    """
     monkeypatch.setattr(evacuation, "STUCK_S", 0.3)
+    monkeypatch.setattr(evacuation, "HEALTH_EVERY_S", 0.1)
     recovery, cloud = stage.recovery(), stage.double.cloud
     stage.die()
     await recovery.mark_dead(FIRST, "its power was cut")
     going = asyncio.create_task(do(recovery, leave()))
     while not cloud.records:  # noqa: ASYNC110  # of a cloud in memory
         await asyncio.sleep(0.01)
-    cloud.record("evacuation", stage.server(), SECOND).status = "failed"
+    cloud.record("evacuation", stage.server(), SECOND).status = left
     monkeypatch.setattr(cloud, "touch", lambda server: setattr(server, "task", "rebuilding"))
     await going
     there = stage.server()

@@ -29,7 +29,7 @@ SETTLED_S: Final = 300.0
 """How long a guest may take to become as it was, once it has arrived."""
 HEALTH_EVERY_S: Final = 5.0
 STUCK_S: Final = 10.0
-"""How long a guest that has arrived may be called rebuilding when no record of it is open."""
+"""How long a guest that has arrived may be called rebuilding."""
 _EVACUABLE: Final = frozenset({"ACTIVE", "SHUTOFF", "ERROR"})
 _NO_SUCH_VERSION: Final = 406
 
@@ -214,8 +214,21 @@ async def _arrived(scene: Scene, leaving: _Leaving) -> None:
         waited_s = scene.clock.now() - goes_on
         if waited_s > STALLED_S:
             raise await _failure(scene, leaving, f"nobody took it up for {waited_s:.0f} s")
-        if waited_s > HEALTH_EVERY_S and await _goes_on(scene, leaving, record):
-            goes_on = scene.clock.now()
+        if waited_s > HEALTH_EVERY_S:
+            if await _is_there(scene, leaving):
+                return
+            if await _goes_on(scene, leaving, record):
+                goes_on = scene.clock.now()
+
+
+async def _is_there(scene: Scene, leaving: _Leaving) -> bool:
+    """Return whether Nova has the guest at its new home, whatever a record says.
+
+    Its compute writes that when all is done; the record of an order that failed on meeting another
+    may stay as it was accepted.
+    """
+    guest = await _seen(scene, leaving.uuid)
+    return guest is not None and guest.host == leaving.action.target
 
 
 async def _goes_on(scene: Scene, leaving: _Leaving, record: Move | None) -> bool:
@@ -260,22 +273,22 @@ async def _settle(scene: Scene, leaving: _Leaving) -> None:
                 ordered = True
         waited_s = scene.clock.now() - began
         if waited_s > STUCK_S and guest.task.startswith("rebuild"):
-            await _wake(scene, uuid)
+            await _wake(scene, leaving)
         if waited_s > SETTLED_S:
             wanted = "running" if leaving.ran else "stopped"
             brief = f"{leaving.action.instance} is on {target}, and does not become {wanted}"
             raise Refused(brief, (f"Nova says {guest.status} {guest.task}",), code="not-settled")
 
 
-async def _wake(scene: Scene, uuid: str) -> None:
-    """Let a guest count as active where it is, when Nova has nothing under way with it.
+async def _wake(scene: Scene, leaving: _Leaving) -> None:
+    """Let a guest that arrived count as active, unless it is on its way to yet another home.
 
-    Of two orders of one moment the one that fails leaves its task behind.
+    Of two orders of one moment the one that fails leaves its task behind, perhaps its record, too.
     """
-    records = await steadfast(lambda: scene.records.evacuations_of(uuid))
-    if records and not any(each.under_way for each in records):
+    records = await steadfast(lambda: scene.records.evacuations_of(leaving.uuid))
+    if not any(each.under_way and each.source != leaving.action.source for each in records):
         with contextlib.suppress(NotFound, Conflict, Unavailable):
-            await scene.records.reset(uuid)
+            await scene.records.reset(leaving.uuid)
 
 
 async def _seen(scene: Scene, uuid: str) -> Seen | None:
