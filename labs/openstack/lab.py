@@ -131,6 +131,7 @@ class Lab:
                 services.api(self.places, name).start()
             self._step("APIs", services.await_apis, self.places)
             self._step("identities", self._make_identities)
+            until(lambda: not self._silent(), lambda: f"Cinder does not see {self._silent()}")
             self._step("computes", self.start_hosts, names(computes))
             self._step("flavors", contents.make_flavors, self.client)
 
@@ -176,6 +177,7 @@ class Lab:
         for service, (name, _) in services.apis(self.places).items():
             if name not in wrong and not listens(self.places.ports[service]):
                 wrong[name] = "does not listen"
+        wrong |= {} if wrong else self._silent()
         if wrong:
             return wrong
         alive, seen = self.computes.alive(), self.states()
@@ -291,6 +293,21 @@ class Lab:
         answer = self.client.get("compute", "/os-services?binary=nova-compute")["services"]
         forced = {each["host"] for each in answer if each["forced_down"]}
         return sorted(set(hosts) - up - forced)
+
+    def _silent(self) -> dict[str, str]:
+        """Return the processes of Cinder that it does not see up; a driver without pools is none.
+
+        Nothing where the lab has no volumes.
+        """
+        if VOLUMES not in self.places.parts:
+            return {}
+        found = self.client.patient("block-storage", "/os-services")["services"]
+        up = {each["binary"] for each in found if each["state"] == "up"}
+        if not self.client.patient("block-storage", "/scheduler-stats/get_pools")["pools"]:
+            up.discard("cinder-volume")
+        return {
+            name: "Cinder does not see it up" for name in services.VOLUMES_CORE if name not in up
+        }
 
     def _make_identities(self) -> None:
         done, parts = self.places.state / "identities.made", " ".join(sorted(self.places.parts))

@@ -26,7 +26,8 @@ APIS: Final = {
 CORE: Final = ("nova-conductor", "nova-scheduler")
 _MORE_APIS: Final = {VOLUMES: {"block-storage": ("cinder-api", "cinder.wsgi.api")}}
 """Likewise, of the optional parts."""
-_MORE_CORE: Final = {VOLUMES: ("cinder-scheduler", "cinder-volume")}
+VOLUMES_CORE: Final = ("cinder-scheduler", "cinder-volume")
+_MORE_CORE: Final = {VOLUMES: VOLUMES_CORE}
 _ONE_THREAD: Final = ("identity", "network")
 """Those whose code is not sure to bear several threads of uwsgi."""
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from billow.engines.openstack.answers import Image, Server, Topology
@@ -36,6 +37,7 @@ _STATES: Final = {
 """By vm_state."""
 _BY_POWER: Final = {_SHUT_DOWN: State.STOPPED, _CRASHED: State.FAILED}
 _LIVE: Final = ("active", "resized")
+_NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,13 @@ class Homes:
     Attributes:
         hosts: Of the pool, by what servers say of their host, or of their Ironic node.
         bare: Which of them are machines of Ironic's.
+        held: Why Cinder keeps servers where they are, by server.
         groups: The group of each server that is in one that planners keep to.
     """
 
     hosts: Mapping[str, Host]
     bare: frozenset[str] = frozenset()
+    held: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -78,7 +82,7 @@ def _instance(land: Landscape, server: Server, shapes: Shapes, homes: Homes, nam
         tenant=plain(server.project_id),
         zone=plain(server.zone if server.pin is None else server.pin),
         image=plain(image.name if image else server.image),
-        immovable=(unsure or why_immovable(server, image, bare=bare))[:4096],
+        immovable=(unsure or why_immovable(server, image, homes.held, bare=bare))[:4096],
         disk=Storage.OWN if own_disk(land, server, host) else Storage.SHARED,
         cpu_used_milli=use.cpu_milli,
         memory_used_mib=use.memory_mib,
@@ -122,8 +126,17 @@ def state_of(server: Server, *, known: bool) -> State:
     return state
 
 
-def why_immovable(server: Server, image: Image | None, *, bare: bool = False) -> str:
-    """Return why a server cannot be moved; empty when it can."""
+def why_immovable(
+    server: Server, image: Image | None, held: Mapping[str, str] = _NOBODY, *, bare: bool = False
+) -> str:
+    """Return why a server cannot be moved; empty when it can.
+
+    Args:
+        server: Which.
+        image: What it was made of, where that is known.
+        held: Why Cinder keeps servers where they are, by server.
+        bare: Whether it is a machine of its own.
+    """
     reasons = (
         server.metadata.get(IMMOVABLE, ""),
         "it is a machine of its own" if bare else "",
@@ -131,6 +144,7 @@ def why_immovable(server: Server, image: Image | None, *, bare: bool = False) ->
         ": ".join(filter(None, ("it is locked", server.locked_reason))) if server.locked else "",
         f"Nova is at work on it: {server.task_state}" if server.task_state else "",
         _HELD.get(server.vm_state, ""),
+        held.get(server.uuid, ""),
     )
     return next(filter(None, reasons), "")
 
@@ -153,7 +167,7 @@ def own_disk(land: Landscape, server: Server, host: Host | None) -> bool:
     """
     if land.shared_storage or (host is not None and SHARED in host.traits):
         return False
-    return bool(server.image) or (server.volumes == 0 and server.flavor.disk_gib > 0)
+    return bool(server.image) or (not server.volumes and server.flavor.disk_gib > 0)
 
 
 def _priority(text: str) -> int:
