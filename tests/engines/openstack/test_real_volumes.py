@@ -25,7 +25,7 @@ from billow.engines.openstack.recover.survey import Survey
 from billow.engines.openstack.sight import Sight
 from billow.engines.openstack.transport import open_transport
 from billow.errors import Denied
-from billow.model.action import Action, Migrate, Repair
+from billow.model.action import Action, Evacuate, Fence, Migrate, Repair
 from billow.openstack.storage import storage_report
 
 pytestmark = [
@@ -112,6 +112,18 @@ async def test_a_server_moves_with_its_volume(lab: Lab, engine: OpenStackEngine)
     assert (await engine.sense()).instance("web").host == second
     assert homes(lab, disk) == [second]
     assert volume(lab, disk)["status"] == "in-use"
+
+
+async def test_a_server_of_a_dead_host_gets_its_volume_back(
+    lab: Lab, engine: OpenStackEngine
+) -> None:
+    first, second = lab.hosts[:2]
+    disk = attached(lab, lab.seeding.booted("web", host=first), "data")
+    await do(engine, Fence(id="f", host=first))
+    await do(engine, Evacuate(id="e", instance="web", source=first, target=second))
+    assert (await engine.sense()).instance("web").host == second
+    assert homes(lab, disk) == [second]
+    lab.start(first)
 
 
 @pytest.mark.parametrize("status", ["maintenance", "retyping", "backing-up", "error"])
