@@ -8,7 +8,7 @@ import pytest
 from tests.engines.openstack.replay import Replay, cloud_of
 from tests.engines.openstack.shelf import FAR_AWAY, volume
 from tests.engines.openstack.test_sight import Watch, gaps
-from tests.engines.openstack.test_translate import land, server
+from tests.engines.openstack.test_translate import land, server, service
 
 from billow.engines.openstack.answers import Storage, StorageService
 from billow.engines.openstack.decode import storage_pool_of, volume_of
@@ -17,7 +17,7 @@ from billow.engines.openstack.sight import SELDOM_S, Sight
 from billow.engines.openstack.translate import view_of
 from billow.engines.openstack.volumes import TAKES_MORE, held
 from billow.model.action import Migrate, Resize
-from billow.model.kinds import State
+from billow.model.kinds import Power, State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 
@@ -150,6 +150,15 @@ def test_a_volume_that_nova_alone_has_attached_holds_its_server_too() -> None:
     pool = view_of(land(mine, server("u2"), storage=Storage(volumes=(row,)))).pool
     assert "its volume data is detaching" in pool.instance("u1").immovable
     assert pool.instance("u2").immovable == ""
+
+
+def test_a_server_of_a_host_that_is_down_is_not_held() -> None:
+    """Its evacuation is tried: that it was held when its host died must not be its end."""
+    row = volume_of(volume("data", ("u1", "h1"), status="backing-up"))
+    dead = (replace(service("h1"), up=False), service("h2"))
+    pool = view_of(land(server(), services=dead, storage=Storage(volumes=(row,)))).pool
+    assert pool.host("h1").power is Power.UNKNOWN
+    assert pool.instance("u1").immovable == ""
 
 
 @pytest.mark.parametrize(
