@@ -8,7 +8,8 @@ server of that lab.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,18 +26,33 @@ COMPUTES = 6
 @pytest.fixture(scope="session")
 def openstack_lab() -> Iterator["Lab"]:
     """Bring six computes up, once; a test that takes it leaves nothing running, or wipes."""
+    with _running(()) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def volumes_lab() -> Iterator["Lab"]:
+    """Bring up a lab with a real Cinder, likewise; one that is used as it is must have it."""
+    with _running(("volumes",)) as lab:
+        yield lab
+
+
+@contextmanager
+def _running(parts: Collection[str]) -> Iterator["Lab"]:
     from labs.openstack import Lab
 
     told = os.environ.get("BILLOW_OPENSTACK_TEST_LAB")
     if told:
         lab = Lab.started(Path(told), COMPUTES)
+        if missing := set(parts) - lab.places.parts:
+            pytest.skip(f"{told} has no {', '.join(missing)}")
         lab.gates.clear()
         lab.seeding.wipe()
         yield lab
         lab.close()
         return
     with tempfile.TemporaryDirectory(prefix="bo", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        lab = Lab.laid_out(Path(folder), VENV)
+        lab = Lab.laid_out(Path(folder), VENV, parts=parts)
         try:
             lab.up(COMPUTES)
             yield lab
@@ -49,3 +65,10 @@ def fresh_cloud(openstack_lab: "Lab") -> Iterator["Lab"]:
     """Give a test the lab without servers or faults, and put right what it leaves."""
     yield openstack_lab
     openstack_lab.restore()
+
+
+@pytest.fixture
+def fresh_volumes(volumes_lab: "Lab") -> Iterator["Lab"]:
+    """Give a test the lab with Cinder likewise."""
+    yield volumes_lab
+    volumes_lab.restore()

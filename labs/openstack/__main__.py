@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from labs.openstack.lab import Lab
-from labs.openstack.places import LabError, default_root, laid_out
+from labs.openstack.places import VOLUMES, LabError, default_root, laid_out
 
 
 def main() -> int:
@@ -22,7 +22,8 @@ def main() -> int:
 
 
 def _up(given: argparse.Namespace) -> int:
-    lab = Lab(laid_out(given.root, given.venv))
+    parts = [VOLUMES] if given.volumes else []
+    lab = Lab(laid_out(given.root, given.venv, parts=parts))
     lab.up(given.computes, may_install=not given.no_install)
     for step, took_s in lab.took_s.items():
         print(f"{step:20} {took_s:6.1f} s", file=sys.stderr)
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     up = verbs.add_parser("up", help="bring it up, and say how it is reached")
     up.add_argument("computes", type=int, nargs="?", default=4, help="how many (4)")
     up.add_argument("--venv", type=Path, help="where OpenStack is installed; labs may share it")
+    up.add_argument("--volumes", action="store_true", help="with a real Cinder, for good")
     up.add_argument("--no-install", action="store_true", help="install no Debian packages")
     down = verbs.add_parser("down", help="end all that it started")
     down.add_argument("--wipe", action="store_true", help="remove its databases and settings, too")

@@ -7,8 +7,14 @@ from typing import Any, Final
 import httpx2
 from labs.openstack.places import LabError, Places
 
-MICROVERSION: Final = {"compute": "2.87", "placement": "1.39"}
-_PREFIX: Final = {"compute": "/v2.1", "identity": "/v3", "network": "/v2.0", "image": "/v2"}
+MICROVERSION: Final = {"compute": "2.87", "placement": "1.39", "block-storage": "3.70"}
+_PREFIX: Final = {
+    "block-storage": "/v3",
+    "compute": "/v2.1",
+    "identity": "/v3",
+    "image": "/v2",
+    "network": "/v2.0",
+}
 _AGENT: Final = "billow-lab"
 
 
@@ -91,5 +97,6 @@ class Client:
     def _headers(self, service: str) -> dict[str, str]:
         headers = {"X-Auth-Token": self._token}
         if service in MICROVERSION:
-            headers["OpenStack-API-Version"] = f"{service} {MICROVERSION[service]}"
+            name = "volume" if service == "block-storage" else service
+            headers["OpenStack-API-Version"] = f"{name} {MICROVERSION[service]}"
         return headers

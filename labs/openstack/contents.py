@@ -4,7 +4,7 @@
 from typing import Any, Final
 
 from labs.openstack.client import Client
-from labs.openstack.places import REGION, Places
+from labs.openstack.places import REGION, VOLUMES, Places
 
 SERVICES: Final = {
     "placement": ("placement", ""),
@@ -13,6 +13,8 @@ SERVICES: Final = {
     "network": ("neutron", ""),
 }
 """Type: name of the service, path of its endpoint."""
+_MORE_SERVICES: Final = {VOLUMES: ("cinder", "block-storage", "/v3")}
+"""By optional part: the name of its service, its type, the path of its endpoint."""
 FLAVORS: Final[dict[str, tuple[int, int, dict[str, str]]]] = {
     "1c1g": (1, 1, {}),
     "2c4g": (2, 4, {}),
@@ -41,7 +43,8 @@ def make_identities(client: Client, places: Places) -> None:
             "role"
         ]["id"]
     users = _named(client, "users")
-    for name in ("nova", "placement", "glance", "neutron", "demo"):
+    more = [_MORE_SERVICES[part][0] for part in sorted(places.parts)]
+    for name in ("nova", "placement", "glance", "neutron", "demo", *more):
         if name not in users:
             user = {"name": name, "password": places.password}
             users[name] = client.ask("POST", "identity", "/users", {"user": user})["user"]["id"]
@@ -71,7 +74,8 @@ def make_flavors(client: Client) -> None:
 
 def _make_endpoints(client: Client, places: Places) -> None:
     known = {each["type"] for each in client.get("identity", "/services")["services"]}
-    for kind, (name, path) in SERVICES.items():
+    more = {_MORE_SERVICES[part][1]: _MORE_SERVICES[part][::2] for part in places.parts}
+    for kind, (name, path) in (SERVICES | more).items():
         if kind in known:
             continue
         service = {"name": name, "type": kind}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from labs.openstack.places import LabError, Places
-from labs.openstack.services import APIS
+from labs.openstack.services import apis
 
 OURS: Final = "billow-lab"
 """How the lab's own calls name themselves."""
@@ -63,8 +63,9 @@ class Gates:
 
     def add(self, fault: Fault) -> None:
         """Lay a rule down. It holds for the next call. Raises LabError."""
-        if fault.service not in APIS:
-            raise LabError(f"no API {fault.service}; there are: {', '.join(APIS)}")
+        known = apis(self._places)
+        if fault.service not in known:
+            raise LabError(f"no API {fault.service}; there are: {', '.join(known)}")
         self._write(fault.service, [*self._rules(fault.service), asdict(fault)])
 
     def remove(self, fault: Fault) -> None:
@@ -74,7 +75,7 @@ class Gates:
 
     def clear(self) -> None:
         """Take every rule away."""
-        for service in APIS:
+        for service in apis(self._places):
             self._write(service, [])
 
     def hits(self, fault: Fault) -> int:
@@ -91,7 +92,7 @@ class Gates:
             own: The lab's own calls, too.
         """
         found: list[dict[str, Any]] = []
-        for name in [service] if service else list(APIS):
+        for name in [service] if service else list(apis(self._places)):
             file = self._places.run / f"{name}.calls"
             lines = file.read_text().splitlines() if file.exists() else []
             found += [{"service": name, **json.loads(line)} for line in lines]
@@ -100,7 +101,7 @@ class Gates:
 
     def forget(self) -> None:
         """Begin the record of calls anew."""
-        for name in APIS:
+        for name in apis(self._places):
             file = self._places.run / f"{name}.calls"
             if file.exists():
                 file.write_bytes(b"")

@@ -60,26 +60,42 @@ def install_servers(*, may_install: bool = True) -> None:
 
 def install_openstack(places: Places) -> None:
     """Install the pinned OpenStack, unless it was done. Raises LabError."""
-    stamp = places.venv / "installed"
-    if stamp.exists() and stamp.read_text() == _stamp(places.venv):
-        return
-    shutil.rmtree(places.venv, ignore_errors=True)
-    _run(sys.executable, "-m", "venv", "--without-pip", str(places.venv))
+    if not _is_done(places, LOCK):
+        shutil.rmtree(places.venv, ignore_errors=True)
+        _run(sys.executable, "-m", "venv", "--without-pip", str(places.venv))
+        _install(places, LOCK)
+    for part in sorted(places.parts):
+        lock = LOCK.with_name(f"{part}.lock")
+        if not _is_done(places, lock):
+            _install(places, lock)
+
+
+def _is_done(places: Places, lock: Path) -> bool:
+    stamp = _stamp_file(places, lock)
+    return stamp.exists() and stamp.read_text() == _stamp(places.venv, lock)
+
+
+def _stamp_file(places: Places, lock: Path) -> Path:
+    return places.venv / ("installed" if lock == LOCK else f"installed-{lock.stem}")
+
+
+def _install(places: Places, lock: Path) -> None:
+    """Bring what a lock names, without its dependencies: they are in it, or in the first."""
     python = places.program("python")
     pip = (sys.executable, "-m", "pip", "--python", python, "-qq", "--disable-pip-version-check")
-    how = ("install", "--no-deps", "--no-compile", "--require-hashes", "-r", str(LOCK))
+    how = ("install", "--no-deps", "--no-compile", "--require-hashes", "-r", str(lock))
     _run(*pip, *how)
     # Else the first start compiles two hundred packages, one process beside the other. Some files
     # are templates with the ending of Python; they do not compile, and nothing imports them.
     cores = str(os.cpu_count() or 1)
     words = (python, "-m", "compileall", "-qq", "-j", cores, str(places.venv / "lib"))
     subprocess.run(words, stdout=subprocess.DEVNULL, check=False)
-    stamp.write_text(_stamp(places.venv))
+    _stamp_file(places, lock).write_text(_stamp(places.venv, lock))
 
 
-def _stamp(venv: Path) -> str:
+def _stamp(venv: Path, lock: Path) -> str:
     """Return what changes when the pins, the Python or the place of an installation does."""
-    pins = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    pins = hashlib.sha256(lock.read_bytes()).hexdigest()
     return f"{pins} {sys.version} {venv}"
 
 

@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,16 @@ from labs.openstack import contents, install, servers, services
 from labs.openstack.client import Client
 from labs.openstack.computes import Computes, known_or_refused, names
 from labs.openstack.faults import Gates
-from labs.openstack.places import CLOUD, LabError, Places, Sizes, default_root, found, laid_out
+from labs.openstack.places import (
+    CLOUD,
+    VOLUMES,
+    LabError,
+    Places,
+    Sizes,
+    default_root,
+    found,
+    laid_out,
+)
 from labs.openstack.processes import Process, listens, until
 from labs.openstack.seeding import Seeding
 from labs.openstack.settings import make_state_folders, write_settings
@@ -75,9 +84,15 @@ class Lab:
         return lab
 
     @classmethod
-    def laid_out(cls, root: Path, venv: Path | None = None, sizes: Sizes | None = None) -> Self:
+    def laid_out(
+        cls,
+        root: Path,
+        venv: Path | None = None,
+        sizes: Sizes | None = None,
+        parts: Collection[str] = (),
+    ) -> Self:
         """Return the lab in a folder, laid out where there is none; `up` starts it."""
-        return cls(laid_out(root, venv, sizes))
+        return cls(laid_out(root, venv, sizes, parts))
 
     @classmethod
     def found(cls, root: Path | None = None) -> Self:
@@ -106,13 +121,18 @@ class Lab:
             self._step("queue", servers.start_queue, self.places)
             self._step("cache", servers.start_cache, self.places)
             self._step("schemas", services.make_schemas, self.places)
-            for name in services.CORE:  # a compute that is earlier waits ten seconds for each try
+            if VOLUMES in self.places.parts:
+                self._step("volumes", services.make_schema_of_volumes, self.places)
+            for name in services.cores(
+                self.places
+            ):  # a compute that is earlier waits ten seconds for each try
                 services.core(self.places, name).start()
             self._step("keys", services.make_first_user, self.places)
-            for name in services.APIS:
+            for name in services.apis(self.places):
                 services.api(self.places, name).start()
             self._step("APIs", services.await_apis, self.places)
             self._step("identities", self._make_identities)
+            until(lambda: not self._silent(), lambda: f"Cinder does not see {self._silent()}")
             self._step("computes", self.start_hosts, names(computes))
             self._step("flavors", contents.make_flavors, self.client)
 
@@ -155,9 +175,10 @@ class Lab:
         for process in (*servers.all_servers(self.places), *services.every_service(self.places)):
             if process.number() is None:
                 wrong[process.name] = "does not run"
-        for service, (name, _) in services.APIS.items():
+        for service, (name, _) in services.apis(self.places).items():
             if name not in wrong and not listens(self.places.ports[service]):
                 wrong[name] = "does not listen"
+        wrong |= {} if wrong else self._silent()
         if wrong:
             return wrong
         alive, seen = self.computes.alive(), self.states()
@@ -277,12 +298,27 @@ class Lab:
         spoke = {each["host"] for each in answer if _age_s(each["updated_at"]) < down_s / 2}
         return sorted(set(hosts) - (up & spoke) - forced)
 
+    def _silent(self) -> dict[str, str]:
+        """Return the processes of Cinder that it does not see up; a driver without pools is none.
+
+        Nothing where the lab has no volumes.
+        """
+        if VOLUMES not in self.places.parts:
+            return {}
+        found = self.client.patient("block-storage", "/os-services")["services"]
+        up = {each["binary"] for each in found if each["state"] == "up"}
+        if not self.client.patient("block-storage", "/scheduler-stats/get_pools")["pools"]:
+            up.discard("cinder-volume")
+        return {
+            name: "Cinder does not see it up" for name in services.VOLUMES_CORE if name not in up
+        }
+
     def _make_identities(self) -> None:
-        done = self.places.state / "identities.made"
-        if not done.exists():
+        done, parts = self.places.state / "identities.made", " ".join(sorted(self.places.parts))
+        if not done.exists() or done.read_text() != parts:
             until(self._logs_in, lambda: "Keystone lets nobody in")
             contents.make_identities(self.client, self.places)
-            done.touch()
+            done.write_text(parts)
         self.client.patient("compute", "/flavors")
         self.client.patient("placement", "/resource_classes")
 

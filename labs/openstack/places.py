@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +16,10 @@ SPAN: Final = 16
 _BASES: Final = 40
 PORTS: Final = (
     "database", "queue", "distribution", "epmd", "cache",
-    "identity", "placement", "compute", "image", "network",
+    "identity", "placement", "compute", "image", "network", "block-storage",
 )  # fmt: skip
+VOLUMES: Final = "volumes"
+"""The optional part that is Cinder."""
 REGION: Final = "lab"
 CLOUD: Final = "billow-lab"
 PROJECT: Final = "billow-lab-project"
@@ -55,13 +58,18 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """A lab's folder, what lies in it, and its ports."""
+    """A lab's folder, what lies in it, and its ports.
+
+    Attributes:
+        parts: What it has beside the core: `volumes`.
+    """
 
     root: Path
     venv: Path
     ports: dict[str, int]
     password: str = field(repr=False)
     sizes: Sizes = field(default_factory=Sizes)
+    parts: frozenset[str] = frozenset()
 
     @property
     def settings(self) -> Path:
@@ -127,13 +135,19 @@ def found(root: Path) -> Places:
     return _read(root.absolute(), plan)
 
 
-def laid_out(root: Path, venv: Path | None = None, sizes: Sizes | None = None) -> Places:
+def laid_out(
+    root: Path,
+    venv: Path | None = None,
+    sizes: Sizes | None = None,
+    parts: Collection[str] = (),
+) -> Places:
     """Return the lab in a folder; lay it out where there is none. Raises LabError.
 
     Args:
         root: Its folder; short, because sockets lie in it.
         venv: Where OpenStack is installed; several labs may share it. In the folder, if not told.
         sizes: Told sizes win over those that the lab had.
+        parts: What it shall have beside the core; it keeps those that it had.
     """
     root = root.absolute()
     if len(str(root)) > _LONGEST_ROOT:
@@ -149,6 +163,7 @@ def laid_out(root: Path, venv: Path | None = None, sizes: Sizes | None = None) -
         plan["venv"] = str((venv or root / "venv").absolute())
     if sizes is not None:
         plan["sizes"] = asdict(sizes)
+    plan["parts"] = sorted({*plan.get("parts", ()), *parts})
     file.touch(mode=0o600)
     file.write_text(json.dumps(plan, indent=1))
     places = _read(root, plan)
@@ -157,15 +172,21 @@ def laid_out(root: Path, venv: Path | None = None, sizes: Sizes | None = None) -
 
 
 def _read(root: Path, plan: dict[str, Any]) -> Places:
-    return Places(root, Path(plan["venv"]), plan["ports"], plan["password"], Sizes(**plan["sizes"]))
+    ports, parts = _ports(plan["ports"]["database"]), frozenset(plan.get("parts", ()))
+    sizes = Sizes(**plan["sizes"])
+    return Places(root, Path(plan["venv"]), ports, plan["password"], sizes, parts)
 
 
 def _free_ports() -> dict[str, int]:
     """Return a span of ports of which nobody listens on any. Raises LabError."""
     for base in range(FIRST_PORT, FIRST_PORT + _BASES * SPAN, SPAN):
         if all(_is_free(base + n) for n in range(SPAN)):
-            return {name: base + n for n, name in enumerate(PORTS)}
+            return _ports(base)
     raise LabError(f"no {SPAN} free ports in a row from {FIRST_PORT} on")
+
+
+def _ports(base: int) -> dict[str, int]:
+    return {name: base + n for n, name in enumerate(PORTS)}
 
 
 def _is_free(port: int) -> bool:

@@ -143,3 +143,13 @@ DELETE t FROM placement.resource_provider_traits t JOIN placement.traits n
 UPDATE placement.resource_providers SET generation = generation + 1;
 """
 """Removes every server, group, aggregate and record; services are enabled and not forced down."""
+_VOLUMES: Final = (
+    *("volume_attachment", "attachment_specs", "volume_admin_metadata", "volume_metadata"),
+    *("volume_glance_metadata", "workers", "messages", "volumes", "reservations", "quota_usages"),
+)
+WIPE_VOLUMES: Final = f"""
+SET FOREIGN_KEY_CHECKS = 0;
+{" ".join(f"DELETE FROM cinder.{table};" for table in _VOLUMES)}
+UPDATE cinder.services SET disabled = 0, disabled_reason = NULL;
+"""
+"""Removes every volume and attachment."""

@@ -19,7 +19,7 @@ from labs.openstack import rows, servers
 from labs.openstack.client import Client
 from labs.openstack.computes import Computes
 from labs.openstack.contents import IMAGE
-from labs.openstack.places import LabError, Places
+from labs.openstack.places import VOLUMES, LabError, Places
 from labs.openstack.processes import until
 
 _AT_ONCE: Final = 4
@@ -168,6 +168,8 @@ class Seeding:
         """Do what `wipe` does, without waiting until computes have noticed."""
         self._computes.clear()
         servers.sql(self._places, rows.WIPE)
+        if VOLUMES in self._places.parts:
+            servers.sql(self._places, rows.WIPE_VOLUMES)
         for host in self._computes.known():
             devices = self._computes.shape(host).get("gpus")
             self._computes.reset(host)

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from labs.openstack.places import REGION, LabError, Places
+from labs.openstack import servers
+from labs.openstack.places import REGION, VOLUMES, LabError, Places
 from labs.openstack.processes import Process, clean_environment, end_of, listens, until
 from labs.openstack.settings import database_url
 
@@ -23,13 +24,28 @@ APIS: Final = {
 }
 """Service: the name of its process, the module that answers."""
 CORE: Final = ("nova-conductor", "nova-scheduler")
+_MORE_APIS: Final = {VOLUMES: {"block-storage": ("cinder-api", "cinder.wsgi.api")}}
+"""Likewise, of the optional parts."""
+VOLUMES_CORE: Final = ("cinder-scheduler", "cinder-volume")
+_MORE_CORE: Final = {VOLUMES: VOLUMES_CORE}
 _ONE_THREAD: Final = ("identity", "network")
 """Those whose code is not sure to bear several threads of uwsgi."""
 
 
+def apis(places: Places) -> dict[str, tuple[str, str]]:
+    """Return the APIs of a lab: by service, the name of the process and the module."""
+    more = (pair for part in sorted(places.parts) for pair in _MORE_APIS[part].items())
+    return {**APIS, **dict(more)}
+
+
+def cores(places: Places) -> tuple[str, ...]:
+    """Return the names of the processes of a lab that are no APIs, its computes excepted."""
+    return (*CORE, *(name for part in sorted(places.parts) for name in _MORE_CORE[part]))
+
+
 def api(places: Places, service: str) -> Process:
     """Return the process of an API, with the gate before it."""
-    name, module = APIS[service]
+    name, module = apis(places)[service]
     settings = places.settings
     more = {
         "LAB_SERVICE": service,
@@ -51,19 +67,32 @@ def api(places: Places, service: str) -> Process:
         *("--enable-threads", "--thunder-lock", "--die-on-term", "--buffer-size", "65535"),
         *("--listen", "100", "--disable-logging", "--add-header", "Connection: close"),
         *("--venv", str(places.venv), "--procname-prefix", f"{name} "),
+        *_arguments(places, service),
     ]
     return Process(name, words, places.run, places.logs, more)
 
 
+def _arguments(places: Places, service: str) -> tuple[str, ...]:
+    """Return what an API is told by arguments: Cinder knows no variable for its settings."""
+    if service != "block-storage":
+        return ()
+    return ("--pyargv", f"--config-file {places.settings / 'cinder' / 'cinder.conf'}")
+
+
 def core(places: Places, name: str) -> Process:
-    """Return the conductor or the scheduler."""
-    words = [places.program(name), "--config-file", str(places.settings / "nova" / "nova.conf")]
-    return Process(name, words, places.run, places.logs)
+    """Return a conductor, a scheduler, or who drives volumes."""
+    project = name.partition("-")[0]
+    settings = places.settings / project / f"{project}.conf"
+    words = [places.program(name), "--config-file", str(settings)]
+    more = {"PYTHONPATH": str(INSIDE)} if name == "cinder-volume" else {}  # for its driver
+    return Process(name, words, places.run, places.logs, more)
 
 
 def every_service(places: Places) -> list[Process]:
     """Return all but the computes."""
-    return [core(places, name) for name in CORE] + [api(places, name) for name in APIS]
+    return [core(places, name) for name in cores(places)] + [
+        api(places, name) for name in apis(places)
+    ]
 
 
 def make_schemas(places: Places) -> None:
@@ -103,6 +132,16 @@ def make_schemas(places: Places) -> None:
     done.touch()
 
 
+def make_schema_of_volumes(places: Places) -> None:
+    """Give Cinder its database, once."""
+    done = places.state / "schema-cinder.made"
+    if not done.exists():
+        servers.sql(places, "CREATE DATABASE IF NOT EXISTS cinder CHARACTER SET utf8;")
+        settings = places.settings / "cinder" / "cinder.conf"
+        _manage(places, ("cinder-manage", "--config-file", str(settings), "db", "sync"))
+        done.touch()
+
+
 def make_first_user(places: Places) -> None:
     """Make Keystone's keys and its administrator, once."""
     keystone = ("keystone-manage", "--config-file", str(places.settings / "keystone.conf"))
@@ -126,7 +165,7 @@ def make_first_user(places: Places) -> None:
 
 def await_apis(places: Places) -> None:
     """Wait until every API answers. Raises LabError with what one said that ended instead."""
-    for service in APIS:
+    for service in apis(places):
         _await(api(places, service), places.ports[service])
 
 

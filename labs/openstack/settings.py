@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from labs.openstack.places import CLOUD, PROJECT, REGION, Places
+from labs.openstack.places import CLOUD, PROJECT, REGION, VOLUMES, Places
 
 Section: TypeAlias = Mapping[str, object]
 
@@ -42,12 +42,15 @@ def write_settings(places: Places, computes: int) -> None:
         "nova/compute.conf": _ini(_compute(places, computes)),
         "clouds.yaml": _clouds(places),
     }
+    if VOLUMES in places.parts:
+        files["cinder/cinder.conf"] = _ini(_cinder(places))
     for name, text in files.items():
         path = places.settings / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(text)
-    for service, paste in _PASTE.items():
+    more = {"cinder": "api-paste.ini"} if VOLUMES in places.parts else {}
+    for service, paste in (_PASTE | more).items():
         shutil.copy(places.venv / "etc" / service / paste, places.settings / service / paste)
 
 
@@ -220,6 +223,37 @@ def _neutron(places: Places) -> Mapping[str, Section]:
     }
 
 
+def _cinder(places: Places) -> Mapping[str, Section]:
+    """Asks Nova before it deletes an attachment; its driver is the lab's own and stores nothing."""
+    user = _user(places, "cinder")
+    return {
+        "DEFAULT": {
+            "use_stderr": True,
+            "auth_strategy": "keystone",
+            "transport_url": _queue_url(places),
+            "my_ip": "127.0.0.1",
+            "host": "lab",
+            "state_path": places.state / "cinder",
+            "api_paste_config": places.settings / "cinder" / "api-paste.ini",
+            "resource_query_filters_file": places.venv / "etc" / "cinder" / "resource_filters.json",
+            "enabled_backends": "pools",
+            "quota_volumes": -1,
+            "quota_gigabytes": -1,
+            "report_interval": 4,
+            "service_down_time": 24,
+            "backend_stats_polling_interval": 4,
+        },
+        "pools": {"volume_driver": "lab_volumes.LabVolumes", "volume_backend_name": "pools"},
+        "database": {"connection": database_url(places, "cinder")},
+        "keystone_authtoken": _guard(places, "cinder"),
+        "nova": user | {"interface": "public"},
+        "service_user": {"send_service_user_token": True, **user},
+        "coordination": {"backend_url": f"file://{places.state / 'cinder'}"},
+        "oslo_concurrency": _locks(places),
+        "oslo_messaging_notifications": {"driver": "noop"},
+    }
+
+
 def _nova(places: Places, computes: int) -> Mapping[str, Section]:
     user = _user(places, "nova")
     sections = {
@@ -241,6 +275,8 @@ def _nova(places: Places, computes: int) -> Mapping[str, Section]:
         "oslo_messaging_rabbit": {"heartbeat_rate": 1},
         "pci": {"device_spec": _pci(), "alias": _pci(device_type="type-PCI", name="gpu")},
     }
+    if VOLUMES in places.parts:
+        sections["cinder"] = {"catalog_info": "block-storage::publicURL", **user}
     return sections | dict.fromkeys(("placement", "neutron", "glance", "keystone"), user)
 
 
@@ -296,7 +332,8 @@ def _clouds(places: Places) -> str:
 def make_state_folders(places: Places) -> None:
     """Make the folders that services want to find."""
     names = ("database", "queue", "fernet", "credential", "glance", "nova", "neutron", "locks")
-    for name in names:
+    more = ("cinder",) if VOLUMES in places.parts else ()
+    for name in (*names, *more):
         Path(places.state, name).mkdir(parents=True, exist_ok=True)
     for name in ("fernet", "credential"):
         (places.state / name).chmod(0o700)

@@ -15,6 +15,7 @@ from labs.openstack.client import Client
 from labs.openstack.faults import Fault
 from labs.openstack.places import LabError, Sizes, laid_out
 from labs.openstack.processes import Process, living
+from labs.openstack.services import apis, cores
 from labs.openstack.settings import write_settings
 
 PATIENCE_S = 240.0
@@ -64,7 +65,9 @@ def test_a_lab_is_found_again_as_it_was_laid_out(tmp_path: Path) -> None:
     made = laid_out(tmp_path / "lab", sizes=Sizes(vcpus=8))
     again = laid_out(tmp_path / "lab")
     assert again == made
-    assert len(set(made.ports.values())) == len(made.ports) == 10
+    assert len(set(made.ports.values())) == len(made.ports) == 11
+    assert laid_out(tmp_path / "lab", parts=["volumes"]).parts == {"volumes"}
+    assert laid_out(tmp_path / "lab").parts == {"volumes"}, "a part is for good"
     assert (tmp_path / "lab" / "lab.json").stat().st_mode & 0o077 == 0
     assert made.password not in repr(made)
 
@@ -88,6 +91,22 @@ def test_settings_are_for_our_eyes_and_the_loopback_only(tmp_path: Path) -> None
     assert "bind-address = 127.0.0.1" in (places.settings / "database.cnf").read_text()
     assert "0.0.0.0" not in "".join(each.read_text() for each in written)  # noqa: S104
     assert "report_interval = 30" in (places.settings / "nova/nova.conf").read_text()
+
+
+def test_volumes_are_set_up_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    for part in ((), ("volumes",)):
+        places = laid_out(tmp_path / "lab", tmp_path / "venv", parts=part)
+        for service in ("nova", "neutron", "glance", "cinder"):
+            folder = tmp_path / "venv/etc" / service
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "api-paste.ini").touch()
+        (tmp_path / "venv/etc/glance/glance-api-paste.ini").touch()
+        write_settings(places, 4)
+        nova = (places.settings / "nova/nova.conf").read_text()
+        assert ("[cinder]" in nova) is bool(part)
+        assert (places.settings / "cinder/cinder.conf").exists() is bool(part)
+        assert ("block-storage" in apis(places)) is bool(part)
+        assert ("cinder-volume" in cores(places)) is bool(part)
 
 
 def test_a_strangers_process_is_not_taken_for_ours(tmp_path: Path) -> None:

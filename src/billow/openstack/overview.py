@@ -19,6 +19,7 @@ from billow.model.pool import Pool
 from billow.model.report import Better, Column, Grid, Measure, Picture, Report
 from billow.openstack.deaths import deaths_report
 from billow.openstack.heat import Heat, heat_of
+from billow.openstack.storage import storage_report
 from billow.openstack.win import defrag_plan, win
 from billow.plan.amounts import amount
 from billow.plan.mix import frequencies
@@ -143,6 +144,9 @@ def _sections(
         lambda: Section("deaths", deaths_report(pool)),
     )
     yield _tried("win", "What would a plan win?", won)
+    if storage := storage_report(pool):
+        cut = tuple(_cut(each) for each in storage.grids)
+        yield Section("storage", replace(storage, grids=cut))
     yield Section("wrong", _wrong(pool, findings))  # fmt: skip
 
 

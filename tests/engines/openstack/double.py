@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.engines.openstack import shelf
 from tests.engines.openstack.memory import (
     COPY_S,
     FLAVORS,
@@ -54,6 +55,7 @@ class Double:
 
     def versions(self, service: str) -> Versions | None:
         known = {"compute": ((2, 1), (2, 93)), "placement": ((1, 0), (1, 39))}
+        known["block-storage"] = ((3, 0), (3, 70))
         if service in known:
             return Versions(*known[service])
         return Versions() if service in {"image", "network", "identity"} else None
@@ -250,7 +252,7 @@ def _shown(server: Server) -> dict[str, Any]:
             "extra_specs": {},
         },
         "server_groups": [],
-        "os-extended-volumes:volumes_attached": [],
+        "os-extended-volumes:volumes_attached": [{"id": each} for each in server.volumes],
         "OS-EXT-STS:task_state": server.task or None,
         "OS-EXT-STS:vm_state": _VM_STATES.get(server.state, server.state.lower()),
         "OS-EXT-STS:power_state": power,
@@ -274,6 +276,8 @@ def _services(cloud: Cloud, call: Call) -> Body:
             "disabled_reason": each.reason,
             "updated_at": _when(each.beats),
         }
+        if not each.dark
+        else {"binary": "nova-compute", "host": each.host, "status": "UNKNOWN"}
         for each in cloud.services.values()
     ]
     conductor = {"id": id_of("conductor"), "binary": "nova-conductor", "host": "controller"}
@@ -351,6 +355,10 @@ _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", _NOVA, "/os-availability-zone/detail", _same({"availabilityZoneInfo": []})),
     ("GET", "image", "/images", _same({"images": [{"id": id_of("tiny"), "name": "tiny"}]})),
     ("GET", "network", "/networks", _same({"networks": [{"id": id_of("net"), "name": "net"}]})),
+    ("GET", "block-storage", "/volumes/detail", shelf.volumes),
+    ("GET", "block-storage", "/scheduler-stats/get_pools", shelf.pools),
+    ("GET", "block-storage", "/os-services", shelf.processes),
+    ("DELETE", "block-storage", "/attachments/([0-9a-f-]+)", shelf.detach),
     ("GET", "placement", "/resource_providers", providers),
     ("GET", "placement", f"{_RP}/inventories",
      _same({"inventories": _INVENTORIES, "resource_provider_generation": 1})),

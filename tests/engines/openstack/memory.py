@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Any
 
 STEP_S = 0.03
 COPY_S = 0.25
@@ -52,6 +53,7 @@ class Server:
     fault: str = ""
     updated: float = 0.0
     old: tuple[str, str] = ("", "")
+    volumes: list[str] = field(default_factory=list)
     before: str = ""
     """Its state before a failed evacuation."""
 
@@ -82,6 +84,8 @@ class Service:
     up: bool = True
     on: bool = True
     forced_down: bool = False
+    dark: bool = False
+    """Whether the database of its cell is down."""
     beats: int = 0
 
 
@@ -99,6 +103,8 @@ class Cloud:
         """Consumers of room that are not Nova's servers."""
         self.stale: set[str] = set()
         """Consumers whose entries somebody else changes all the time."""
+        self.volumes: dict[str, dict[str, Any]] | None = {}
+        """What Cinder has, as it shows it; None where it lets nobody see."""
         self.conducted = True
         self.failing: set[str] = set()
         """Hosts on which nothing can be rebuilt."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that a real Nova, Placement and Glance gave (labs/openstack), given once more.
+"""Answers that a real Nova, Placement, Glance and Cinder gave (labs/openstack), given once more.
 
 Links, addresses and tracebacks were taken out; nothing else was touched.
 """
@@ -12,6 +12,7 @@ from billow.engines.openstack.cloud import Cloud
 from billow.engines.openstack.transport import Answer, Request, Versions
 
 RECORDED = Path(__file__).parent / "recorded" / "lab.json"
+VOLUMES = RECORDED.with_name("volumes.json")
 Told = dict[str, dict[str, Any]]
 
 
@@ -53,6 +54,11 @@ class Replay:
     def _answer(self, key: str) -> Answer:
         found = self.told[key]
         return Answer(found["status"], json.dumps(found["body"]).encode())
+
+    def have_volumes(self) -> None:
+        """Be a cloud with Cinder: its answers were recorded of attachments to these servers."""
+        self.spoken["block-storage"] = Versions((3, 0), (3, 71))
+        self.told |= json.loads(VOLUMES.read_text())
 
     def say(self, part: str, body: object, status: int = 200) -> None:
         """Answer so from now on whoever asks for a path with this part in it."""

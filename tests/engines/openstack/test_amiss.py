@@ -64,6 +64,13 @@ async def test_room_of_nobody_is_found() -> None:
     assert kinds(HELD, Holding(consumer="z", host="h3", provider="p3")) == [Kind.NOBODY]
 
 
+async def test_room_is_nobodys_only_where_every_cell_answers() -> None:
+    """Lists leave out the servers and moves of a cell that is down, without a word."""
+    books = Books(holdings=(HELD,), servers={}, records=())
+    assert [each.kind for each in ailments(books)] == [Kind.NOBODY]
+    assert ailments(replace(books, whole=False)) == ()
+
+
 async def test_what_stands_still_half_way_is_found_after_an_hour() -> None:
     waits = replace(X, status="VERIFY_RESIZE")
     assert kinds(HELD, server=waits) == [Kind.UNCONFIRMED]
@@ -111,6 +118,17 @@ async def test_a_repair_gives_back_what_nobody_uses_and_touches_nothing_else(
     assert await recover.mend(repair)
     assert [each async for each in recover.do(repair)][-1].phase == "nothing was amiss"
     assert await recover.blockers(Repair(id="r", host="nowhere"), (), None)
+
+
+async def test_a_cell_that_is_down_is_noticed(double: Double) -> None:
+    """Nova names the hosts of such a cell, and says nothing of them (from 2.69 on)."""
+    books = Survey(Cloud(double, calls_at_once=8, calls_per_s=10_000), SystemClock())
+    assert (await books.books()).whole
+    double.cloud.services[THIRD].dark = True
+    read = await books.books()
+    assert not read.whole
+    assert read.alive == {FIRST, SECOND}
+    assert [each.kind for each in await books.ailments()] == [Kind.MOVE_ENDED]
 
 
 async def test_the_entries_of_others_than_nova_are_left_alone(double: Double) -> None:

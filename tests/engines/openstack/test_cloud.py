@@ -176,6 +176,17 @@ async def test_the_newest_microversion_that_both_speak() -> None:
     assert not await cloud.has("baremetal")
 
 
+async def test_a_service_that_was_down_is_asked_again_for_its_microversions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cloud, script = asked()
+    told = iter([Versions(), Versions((3, 0), (3, 71))])
+    monkeypatch.setattr(script, "versions", lambda _: next(told))
+    assert await cloud.microversion("block-storage", "3.61") == ""
+    assert await cloud.microversion("block-storage", "3.61") == "3.61"
+    assert await cloud.microversion("block-storage", "3.99") == "3.71"
+
+
 async def test_a_service_newer_than_all_that_we_speak(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud, script = asked()
     monkeypatch.setattr(script, "versions", lambda _: Versions((3, 0), (3, 5)))

@@ -150,8 +150,8 @@ def test_reasons_to_stay(more: dict[str, Any], word: str) -> None:
     [
         ({"image": "i1"}, False, Storage.OWN),
         ({"image": "i1"}, True, Storage.SHARED),
-        ({"image": "", "volumes": 1}, False, Storage.SHARED),
-        ({"image": "i1", "volumes": 2}, False, Storage.OWN),
+        ({"image": "", "volumes": frozenset({"v1"})}, False, Storage.SHARED),
+        ({"image": "i1", "volumes": frozenset({"v1", "v2"})}, False, Storage.OWN),
     ],
 )
 def test_disks(more: dict[str, Any], *, shared: bool, disk: Storage) -> None:
@@ -264,6 +264,7 @@ KEYS = st.sampled_from(
         *("extra_specs", "vcpus", "ram", "swap", "properties", "cpu_info", "topology", "service"),
         *("nodes", "host_node", "inventories", "resources", "traits", "provider_summaries"),
         *("total", "reserved", "allocation_ratio", "original_name", "rules", "status", "image"),
+        *("attachments", "capabilities", "total_capacity_gb", "free_capacity_gb", "size"),
     ]
 )
 ROWS = st.dictionaries(KEYS, JSON | st.dictionaries(KEYS, JSON, max_size=4), max_size=8)
@@ -276,6 +277,7 @@ def test_odd_rows_do_not_crash(row: dict[str, Any]) -> None:
         decode.service_of, decode.hypervisor_of, decode.provider_of, decode.inventories_of,
         decode.summaries_of, decode.aggregate_of, decode.flavor_of, decode.group_of,
         decode.image_of, decode.server_of, decode.topology_of, decode.node_of,
+        decode.volume_of, decode.storage_pool_of, decode.storage_service_of,
     ):  # fmt: skip
         read(row)
 

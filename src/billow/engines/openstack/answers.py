@@ -137,7 +137,7 @@ class Server:
 
     Attributes:
         pin: The zone that it was asked for; None where the cloud does not say.
-        volumes: How many are attached.
+        volumes: Ids of those that Nova has attached to it.
     """
 
     uuid: str
@@ -156,7 +156,7 @@ class Server:
     flavor: Flavor
     flavor_id: str
     image: str
-    volumes: int
+    volumes: frozenset[str]
     metadata: Mapping[str, str]
     locked: bool
     locked_reason: str
@@ -189,3 +189,72 @@ class Node:
     arch: str
     instance: str
     zone_hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """Where a volume is attached, by Cinder's word.
+
+    Attributes:
+        server: Empty where it is attached to a host itself.
+        host: Whose connection it is; the name of its compute service, for Nova's servers.
+    """
+
+    uuid: str
+    server: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A volume of Cinder's.
+
+    Attributes:
+        moving: How far Cinder is with moving it to another pool; empty when it is not.
+        host: Who serves it, with the pool: `cinder-1@ceph#ssd`.
+        cluster: Likewise, where several serve it together.
+        updated: When its entry changed last, by the cloud's own clock, in UTC.
+        attachments: Only those that are complete.
+    """
+
+    uuid: str
+    name: str
+    status: str
+    moving: str
+    size_gib: int
+    multiattach: bool
+    bootable: bool
+    zone: str
+    host: str
+    cluster: str
+    updated: str
+    attachments: tuple[Attachment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoragePool:
+    """A pool of Cinder's, GiB; infinite where it says so, NaN where it does not know."""
+
+    name: str
+    total_gib: float
+    free_gib: float
+    provisioned_gib: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageService:
+    """A process of Cinder's."""
+
+    binary: str
+    host: str
+    cluster: str
+    up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """All of Cinder that was read; pools and services only where there are volumes."""
+
+    volumes: tuple[Volume, ...] = ()
+    pools: tuple[StoragePool, ...] = ()
+    services: tuple[StorageService, ...] = ()

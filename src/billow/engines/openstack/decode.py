@@ -4,11 +4,13 @@
 Releases differ in what they say; nothing here fails because a cloud says less, or more.
 """
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from billow.engines.openstack.answers import (
     Aggregate,
+    Attachment,
     Flavor,
     Hypervisor,
     Image,
@@ -18,11 +20,16 @@ from billow.engines.openstack.answers import (
     Server,
     ServerGroup,
     Service,
+    StoragePool,
+    StorageService,
     Summary,
     Topology,
+    Volume,
 )
 
 Row = Mapping[str, Any]
+_ATTACHED: Final = "os-extended-volumes:volumes_attached"
+_IN_POOL: Final = "os-vol-host-attr:host"
 
 
 def text(row: Row, key: str) -> str:
@@ -63,6 +70,12 @@ def names(row: Row, key: str) -> frozenset[str]:
     """Return a set of names."""
     found = row.get(key)
     return frozenset(map(str, found)) if isinstance(found, list | tuple) else frozenset()
+
+
+def _rows(row: Row, key: str) -> list[dict[str, Any]]:
+    """Return the mappings of a list."""
+    found = row.get(key)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def service_of(row: Row) -> Service:
@@ -189,7 +202,6 @@ def image_of(row: Row) -> Image:
 def server_of(row: Row) -> Server:
     """Read a row of `GET /servers/detail`."""
     flavor = mapping(row, "flavor")
-    volumes = row.get("os-extended-volumes:volumes_attached")
     pin = text(row, "pinned_availability_zone") if "pinned_availability_zone" in row else None
     return Server(
         uuid=text(row, "id"),
@@ -208,7 +220,7 @@ def server_of(row: Row) -> Server:
         flavor=flavor_of(flavor),
         flavor_id=text(flavor, "id"),
         image=text(mapping(row, "image"), "id"),
-        volumes=len(volumes) if isinstance(volumes, list) else 0,
+        volumes=frozenset(text(each, "id") for each in _rows(row, _ATTACHED)),
         metadata=texts(row, "metadata"),
         locked=row.get("locked") is True,
         locked_reason=text(row, "locked_reason"),
@@ -219,9 +231,8 @@ def server_of(row: Row) -> Server:
 
 def topology_of(answer: Row) -> Topology:
     """Read `GET /servers/ID/topology` (from 2.78 on)."""
-    nodes = answer.get("nodes")
-    rows = [each for each in nodes if isinstance(each, dict)] if isinstance(nodes, list) else []
-    homes = {number(each, "host_node") for each in rows if each.get("host_node") is not None}
+    rows = (each for each in _rows(answer, "nodes") if each.get("host_node") is not None)
+    homes = {number(each, "host_node") for each in rows}
     return Topology(nodes=tuple(sorted(homes)), pages_kib=number(answer, "pagesize_kb"))
 
 
@@ -242,4 +253,65 @@ def node_of(row: Row) -> Node:
         arch=text(properties, "cpu_arch"),
         instance=text(row, "instance_uuid"),
         zone_hint=text(row, "conductor_group"),
+    )
+
+
+def volume_of(row: Row) -> Volume:
+    """Read a row of Cinder's `GET /volumes/detail`."""
+    return Volume(
+        uuid=text(row, "id"),
+        name=text(row, "name"),
+        status=text(row, "status"),
+        moving=text(row, "migration_status"),
+        size_gib=number(row, "size"),
+        multiattach=row.get("multiattach") is True,
+        bootable=text(row, "bootable") == "true",
+        zone=text(row, "availability_zone"),
+        host=text(row, _IN_POOL),
+        cluster=text(row, "cluster_name"),
+        updated=text(row, "updated_at") or text(row, "created_at"),
+        attachments=tuple(map(_attachment_of, _rows(row, "attachments"))),
+    )
+
+
+def is_whole(row: Row) -> bool:
+    """Return whether a volume is shown as to an administrator; others see only their own."""
+    return _IN_POOL in row
+
+
+def _attachment_of(row: Row) -> Attachment:
+    return Attachment(
+        uuid=text(row, "attachment_id"), server=text(row, "server_id"), host=text(row, "host_name")
+    )
+
+
+def storage_pool_of(row: Row) -> StoragePool:
+    """Read a row of Cinder's `GET /scheduler-stats/get_pools`."""
+    able = mapping(row, "capabilities")
+    total, free = _gib(able, "total_capacity_gb"), _gib(able, "free_capacity_gb")
+    told = "provisioned_capacity_gb" in able
+    return StoragePool(
+        name=text(row, "name"),
+        total_gib=total,
+        free_gib=free,
+        provisioned_gib=_gib(able, "provisioned_capacity_gb" if told else "allocated_capacity_gb"),
+    )
+
+
+def _gib(row: Row, key: str) -> float:
+    """Return a capacity, which may be `infinite` or `unknown`."""
+    said = row.get(key)
+    try:
+        return math.inf if said == "infinite" else float(said if said is not None else math.nan)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def storage_service_of(row: Row) -> StorageService:
+    """Read a row of Cinder's `GET /os-services`."""
+    return StorageService(
+        binary=text(row, "binary"),
+        host=text(row, "host"),
+        cluster=text(row, "cluster"),
+        up=text(row, "state") == "up",
     )

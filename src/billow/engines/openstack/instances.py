@@ -12,7 +12,7 @@ from billow.engines.openstack.names import plain
 from billow.engines.openstack.shapes import Shapes, bound_by
 from billow.model.host import Host
 from billow.model.instance import MOST_PRIORITY, Instance
-from billow.model.kinds import Kind, State, Storage
+from billow.model.kinds import Kind, Power, State, Storage
 from billow.model.shape import Shape
 
 PRIORITY: Final = "billow_priority"
@@ -45,11 +45,14 @@ class Homes:
     Attributes:
         hosts: Of the pool, by what servers say of their host, or of their Ironic node.
         bare: Which of them are machines of Ironic's.
+        held: Why Cinder keeps servers where they are, by server; those of a host that is down shall
+            leave it nevertheless: what holds them now may have passed when they are at their turn.
         groups: The group of each server that is in one that planners keep to.
     """
 
     hosts: Mapping[str, Host]
     bare: frozenset[str] = frozenset()
+    held: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -66,6 +69,7 @@ def _instance(land: Landscape, server: Server, shapes: Shapes, homes: Homes, nam
     image = land.images.get(server.image)
     shape, nodes, unsure = _bound(land, server, shapes, host)
     use = land.server_use.get(server.uuid, UNSEEN)
+    held = homes.held.get(server.uuid, "") if host and host.power is Power.ON else ""
     return Instance(
         id=name,
         shape=shape,
@@ -78,7 +82,7 @@ def _instance(land: Landscape, server: Server, shapes: Shapes, homes: Homes, nam
         tenant=plain(server.project_id),
         zone=plain(server.zone if server.pin is None else server.pin),
         image=plain(image.name if image else server.image),
-        immovable=(unsure or why_immovable(server, image, bare=bare))[:4096],
+        immovable=(unsure or why_immovable(server, image, held, bare=bare))[:4096],
         disk=Storage.OWN if own_disk(land, server, host) else Storage.SHARED,
         cpu_used_milli=use.cpu_milli,
         memory_used_mib=use.memory_mib,
@@ -122,8 +126,10 @@ def state_of(server: Server, *, known: bool) -> State:
     return state
 
 
-def why_immovable(server: Server, image: Image | None, *, bare: bool = False) -> str:
-    """Return why a server cannot be moved; empty when it can."""
+def why_immovable(
+    server: Server, image: Image | None, held: str = "", *, bare: bool = False
+) -> str:
+    """Return why a server cannot be moved; empty when it can. `held` is what Cinder says."""
     reasons = (
         server.metadata.get(IMMOVABLE, ""),
         "it is a machine of its own" if bare else "",
@@ -131,6 +137,7 @@ def why_immovable(server: Server, image: Image | None, *, bare: bool = False) ->
         ": ".join(filter(None, ("it is locked", server.locked_reason))) if server.locked else "",
         f"Nova is at work on it: {server.task_state}" if server.task_state else "",
         _HELD.get(server.vm_state, ""),
+        held,
     )
     return next(filter(None, reasons), "")
 
@@ -153,7 +160,7 @@ def own_disk(land: Landscape, server: Server, host: Host | None) -> bool:
     """
     if land.shared_storage or (host is not None and SHARED in host.traits):
         return False
-    return bool(server.image) or (server.volumes == 0 and server.flavor.disk_gib > 0)
+    return bool(server.image) or (not server.volumes and server.flavor.disk_gib > 0)
 
 
 def _priority(text: str) -> int:

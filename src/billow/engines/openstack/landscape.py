@@ -16,6 +16,7 @@ from billow.engines.openstack.answers import (
     Server,
     ServerGroup,
     Service,
+    Storage,
     Summary,
     Topology,
 )
@@ -59,6 +60,7 @@ class Landscape:
     names: Mapping[str, str] = field(default_factory=dict)
     topologies: Mapping[str, Topology] = field(default_factory=dict)
     nodes: tuple[Node, ...] = ()
+    storage: Storage = field(default_factory=Storage)
     host_use: Mapping[str, Use] = field(default_factory=dict)
     server_use: Mapping[str, Use] = field(default_factory=dict)
     unseen: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ Nova's scheduler has the last word; here is what can be said at once and in plai
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from billow.act.claims import Claim, Claims, claims_of
@@ -42,12 +42,14 @@ class Cloudscape:
         servers: By instance id.
         flavors: Their ids, by the names of their shapes.
         services: Ids of the nova-computes, by host.
+        held: Why Cinder keeps servers where they are, by server.
     """
 
     pool: Pool
     servers: Mapping[str, Server]
     flavors: Mapping[str, str]
     services: Mapping[str, str]
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 def blockers(seen: Cloudscape, action: Action, under_way: Sequence[Action]) -> Iterator[Blocker]:
@@ -113,7 +115,8 @@ def _migrate(seen: Cloudscape, action: Migrate, claims: Claims) -> Iterator[Bloc
     there = pool.instance(action.instance)
     if there.kind is not Kind.VM:
         yield Blocker(f"{there.id} is a {there.kind}: it is its host")
-    yield from unmovable(there)
+    kept = list(_held(seen, there.id))
+    yield from kept or unmovable(there)
     if action.source == action.target:
         yield Blocker(f"instance {there.id} is there already", "choose another host")
         return
@@ -121,6 +124,12 @@ def _migrate(seen: Cloudscape, action: Migrate, claims: Claims) -> Iterator[Bloc
     yield from _free(seen, action.instance)
     yield from _reachable(pool, action.source)
     yield from _home(pool, there, action.target, claims)
+
+
+def _held(seen: Cloudscape, instance: str) -> Iterator[Blocker]:
+    """Yield why Cinder lets a server not be elsewhere: Nova would put a stopped one into error."""
+    if why := seen.held.get(seen.servers[instance].uuid):
+        yield Blocker(f"instance {instance} cannot move: {why}", "see openstack volume list --all")
 
 
 def _nodes(pool: Pool, action: Migrate) -> Iterator[Blocker]:
@@ -139,6 +148,7 @@ def _resize(seen: Cloudscape, action: Resize, claims: Claims) -> Iterator[Blocke
         yield from wrong
         return
     there = pool.instance(action.instance)
+    yield from _held(seen, there.id)
     yield from _free(seen, action.instance)
     yield from _reachable(pool, action.host)
     yield from unlike(there, action)

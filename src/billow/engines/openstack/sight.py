@@ -19,12 +19,13 @@ from billow.engines.openstack.answers import (
     Server,
     ServerGroup,
     Service,
+    Storage,
 )
 from billow.engines.openstack.cloud import Cloud
 from billow.engines.openstack.hosts import IRONIC, computes
 from billow.engines.openstack.landscape import Landscape, Use
 from billow.engines.openstack.names import OWN_NAME, Names, plain
-from billow.engines.openstack.read import catalogue
+from billow.engines.openstack.read import catalogue, volumes
 from billow.engines.openstack.read import hosts as host_reading
 from billow.engines.openstack.read.hosts import Stock
 from billow.engines.openstack.read.servers import Roll
@@ -39,7 +40,7 @@ from billow.ports import Clock
 WHOLE_AGAIN_S: Final = 600.0
 """How long increments are trusted: attached volumes and metadata leave no trace in them."""
 SELDOM_S: Final = 60.0
-"""How long flavors, groups and machines of Ironic's are taken for what they were."""
+"""How long flavors, groups, volumes and machines of Ironic's are taken for what they were."""
 _NO_POOL: Final = Pool.build([])
 
 Read = TypeVar("Read")
@@ -56,6 +57,7 @@ class _Memory:
     groups: tuple[ServerGroup, ...] = ()
     images: dict[str, Image] = field(default_factory=dict)
     nodes: tuple[Node, ...] = ()
+    storage: Storage = field(default_factory=Storage)
     host_use: Mapping[str, Use] = field(default_factory=dict)
     server_use: Mapping[str, Use] = field(default_factory=dict)
     mapped: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
@@ -182,10 +184,11 @@ class Sight:
 
     async def _seldom(self) -> None:
         known, cloud = self._memory, self._cloud
-        known.flavors, known.groups, known.nodes = await asyncio.gather(
+        known.flavors, known.groups, known.nodes, known.storage = await asyncio.gather(
             self._told("flavors", catalogue.flavors(cloud), known.flavors),
             self._told("groups", catalogue.groups(cloud), known.groups),
             self._told("baremetal", catalogue.nodes(cloud), known.nodes),
+            self._told("volumes", volumes.storage(cloud), known.storage),
         )
 
     async def _measure(self) -> None:
@@ -253,6 +256,7 @@ class Sight:
             names=dict(self._names.given),
             topologies=dict(self._roll.topologies),
             nodes=known.nodes,
+            storage=known.storage,
             host_use=known.host_use,
             server_use=known.server_use,
             unseen=dict(self._unseen),
@@ -261,7 +265,7 @@ class Sight:
         )
 
 
-_SELDOM: Final = frozenset({"flavors", "groups", "baremetal", "images"})
+_SELDOM: Final = frozenset({"flavors", "groups", "baremetal", "volumes", "images"})
 
 
 async def _nothing() -> None:

@@ -6,7 +6,7 @@ the careful one, and a gap says so.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from billow.engines.openstack.answers import Flavor, ServerGroup
@@ -32,6 +32,7 @@ from billow.engines.openstack.shapes import (
     needed,
     resources,
 )
+from billow.engines.openstack.volumes import held, storage_facts, unseen_volumes
 from billow.model.group import Fact, Gap, Group
 from billow.model.host import Host
 from billow.model.instance import Instance
@@ -51,12 +52,14 @@ class View:
         shapes: What can be chosen, by name.
         flavors: Ids of the flavors behind those.
         groups: Server groups by the id of their group in the pool.
+        held: Why Cinder keeps servers where they are, by server.
     """
 
     pool: Pool
     shapes: Mapping[str, Shape]
     flavors: Mapping[str, str]
     groups: Mapping[str, str]
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 def view_of(land: Landscape) -> View:
@@ -69,7 +72,7 @@ def view_of(land: Landscape) -> View:
     shapes = Shapes(rules)
     offered = {flavor.uuid: shapes.of(flavor, {}) for flavor in _by_age(land.flavors)}
     groups = dict(_groups(land))
-    homes = Homes({**hosts, **bare}, frozenset(bare), _members(land, groups))
+    homes = Homes({**hosts, **bare}, frozenset(bare), held(land), _members(land, groups))
     rows = list(instances(land, shapes, homes))
     joined = {each.group for each in rows if each.group}
     pool = Pool.build(
@@ -77,8 +80,17 @@ def view_of(land: Landscape) -> View:
         rows,
         shapes=offered.values(),
         groups=[group for group in groups.values() if group.name in joined],
-        facts=[*_facts(land, ground, hosts), *_server_facts(land, rows)],
-        gaps=[*_gaps(land, ground, rows), *_flavor_gaps(land, rules), *_group_gaps(land)],
+        facts=[
+            *_facts(land, ground, hosts),
+            *_server_facts(land, rows),
+            *storage_facts(land.storage),
+        ],
+        gaps=[
+            *_gaps(land, ground, rows),
+            *_flavor_gaps(land, rules),
+            *_group_gaps(land),
+            *unseen_volumes(land),
+        ],
         taken_at=land.taken_at,
     )
     return View(
@@ -86,6 +98,7 @@ def view_of(land: Landscape) -> View:
         {shape.name: shape for shape in offered.values()},
         {shape.name: uuid for uuid, shape in offered.items()},
         {group.name: uuid for uuid, group in groups.items()},
+        homes.held,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from billow.engines.openstack.answers import Volume
 from billow.model.plan import Finding, Severity
 
 
@@ -26,6 +27,14 @@ class Kind(StrEnum):
     """A server was resized or moved cold, and nobody says whether that is well."""
     STANDS_STILL = "stands-still"
     """Nova is at work on a server, and nobody works."""
+    ATTACHED_TO_NOBODY = "attached-to-nobody"
+    """Cinder has a volume attached to a server that is no more."""
+    ATTACHED_ELSEWHERE = "attached-elsewhere"
+    """Cinder has a volume attached where its server is not, or does not know it."""
+    NOT_ATTACHED = "not-attached"
+    """Nova has a volume attached, and Cinder has not."""
+    VOLUME_STUCK = "volume-stuck"
+    """Cinder is at work on a volume, and nothing changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +58,8 @@ class Booked:
 
     Attributes:
         idle_s: Since when nothing changed of it, seconds.
+        compute: Where it is, as attachments of its volumes name it.
+        volumes: Ids of those that Nova has attached to it.
     """
 
     uuid: str
@@ -57,6 +68,8 @@ class Booked:
     status: str
     task: str
     idle_s: float
+    compute: str = ""
+    volumes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +88,19 @@ class Books:
     """All that is held against each other, read after one another.
 
     Attributes:
-        dead: Hosts that Nova counts as dead: what they left cannot be cleared up by themselves.
+        volumes: Of Cinder; None where it does not say.
+        alive: Hosts whose nova-compute Nova hears.
+        now: Seconds since the epoch.
+        whole: Whether every cell of Nova's answers: lists leave out what is in those that do not.
     """
 
     holdings: tuple[Holding, ...]
     servers: Mapping[str, Booked]
     records: tuple[Record, ...]
-    dead: frozenset[str] = frozenset()
+    volumes: tuple[Volume, ...] | None = None
+    alive: frozenset[str] = frozenset()
+    now: float = 0.0
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +108,10 @@ class Ailment:
     """One thing that is amiss.
 
     Attributes:
-        id: Whose entry it is: a server's or a move's.
-        provider: For room: whose.
+        id: Whose entry it is: a server's, a move's, a volume's or an attachment's.
+        host: Where; empty where it is on none.
+        provider: For room: whose. For a volume: the server that it is about.
+        command: How a person puts it right; empty where `billow host repair` does.
     """
 
     kind: Kind
@@ -98,13 +119,19 @@ class Ailment:
     host: str
     text: str
     provider: str = ""
+    command: str = ""
 
     @property
     def finding(self) -> Finding:
         """Return it as people read it."""
         grave = Severity.INFO if self.kind is Kind.UNCONFIRMED else Severity.WARNING
-        text = f"{self.text} (billow host repair {self.host} puts it right)"
-        return Finding(f"host/{self.host}", grave, text)
+        remedy = self.command or f"billow host repair {self.host} puts it right"
+        subject = f"host/{self.host}" if self.host else f"volume/{self.id}"
+        return Finding(subject, grave, f"{self.text} ({remedy})")
+
+    def heals_on(self, host: str) -> bool:
+        """Return whether a repair of a host puts it right."""
+        return self.host == host and not self.command
 
 
 IDLE_S: Final = 3600.0
@@ -128,11 +155,13 @@ def _of_room(books: Books, moving: set[str], records: Mapping[str, Record]) -> I
         server, record = books.servers.get(held.consumer), records.get(held.consumer)
         if server is not None:
             elsewhere = server.host and server.host != held.host
-            if elsewhere and server.uuid not in moving and not server.task and _rests(server):
+            if elsewhere and server.uuid not in moving and not server.task and rests(server):
                 text = f"{server.name} is on {server.host} and holds room on {held.host}"
                 yield _room(Kind.LEFT_BEHIND, held, text)
         elif record is None:
-            yield _room(Kind.NOBODY, held, f"{held.consumer} holds room, and nobody has this id")
+            if books.whole:
+                text = f"{held.consumer} holds room, and nobody has this id"
+                yield _room(Kind.NOBODY, held, text)
         elif not record.under_way and not _waits(books.servers.get(record.server)):
             text = f"a move of {record.server} has ended and holds room"
             yield _room(Kind.MOVE_ENDED, held, text)
@@ -159,5 +188,6 @@ def _waits(server: Booked | None) -> bool:
     return server is not None and server.status == "VERIFY_RESIZE"
 
 
-def _rests(server: Booked) -> bool:
+def rests(server: Booked) -> bool:
+    """Return whether Nova is done with a server, as far as its status says."""
     return not _waits(server) and server.status not in _MOVING

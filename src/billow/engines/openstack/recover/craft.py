@@ -77,7 +77,7 @@ class Recovery:
             return await evacuate.mend(self.scene, action)
         host = action.hosts[0]
         if isinstance(action, Repair):
-            return not [each for each in await self.survey.ailments() if each.host == host]
+            return not [it for it in await self.survey.ailments() if it.heals_on(host)]
         if isinstance(action, PowerOn):
             return await hosts.is_on(self.scene, host)
         return await hosts.went_off(self.scene, host)

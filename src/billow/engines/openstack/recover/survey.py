@@ -6,13 +6,17 @@ that whoever changes it meanwhile wins.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from billow.engines.openstack.answers import Volume
 from billow.engines.openstack.cloud import PAGE, Body, Cloud
+from billow.engines.openstack.decode import server_of
 from billow.engines.openstack.nova import UNDER_WAY, VERSION
+from billow.engines.openstack.read.volumes import CINDER, volumes
 from billow.engines.openstack.recover.amiss import (
     Ailment,
     Booked,
@@ -22,7 +26,8 @@ from billow.engines.openstack.recover.amiss import (
     Record,
     ailments,
 )
-from billow.errors import Conflict, NotFound, Refused
+from billow.engines.openstack.recover.volumes import volume_ailments
+from billow.errors import BillowError, Conflict, NotFound, Refused
 from billow.model.plan import Finding
 from billow.model.run import Progress
 from billow.ports import Clock
@@ -30,6 +35,8 @@ from billow.ports import Clock
 ENTRIES: Final = "1.38"
 """The microversion of Placement from which on an entry says what kind of consumer it has."""
 _NOVAS: Final = frozenset({"INSTANCE", "MIGRATION", "unknown"})
+ATTACHMENTS: Final = "3.27"
+"""The microversion of Cinder from which on attachments are entries of their own."""
 LOOK_TWICE_S: Final = 3.0
 
 
@@ -45,28 +52,35 @@ class Survey:
 
         What is on its way between two entries is seen by one of them only.
         """
-        first = ailments(await self.books())
+        first = _all(await self.books())
         if not first:
             return ()
         await self._clock.sleep(LOOK_TWICE_S)
-        again = {(each.kind, each.id, each.provider) for each in ailments(await self.books())}
+        again = {(each.kind, each.id, each.provider) for each in _all(await self.books())}
         both = [each for each in first if (each.kind, each.id, each.provider) in again]
-        return tuple([each for each in both if await self._is_novas(each)])
+        return tuple([each for each in both if await self._is_so(each)])
 
     async def books(self) -> Books:
-        """Read all of them, room first: what is made meanwhile is not taken for left."""
-        holdings = await self._holdings()
+        """Read all of them, room and volumes first: what is made meanwhile is not taken for left.
+
+        What Cinder does not tell is not judged; that it does not is a gap of the pool's.
+        """
+        holdings, told = await asyncio.gather(self._holdings(), self._volumes())
         servers, records, services = await asyncio.gather(
             self._rows(f"/servers/detail?all_tenants=1&limit={PAGE}", "servers"),
             self._rows(f"/os-migrations?limit={PAGE}", "migrations"),
             self._cloud.get("compute", "/os-services?binary=nova-compute", VERSION),
         )
         now = datetime.fromtimestamp(self._clock.now(), UTC)
+        told_of = services["services"]
         return Books(
             holdings=holdings,
             servers={str(each["id"]): _booked(each, now) for each in servers},
             records=tuple(_record(each) for each in records),
-            dead=frozenset(str(s["host"]) for s in services["services"] if s.get("forced_down")),
+            volumes=told,
+            alive=frozenset(str(s["host"]) for s in told_of if s.get("state") == "up"),
+            whole=all(each.get("status") != "UNKNOWN" for each in told_of),
+            now=self._clock.now(),
         )
 
     async def findings(self) -> tuple[Finding, ...]:
@@ -76,7 +90,7 @@ class Survey:
     async def repair(self, host: str) -> AsyncGenerator[Progress, None]:
         """Put right what is amiss on a host. Raises Refused: something is left, and why."""
         yield Progress(0.0, "reading the books")
-        found = [each for each in await self.ailments() if each.host == host]
+        found = [each for each in await self.ailments() if each.heals_on(host)]
         left: list[str] = []
         for number, each in enumerate(found):
             yield Progress(0.3 + 0.7 * number / len(found), each.text)
@@ -95,11 +109,18 @@ class Survey:
             await self._act(ailment.id, {"confirmResize": None})
         elif ailment.kind is Kind.STANDS_STILL:
             await self._act(ailment.id, {"os-resetState": {"state": "active"}})
+        elif ailment.kind is Kind.ATTACHED_TO_NOBODY:
+            await self._detach(ailment.id)
         else:
             await self._release(ailment)
 
-    async def _is_novas(self, ailment: Ailment) -> bool:
-        """Return whether an entry is Nova's: others (reservations, volumes) have room, too."""
+    async def _is_so(self, ailment: Ailment) -> bool:
+        """Return whether an entry is Nova's: others (reservations, volumes) have room, too.
+
+        A server is gone when Nova says so of itself: lists leave out cells that are down.
+        """
+        if ailment.kind is Kind.ATTACHED_TO_NOBODY:
+            return await self._is_gone(ailment.provider)
         if ailment.kind is not Kind.NOBODY:
             return True
         held = await self._cloud.get("placement", f"/allocations/{ailment.id}", ENTRIES)
@@ -130,6 +151,25 @@ class Survey:
         path = f"/servers/{quote(uuid, safe='')}/action"
         await self._cloud.call("POST", "compute", path, body, VERSION)
 
+    async def _is_gone(self, server: str) -> bool:
+        try:
+            await self._cloud.get("compute", f"/servers/{quote(server, safe='')}", VERSION)
+        except NotFound:
+            return True
+        return False
+
+    async def _detach(self, attachment: str) -> None:
+        """Delete an attachment; Cinder refuses while Nova has it. One that is gone is gone."""
+        path = f"/attachments/{quote(attachment, safe='')}"
+        with contextlib.suppress(NotFound):
+            await self._cloud.call("DELETE", CINDER, path, None, ATTACHMENTS)
+
+    async def _volumes(self) -> tuple[Volume, ...] | None:
+        try:
+            return await volumes(self._cloud)
+        except BillowError:
+            return None
+
     async def _holdings(self) -> tuple[Holding, ...]:
         """Return what is held of each host; a provider below a host's own counts as the host."""
         providers = await self._cloud.rows(
@@ -155,6 +195,10 @@ class Survey:
         return await self._cloud.rows("compute", path, key, VERSION)
 
 
+def _all(books: Books) -> tuple[Ailment, ...]:
+    return (*ailments(books), *volume_ailments(books))
+
+
 def _booked(said: Mapping[str, Any], now: datetime) -> Booked:
     updated = datetime.fromisoformat(str(said.get("updated") or now.isoformat()))
     node = said.get("OS-EXT-SRV-ATTR:hypervisor_hostname")
@@ -165,6 +209,8 @@ def _booked(said: Mapping[str, Any], now: datetime) -> Booked:
         status=str(said.get("status") or ""),
         task=str(said.get("OS-EXT-STS:task_state") or ""),
         idle_s=(now - updated).total_seconds(),
+        compute=str(said.get("OS-EXT-SRV-ATTR:host") or ""),
+        volumes=server_of(said).volumes,
     )
 
 
