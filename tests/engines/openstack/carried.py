@@ -35,6 +35,7 @@ async def opened(lab: Lab, folder: Path) -> AsyncIterator[Billow]:
             "cloud": lab.environment["OS_CLOUD"],
             "allow_changes": True,
             "cloud_shared_disks": True,
+            "cloud_network": "none",
             "state_dir": folder,
             "standing": {},
             "steps_at_once": 4,
