@@ -235,13 +235,14 @@ async def test_what_a_dead_controller_ordered_is_joined(stage: Stage) -> None:
     assert stage.records() == [(SECOND, "done")]
 
 
+@pytest.mark.parametrize("mark", [("task", "rebuilding"), ("state", "ERROR")])
 @pytest.mark.parametrize("left", ["failed", "accepted"])
 async def test_of_two_orders_of_one_moment_one_gets_through(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, left: str
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, left: str, mark: tuple[str, str]
 ) -> None:
-    """As a real Nova was seen to do: it takes both, fails one, and leaves that one's task.
+    """As a real Nova was seen to do: it takes both, and fails one.
 
-    Its record stays as it was accepted, now and then.
+    That one leaves its task or the server in error, and now and then its record as it was accepted.
     """
     monkeypatch.setattr(evacuation, "STUCK_S", 0.3)
     monkeypatch.setattr(evacuation, "HEALTH_EVERY_S", 0.1)
@@ -252,7 +253,8 @@ async def test_of_two_orders_of_one_moment_one_gets_through(
     while not cloud.records:  # noqa: ASYNC110  # of a cloud in memory
         await asyncio.sleep(0.01)
     cloud.record("evacuation", stage.server(), SECOND).status = left
-    monkeypatch.setattr(cloud, "touch", lambda server: setattr(server, "task", "rebuilding"))
+    marks = [mark]
+    monkeypatch.setattr(cloud, "touch", lambda server: marks and setattr(server, *marks.pop()))
     await going
     there = stage.server()
     assert (there.host, there.status, there.task) == (SECOND, "ACTIVE", "")

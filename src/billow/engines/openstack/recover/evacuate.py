@@ -29,7 +29,7 @@ SETTLED_S: Final = 300.0
 """How long a guest may take to become as it was, once it has arrived."""
 HEALTH_EVERY_S: Final = 5.0
 STUCK_S: Final = 10.0
-"""How long a guest that has arrived may be called rebuilding."""
+"""How long an arrived guest may be called rebuilding, or wait for a second order to fail."""
 _EVACUABLE: Final = frozenset({"ACTIVE", "SHUTOFF", "ERROR"})
 _NO_SUCH_VERSION: Final = 406
 
@@ -256,22 +256,29 @@ async def _failure(scene: Scene, leaving: _Leaving, why: str) -> Refused:
 async def _settle(scene: Scene, leaving: _Leaving) -> None:
     """Let a guest that arrived become as it was. Raises Refused: it does not, or is elsewhere."""
     uuid, target = leaving.uuid, leaving.action.target
-    began, ordered = scene.clock.now(), False
+    contested = leaving.ward.contested(uuid, leaving.before)
+    began, ordered, woken = scene.clock.now(), False, False
     async for _ in looks():
         guest = await _seen(scene, uuid)
+        waited_s = scene.clock.now() - began
         if guest is None or guest.host not in {target, leaving.action.source}:
             where = guest.host if guest else "no host"
             raise Refused(
                 f"{leaving.action.instance} is {where}, not on {target}", code="elsewhere"
             )
         if guest.host == target and not guest.task:
+            if guest.status == "ERROR" and not woken:
+                await _wake(scene, leaving)
+                contested, woken = False, True
+                continue
+            if contested and waited_s <= STUCK_S:
+                continue  # the order that fails has yet to leave its mark
             if guest.ran == leaving.ran or guest.status == "ERROR":
                 return
             if not ordered:
                 send = scene.records.start if leaving.ran else scene.records.stop
                 await order(lambda send=send: send(uuid), lambda: _rests(scene, uuid))  # type: ignore[misc]
                 ordered = True
-        waited_s = scene.clock.now() - began
         if waited_s > STUCK_S and guest.task.startswith("rebuild"):
             await _wake(scene, leaving)
         if waited_s > SETTLED_S:
@@ -283,7 +290,8 @@ async def _settle(scene: Scene, leaving: _Leaving) -> None:
 async def _wake(scene: Scene, leaving: _Leaving) -> None:
     """Let a guest that arrived count as active, unless it is on its way to yet another home.
 
-    Of two orders of one moment the one that fails leaves its task behind, perhaps its record, too.
+    Of two orders of one moment the one that fails leaves its task behind, or the server in error;
+    perhaps its record is open, too.
     """
     records = await steadfast(lambda: scene.records.evacuations_of(leaving.uuid))
     if not any(each.under_way and each.source != leaving.action.source for each in records):

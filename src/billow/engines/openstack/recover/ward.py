@@ -115,6 +115,10 @@ class Ward:
         newer = (each for each in self._evacuations.get(uuid, ()) if each.number > after)
         return max(newer, key=lambda it: (it.under_way, it.arrived, it.number), default=None)
 
+    def contested(self, uuid: str, after: int) -> bool:
+        """Return whether more than one evacuation of a guest was seen with a higher number."""
+        return sum(each.number > after for each in self._evacuations.get(uuid, ())) > 1
+
     async def _see(self) -> None:
         async with self._seeing:
             if _time() - self._seen_at <= FRESH_S:
