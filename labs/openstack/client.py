@@ -7,8 +7,14 @@ from typing import Any, Final
 import httpx2
 from labs.openstack.places import LabError, Places
 
-MICROVERSION: Final = {"compute": "2.87", "placement": "1.39"}
-_PREFIX: Final = {"compute": "/v2.1", "identity": "/v3", "network": "/v2.0", "image": "/v2"}
+MICROVERSION: Final = {"compute": "2.87", "placement": "1.39", "baremetal": "1.81"}
+_PREFIX: Final = {
+    "compute": "/v2.1",
+    "identity": "/v3",
+    "network": "/v2.0",
+    "image": "/v2",
+    "baremetal": "/v1",
+}
 _AGENT: Final = "billow-lab"
 
 
@@ -92,4 +98,6 @@ class Client:
         headers = {"X-Auth-Token": self._token}
         if service in MICROVERSION:
             headers["OpenStack-API-Version"] = f"{service} {MICROVERSION[service]}"
+        if service == "baremetal":
+            headers["X-OpenStack-Ironic-API-Version"] = MICROVERSION[service]
         return headers

@@ -5,12 +5,14 @@ from typing import Any, Final
 
 from labs.openstack.client import Client
 from labs.openstack.places import REGION, Places
+from labs.openstack.services import apis
 
 SERVICES: Final = {
     "placement": ("placement", ""),
     "compute": ("nova", "/v2.1"),
     "image": ("glance", ""),
     "network": ("neutron", ""),
+    "baremetal": ("ironic", ""),
 }
 """Type: name of the service, path of its endpoint."""
 FLAVORS: Final[dict[str, tuple[int, int, dict[str, str]]]] = {
@@ -41,7 +43,8 @@ def make_identities(client: Client, places: Places) -> None:
             "role"
         ]["id"]
     users = _named(client, "users")
-    for name in ("nova", "placement", "glance", "neutron", "demo"):
+    metal = ("ironic",) if places.metal else ()
+    for name in ("nova", "placement", "glance", "neutron", *metal, "demo"):
         if name not in users:
             user = {"name": name, "password": places.password}
             users[name] = client.ask("POST", "identity", "/users", {"user": user})["user"]["id"]
@@ -72,7 +75,7 @@ def make_flavors(client: Client) -> None:
 def _make_endpoints(client: Client, places: Places) -> None:
     known = {each["type"] for each in client.get("identity", "/services")["services"]}
     for kind, (name, path) in SERVICES.items():
-        if kind in known:
+        if kind in known or kind not in apis(places):
             continue
         service = {"name": name, "type": kind}
         made = client.ask("POST", "identity", "/services", {"service": service})["service"]["id"]

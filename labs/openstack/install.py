@@ -18,6 +18,8 @@ from typing import Final
 from labs.openstack.places import LabError, Places
 
 LOCK: Final = Path(__file__).with_name("openstack.lock")
+METAL_LOCK: Final = Path(__file__).with_name("metal.lock")
+"""What Ironic needs beside that."""
 RABBIT: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 NEEDS: Final = {
     "mariadbd": "mariadb-server",
@@ -59,27 +61,36 @@ def install_servers(*, may_install: bool = True) -> None:
 
 
 def install_openstack(places: Places) -> None:
-    """Install the pinned OpenStack, unless it was done. Raises LabError."""
-    stamp = places.venv / "installed"
-    if stamp.exists() and stamp.read_text() == _stamp(places.venv):
-        return
-    shutil.rmtree(places.venv, ignore_errors=True)
-    _run(sys.executable, "-m", "venv", "--without-pip", str(places.venv))
+    """Install the pinned OpenStack, unless it was done; Ironic, where asked. Raises LabError."""
+    if not _is_done(places, "installed", LOCK):
+        shutil.rmtree(places.venv, ignore_errors=True)
+        _run(sys.executable, "-m", "venv", "--without-pip", str(places.venv))
+        _install(places, "installed", LOCK)
+    if places.metal and not _is_done(places, "installed-metal", METAL_LOCK):
+        _install(places, "installed-metal", METAL_LOCK)
+
+
+def _is_done(places: Places, stamp: str, lock: Path) -> bool:
+    file = places.venv / stamp
+    return file.exists() and file.read_text() == _stamp(places.venv, lock)
+
+
+def _install(places: Places, stamp: str, lock: Path) -> None:
     python = places.program("python")
     pip = (sys.executable, "-m", "pip", "--python", python, "-qq", "--disable-pip-version-check")
-    how = ("install", "--no-deps", "--no-compile", "--require-hashes", "-r", str(LOCK))
+    how = ("install", "--no-deps", "--no-compile", "--require-hashes", "-r", str(lock))
     _run(*pip, *how)
     # Else the first start compiles two hundred packages, one process beside the other. Some files
     # are templates with the ending of Python; they do not compile, and nothing imports them.
     cores = str(os.cpu_count() or 1)
     words = (python, "-m", "compileall", "-qq", "-j", cores, str(places.venv / "lib"))
     subprocess.run(words, stdout=subprocess.DEVNULL, check=False)
-    stamp.write_text(_stamp(places.venv))
+    (places.venv / stamp).write_text(_stamp(places.venv, lock))
 
 
-def _stamp(venv: Path) -> str:
+def _stamp(venv: Path, lock: Path) -> str:
     """Return what changes when the pins, the Python or the place of an installation does."""
-    pins = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    pins = hashlib.sha256(lock.read_bytes()).hexdigest()
     return f"{pins} {sys.version} {venv}"
 
 

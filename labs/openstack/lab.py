@@ -21,6 +21,7 @@ from labs.openstack import contents, install, servers, services
 from labs.openstack.client import Client
 from labs.openstack.computes import Computes, known_or_refused, names
 from labs.openstack.faults import Gates
+from labs.openstack.machines import Machines
 from labs.openstack.places import CLOUD, LabError, Places, Sizes, default_root, found, laid_out
 from labs.openstack.processes import Process, listens, until
 from labs.openstack.seeding import Seeding
@@ -38,6 +39,7 @@ class Lab:
         computes: Its hosts, and the guests that really run.
         gates: Faults before its APIs, and the record of what they were asked.
         seeding: Many servers at once, and none again.
+        machines: What its Ironic drives, where it has one.
         took_s: How long each step of the last start took.
     """
 
@@ -47,6 +49,7 @@ class Lab:
         self.computes = Computes(places)
         self.gates = Gates(places)
         self.seeding = Seeding(places, self.client, self.computes)
+        self.machines = Machines(places, self.client)
         self.took_s: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -67,16 +70,22 @@ class Lab:
         computes: int = 4,
         venv: Path | None = None,
         sizes: Sizes | None = None,
+        metal: int = 0,
     ) -> Self:
-        """Return a lab that runs with at least so many computes: start it, or use the one there."""
-        lab = cls.laid_out(root or default_root(), venv, sizes)
+        """Return a lab that runs with at least so many computes: start it, or use the one there.
+
+        With `metal`, an Ironic drives at least so many machines beside them.
+        """
+        lab = cls.laid_out(root or default_root(), venv, sizes, metal)
         lab.up(computes)
         return lab
 
     @classmethod
-    def laid_out(cls, root: Path, venv: Path | None = None, sizes: Sizes | None = None) -> Self:
+    def laid_out(
+        cls, root: Path, venv: Path | None = None, sizes: Sizes | None = None, metal: int = 0
+    ) -> Self:
         """Return the lab in a folder, laid out where there is none; `up` starts it."""
-        return cls(laid_out(root, venv, sizes))
+        return cls(laid_out(root, venv, sizes, metal))
 
     @classmethod
     def found(cls, root: Path | None = None) -> Self:
@@ -105,15 +114,17 @@ class Lab:
             self._step("queue", servers.start_queue, self.places)
             self._step("cache", servers.start_cache, self.places)
             self._step("schemas", services.make_schemas, self.places)
-            for name in services.CORE:  # a compute that is earlier waits ten seconds for each try
-                services.core(self.places, name).start()
+            self._step("Ironic's schema", services.make_metal_schema, self.places)
+            for each in services.cores(self.places):  # an earlier compute waits 10 s for each try
+                each.start()
             self._step("keys", services.make_first_user, self.places)
-            for name in services.APIS:
+            for name in services.apis(self.places):
                 services.api(self.places, name).start()
             self._step("APIs", services.await_apis, self.places)
             self._step("identities", self._make_identities)
             self._step("computes", self.start_hosts, names(computes))
             self._step("flavors", contents.make_flavors, self.client)
+            self._step("machines", self.machines.enroll)
 
     def down(self, *, wipe: bool = False) -> None:
         """End all that this lab started; `wipe` removes what it made, the installation excepted."""
@@ -147,6 +158,7 @@ class Lab:
         if self.check():
             self.up(len(self.hosts))
         self.seeding.settle()
+        self.machines.restore()
 
     def check(self) -> dict[str, str]:
         """Return what is wrong, by process or host; nothing when all is well."""
@@ -154,7 +166,8 @@ class Lab:
         for process in (*servers.all_servers(self.places), *services.every_service(self.places)):
             if process.number() is None:
                 wrong[process.name] = "does not run"
-        for service, (name, _) in services.APIS.items():
+        for service in services.apis(self.places):
+            name, _ = services.APIS[service]
             if name not in wrong and not listens(self.places.ports[service]):
                 wrong[name] = "does not listen"
         if wrong:
@@ -165,7 +178,10 @@ class Lab:
                 wrong[host] = "its nova-compute does not run"
             elif seen.get(host, ("", ""))[0] != "up":
                 wrong[host] = "Nova does not see it up"
-        return wrong
+        known = self.machines.states() if self.machines.names else {}
+        return wrong | {
+            name: "Ironic has it not" for name in self.machines.names if name not in known
+        }
 
     def states(self) -> dict[str, tuple[str, str]]:
         """Return how Nova sees each compute: up or down, enabled or disabled."""
@@ -274,7 +290,8 @@ class Lab:
         return sorted(set(hosts) - up - forced)
 
     def _make_identities(self) -> None:
-        done = self.places.state / "identities.made"
+        with_ironic = ".metal" if self.places.metal else ""
+        done = self.places.state / f"identities{with_ironic}.made"
         if not done.exists():
             until(self._logs_in, lambda: "Keystone lets nobody in")
             contents.make_identities(self.client, self.places)

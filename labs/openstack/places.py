@@ -15,7 +15,7 @@ SPAN: Final = 16
 _BASES: Final = 40
 PORTS: Final = (
     "database", "queue", "distribution", "epmd", "cache",
-    "identity", "placement", "compute", "image", "network",
+    "identity", "placement", "compute", "image", "network", "baremetal",
 )  # fmt: skip
 REGION: Final = "lab"
 CLOUD: Final = "billow-lab"
@@ -55,13 +55,18 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """A lab's folder, what lies in it, and its ports."""
+    """A lab's folder, what lies in it, and its ports.
+
+    Attributes:
+        metal: How many machines its Ironic drives; without any it has no Ironic.
+    """
 
     root: Path
     venv: Path
     ports: dict[str, int]
     password: str = field(repr=False)
     sizes: Sizes = field(default_factory=Sizes)
+    metal: int = 0
 
     @property
     def settings(self) -> Path:
@@ -127,13 +132,16 @@ def found(root: Path) -> Places:
     return _read(root.absolute(), plan)
 
 
-def laid_out(root: Path, venv: Path | None = None, sizes: Sizes | None = None) -> Places:
+def laid_out(
+    root: Path, venv: Path | None = None, sizes: Sizes | None = None, metal: int = 0
+) -> Places:
     """Return the lab in a folder; lay it out where there is none. Raises LabError.
 
     Args:
         root: Its folder; short, because sockets lie in it.
         venv: Where OpenStack is installed; several labs may share it. In the folder, if not told.
         sizes: Told sizes win over those that the lab had.
+        metal: Machines of Ironic's; a lab that had more keeps them.
     """
     root = root.absolute()
     if len(str(root)) > _LONGEST_ROOT:
@@ -149,6 +157,8 @@ def laid_out(root: Path, venv: Path | None = None, sizes: Sizes | None = None) -
         plan["venv"] = str((venv or root / "venv").absolute())
     if sizes is not None:
         plan["sizes"] = asdict(sizes)
+    if metal:
+        plan["metal"] = max(metal, plan.get("metal", 0))
     file.touch(mode=0o600)
     file.write_text(json.dumps(plan, indent=1))
     places = _read(root, plan)
@@ -157,7 +167,10 @@ def laid_out(root: Path, venv: Path | None = None, sizes: Sizes | None = None) -
 
 
 def _read(root: Path, plan: dict[str, Any]) -> Places:
-    return Places(root, Path(plan["venv"]), plan["ports"], plan["password"], Sizes(**plan["sizes"]))
+    first = plan["ports"][PORTS[0]]  # a lab of before may not know all that it has by now
+    ports = {name: first + n for n, name in enumerate(PORTS)}
+    sizes = Sizes(**plan["sizes"])
+    return Places(root, Path(plan["venv"]), ports, plan["password"], sizes, plan.get("metal", 0))
 
 
 def _free_ports() -> dict[str, int]:

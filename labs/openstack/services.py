@@ -11,6 +11,7 @@ from typing import Final
 
 from labs.openstack.places import REGION, LabError, Places
 from labs.openstack.processes import Process, clean_environment, end_of, listens, until
+from labs.openstack.servers import sql
 from labs.openstack.settings import database_url
 
 INSIDE: Final = Path(__file__).with_name("inside")
@@ -20,11 +21,19 @@ APIS: Final = {
     "compute": ("nova-api", "nova.wsgi.osapi_compute"),
     "image": ("glance-api", "glance.wsgi.api"),
     "network": ("neutron-api", "neutron.wsgi.api"),
+    "baremetal": ("ironic-api", "ironic.wsgi"),
 }
 """Service: the name of its process, the module that answers."""
 CORE: Final = ("nova-conductor", "nova-scheduler")
+METAL: Final = "baremetal"
+_CONDUCTOR: Final = "ironic-conductor"
 _ONE_THREAD: Final = ("identity", "network")
 """Those whose code is not sure to bear several threads of uwsgi."""
+
+
+def apis(places: Places) -> list[str]:
+    """Return the services of a lab that have an API: without machines, no Ironic."""
+    return [each for each in APIS if each != METAL or places.metal]
 
 
 def api(places: Places, service: str) -> Process:
@@ -42,6 +51,7 @@ def api(places: Places, service: str) -> Process:
         "OS_GLANCE_CONFIG_DIR": str(settings / "glance"),
         "OS_NEUTRON_CONFIG_DIR": str(settings / "neutron"),
         "OS_NEUTRON_CONFIG_FILES": "neutron.conf",
+        "IRONIC_CONFIG_FILE": str(settings / "ironic" / "ironic.conf"),
     }
     # Without "Connection: close", uwsgi drops kept connections, and clients see resets at random.
     words = [
@@ -56,14 +66,21 @@ def api(places: Places, service: str) -> Process:
 
 
 def core(places: Places, name: str) -> Process:
-    """Return the conductor or the scheduler."""
-    words = [places.program(name), "--config-file", str(places.settings / "nova" / "nova.conf")]
+    """Return a conductor or the scheduler."""
+    file = "ironic/ironic.conf" if name == _CONDUCTOR else "nova/nova.conf"
+    words = [places.program(name), "--config-file", str(places.settings / file)]
     return Process(name, words, places.run, places.logs)
+
+
+def cores(places: Places) -> list[Process]:
+    """Return what has no API of its own, the computes excepted."""
+    names = (*CORE, _CONDUCTOR) if places.metal else CORE
+    return [core(places, name) for name in names]
 
 
 def every_service(places: Places) -> list[Process]:
     """Return all but the computes."""
-    return [core(places, name) for name in CORE] + [api(places, name) for name in APIS]
+    return cores(places) + [api(places, name) for name in apis(places)]
 
 
 def make_schemas(places: Places) -> None:
@@ -103,6 +120,17 @@ def make_schemas(places: Places) -> None:
     done.touch()
 
 
+def make_metal_schema(places: Places) -> None:
+    """Give Ironic's database its tables, once; none without machines."""
+    done = places.state / "schemas.metal.made"
+    if done.exists() or not places.metal:
+        return
+    sql(places, "CREATE DATABASE IF NOT EXISTS ironic CHARACTER SET utf8;")
+    settings = str(places.settings / "ironic" / "ironic.conf")
+    _manage(places, ("ironic-dbsync", "--config-file", settings, "upgrade"))
+    done.touch()
+
+
 def make_first_user(places: Places) -> None:
     """Make Keystone's keys and its administrator, once."""
     keystone = ("keystone-manage", "--config-file", str(places.settings / "keystone.conf"))
@@ -126,7 +154,7 @@ def make_first_user(places: Places) -> None:
 
 def await_apis(places: Places) -> None:
     """Wait until every API answers. Raises LabError with what one said that ended instead."""
-    for service in APIS:
+    for service in apis(places):
         _await(api(places, service), places.ports[service])
 
 

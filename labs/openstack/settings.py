@@ -21,6 +21,9 @@ FILTERS: Final = (
 )
 GPU: Final = {"vendor_id": "10de", "product_id": "20b0"}
 """The PCI device that a lab's host may have; flavors ask by `pci_passthrough:alias = gpu:1`."""
+_FAKE: Final = ("boot", "deploy", "management", "power")
+_ABSENT: Final = ("bios", "console", "inspect", "raid", "rescue", "vendor")
+"""Interfaces of Ironic's drivers that are faked, and those that are left out."""
 _PASTE: Final = {
     "nova": "api-paste.ini",
     "neutron": "api-paste.ini",
@@ -42,6 +45,8 @@ def write_settings(places: Places, computes: int) -> None:
         "nova/compute.conf": _ini(_compute(places, computes)),
         "clouds.yaml": _clouds(places),
     }
+    if places.metal:
+        files["ironic/ironic.conf"] = _ini(_ironic(places))
     for name, text in files.items():
         path = places.settings / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -276,6 +281,38 @@ def _nova_default(places: Places, computes: int) -> Section:
     }
 
 
+def _ironic(places: Places) -> Mapping[str, Section]:
+    """Machines of which nothing is real: each interface is Ironic's own fake, or none."""
+    none = {f"enabled_{kind}_interfaces": f"no-{kind}" for kind in _ABSENT}
+    fake = {f"enabled_{kind}_interfaces": "fake" for kind in _FAKE}
+    user = _user(places, "ironic")
+    sections: dict[str, Section] = {
+        "DEFAULT": {
+            "use_stderr": True,
+            "auth_strategy": "keystone",
+            "transport_url": _queue_url(places),
+            "rpc_transport": "oslo",
+            "host": "metal",
+            "my_ip": "127.0.0.1",
+            "enabled_hardware_types": "fake-hardware",
+            "enabled_network_interfaces": "noop",
+            "default_network_interface": "noop",
+            "enabled_firmware_interfaces": "no-firmware",
+            **fake,
+            **none,
+            "tempdir": places.state / "ironic",
+        },
+        "database": {"connection": database_url(places, "ironic")},
+        "keystone_authtoken": _guard(places, "ironic"),
+        "conductor": {"automated_clean": False},
+        "dhcp": {"dhcp_provider": "none"},
+        "nova": {"send_power_notifications": False, **user},
+        "oslo_concurrency": _locks(places),
+        "oslo_messaging_rabbit": {"heartbeat_rate": 1},
+    }
+    return sections | dict.fromkeys(("service_catalog", "glance", "neutron"), user)
+
+
 def _pci(**more: str) -> str:
     pairs = ", ".join(f'"{key}": "{value}"' for key, value in (GPU | more).items())
     return f"{{{pairs}}}"
@@ -296,7 +333,7 @@ def _clouds(places: Places) -> str:
 def make_state_folders(places: Places) -> None:
     """Make the folders that services want to find."""
     names = ("database", "queue", "fernet", "credential", "glance", "nova", "neutron", "locks")
-    for name in names:
+    for name in (*names, "ironic") if places.metal else names:
         Path(places.state, name).mkdir(parents=True, exist_ok=True)
     for name in ("fernet", "credential"):
         (places.state / name).chmod(0o700)
