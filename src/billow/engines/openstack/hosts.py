@@ -28,6 +28,8 @@ SHARED_KEY: Final = "billow:shared_disks"
 SHARED: Final = "shared_disks"
 """Trait of a host whose guests' own disks are on storage that all hosts reach."""
 IRONIC: Final = "ironic"
+BARE_METAL: Final = "bare_metal"
+"""Trait of a host that is a machine of Ironic's."""
 _ARCHES: Final = {"amd64": Arch.X86_64, "arm64": Arch.AARCH64, "i686": Arch.X86_64}
 _TOLD: Final = ("HW_", "CUSTOM_")
 _CPUS: Final = ("VCPU", "PCPU")
@@ -258,11 +260,16 @@ def bare_host(node: IronicNode, zone: str) -> Host:
         nodes=(Node(cpu_milli=1000 * node.cpus, memory_mib=node.memory_mib),),
         arch=arch_of(node.arch),
         zone=plain(zone),
-        traits=frozenset({"bare_metal", *_custom_class(node.resource_class)}),
-        power=_POWERS.get(node.power, Power.UNKNOWN),
+        traits=frozenset({BARE_METAL, *_custom_class(node.resource_class)}),
+        power=bare_power(node),
         health=Health.FAILED if node.fault else Health.OK,
         cordon=why[:4096] if held else "",
     )
+
+
+def bare_power(node: IronicNode) -> Power:
+    """Return whether an Ironic node is on, by Ironic's record; unknown where that is an error."""
+    return _POWERS.get(node.power, Power.UNKNOWN)
 
 
 def bare_name(node: IronicNode) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from billow.act.claims import Claim, Claims, claims_of
 from billow.act.refusals import absent, closed, crowded, nameless, unknown, unlike, unmovable
 from billow.engines.openstack.answers import Server
+from billow.engines.openstack.hosts import BARE_METAL
 from billow.engines.openstack.place import LONGEST_VALUE
 from billow.model.action import (
     Action,
@@ -204,5 +205,8 @@ def _reachable(pool: Pool, name: str) -> Iterator[Blocker]:
     if name not in pool.hosts.row:
         return
     host = pool.host(name)
-    if host.power is not Power.ON or host.health is Health.FAILED:
+    if BARE_METAL in host.traits:  # Ironic gives it power when it is needed
+        if host.health is Health.FAILED:
+            yield Blocker(f"Ironic reports a fault of {name}", "openstack baremetal node show")
+    elif host.power is not Power.ON or host.health is Health.FAILED:
         yield Blocker(f"nova-compute of host {name} is down", "see that it runs")
