@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VENV = Path(__file__).parents[1] / ".cache" / "openstack"
 """Where OpenStack is installed, once for all runs."""
 COMPUTES = 6
+MACHINES = 3
 
 
 @pytest.fixture(scope="session")
@@ -44,8 +45,24 @@ def openstack_lab() -> Iterator["Lab"]:
             lab.down()
 
 
+@pytest.fixture(scope="session")
+def metal_lab(openstack_lab: "Lab") -> "Lab":
+    """Let an Ironic drive three machines beside the computes, from the first test that asks on."""
+    from labs.openstack import Lab
+
+    with Lab.started(openstack_lab.places.root, COMPUTES, metal=MACHINES):
+        return openstack_lab
+
+
 @pytest.fixture
 def fresh_cloud(openstack_lab: "Lab") -> Iterator["Lab"]:
     """Give a test the lab without servers or faults, and put right what it leaves."""
     yield openstack_lab
     openstack_lab.restore()
+
+
+@pytest.fixture
+def fresh_machines(metal_lab: "Lab", fresh_cloud: "Lab") -> "Lab":
+    """Give a test the lab with machines of Ironic's, available and on."""
+    metal_lab.machines.restore()
+    return fresh_cloud

@@ -60,7 +60,7 @@ def _computes(given: argparse.Namespace) -> int:
         for host in lab.hosts:
             number = alive.get(host, "-")
             print("\t".join((host, str(number), *states.get(host, ("unknown", "unknown")))))
-        for name, (power, state) in lab.machines.states().items() if lab.machines.names else ():
+        for name, (power, state) in lab.machines.states().items():
             print("\t".join((name, "-", power or "unknown", state)))
         return 0
     verbs = {"start": lab.start, "kill": lab.kill, "power-cut": lab.power_cut}

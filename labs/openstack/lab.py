@@ -114,7 +114,8 @@ class Lab:
             self._step("queue", servers.start_queue, self.places)
             self._step("cache", servers.start_cache, self.places)
             self._step("schemas", services.make_schemas, self.places)
-            self._step("Ironic's schema", services.make_metal_schema, self.places)
+            if self.places.metal:
+                self._step("Ironic's schema", services.make_metal_schema, self.places)
             for each in services.cores(self.places):  # an earlier compute waits 10 s for each try
                 each.start()
             self._step("keys", services.make_first_user, self.places)
@@ -124,7 +125,8 @@ class Lab:
             self._step("identities", self._make_identities)
             self._step("computes", self.start_hosts, names(computes))
             self._step("flavors", contents.make_flavors, self.client)
-            self._step("machines", self.machines.enroll)
+            if self.places.metal:
+                self._step("machines", self.machines.enroll)
 
     def down(self, *, wipe: bool = False) -> None:
         """End all that this lab started; `wipe` removes what it made, the installation excepted."""
@@ -178,10 +180,8 @@ class Lab:
                 wrong[host] = "its nova-compute does not run"
             elif seen.get(host, ("", ""))[0] != "up":
                 wrong[host] = "Nova does not see it up"
-        known = self.machines.states() if self.machines.names else {}
-        return wrong | {
-            name: "Ironic has it not" for name in self.machines.names if name not in known
-        }
+        missing = set(self.machines.names) - self.machines.states().keys()
+        return wrong | dict.fromkeys(sorted(missing), "Ironic has it not")
 
     def states(self) -> dict[str, tuple[str, str]]:
         """Return how Nova sees each compute: up or down, enabled or disabled."""

@@ -17,7 +17,12 @@ OFF: Final = "power off"
 DRIVER: Final = "fake-hardware"
 CPUS: Final = 32
 MEMORY_MIB: Final = 131_072
-_WAY: Final = {"enroll": "manage", "clean hold": "unhold", "manageable": "provide"}
+_WAY: Final = {
+    "enroll": "manage",
+    "inspect wait": "abort",
+    "inspect failed": "manage",
+    "manageable": "provide",
+}
 """What brings a machine nearer to `available`, by its provision state."""
 
 
@@ -34,9 +39,7 @@ class Machines:
         return [f"metal{n:03d}" for n in range(1, self._places.metal + 1)]
 
     def enroll(self) -> None:
-        """Enroll those that are not there; bring all to `available`, with power. Raises LabError."""
-        if not self.names:
-            return
+        """Enroll those that are not there; bring all to `available`, on. Raises LabError."""
         self._client.patient("baremetal", "/nodes")
         known = self.states()
         for name in self.names:
@@ -53,7 +56,7 @@ class Machines:
             if node["maintenance"]:
                 self._client.ask("DELETE", "baremetal", f"/nodes/{name}/maintenance")
             self.await_state(name, "available", leading=True)
-            if node["power_state"] != ON or node["target_power_state"]:
+            if self.node(name)["power_state"] != ON:
                 self.turn(name, ON)
 
     def node(self, name: str) -> dict[str, Any]:
@@ -62,6 +65,8 @@ class Machines:
 
     def states(self) -> dict[str, tuple[str, str]]:
         """Return the power and the provision state of each that is enrolled."""
+        if not self.names:
+            return {}
         rows = self._client.get("baremetal", "/nodes")["nodes"]
         return {row["name"]: (row["power_state"] or "", row["provision_state"]) for row in rows}
 
@@ -76,11 +81,14 @@ class Machines:
         )
 
     def hold(self, name: str) -> None:
-        """Have Ironic begin to clean one and stop there, in `clean hold`, until `restore`."""
+        """Have Ironic begin to inspect one: it waits in `inspect wait`, for `restore` at last.
+
+        The ramdisk that would tell what it found does not exist.
+        """
         self._order(name, "manage")
         self.await_state(name, "manageable")
-        self._order(name, "clean", clean_steps=[{"step": "hold"}])
-        self.await_state(name, "clean hold")
+        self._order(name, "inspect")
+        self.await_state(name, "inspect wait")
 
     def bear(self, name: str, server: str) -> None:
         """Let one bear a server, as it does when Nova has deployed there; "" takes it away."""

@@ -55,18 +55,18 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """A lab's folder, what lies in it, and its ports.
-
-    Attributes:
-        metal: How many machines its Ironic drives; without any it has no Ironic.
-    """
+    """A lab's folder, what lies in it, and its ports."""
 
     root: Path
     venv: Path
     ports: dict[str, int]
     password: str = field(repr=False)
     sizes: Sizes = field(default_factory=Sizes)
-    metal: int = 0
+
+    @property
+    def metal(self) -> int:
+        """How many machines its Ironic drives; without any it has no Ironic, until it gets some."""
+        return int(json.loads((self.root / "lab.json").read_text()).get("metal", 0))
 
     @property
     def settings(self) -> Path:
@@ -169,8 +169,7 @@ def laid_out(
 def _read(root: Path, plan: dict[str, Any]) -> Places:
     first = plan["ports"][PORTS[0]]  # a lab of before may not know all that it has by now
     ports = {name: first + n for n, name in enumerate(PORTS)}
-    sizes = Sizes(**plan["sizes"])
-    return Places(root, Path(plan["venv"]), ports, plan["password"], sizes, plan.get("metal", 0))
+    return Places(root, Path(plan["venv"]), ports, plan["password"], Sizes(**plan["sizes"]))
 
 
 def _free_ports() -> dict[str, int]:

@@ -121,9 +121,9 @@ def make_schemas(places: Places) -> None:
 
 
 def make_metal_schema(places: Places) -> None:
-    """Give Ironic's database its tables, once; none without machines."""
+    """Give Ironic its database, with its tables, once."""
     done = places.state / "schemas.metal.made"
-    if done.exists() or not places.metal:
+    if done.exists():
         return
     sql(places, "CREATE DATABASE IF NOT EXISTS ironic CHARACTER SET utf8;")
     settings = str(places.settings / "ironic" / "ironic.conf")

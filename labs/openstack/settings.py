@@ -22,7 +22,7 @@ FILTERS: Final = (
 GPU: Final = {"vendor_id": "10de", "product_id": "20b0"}
 """The PCI device that a lab's host may have; flavors ask by `pci_passthrough:alias = gpu:1`."""
 _FAKE: Final = ("boot", "deploy", "management", "power")
-_ABSENT: Final = ("bios", "console", "inspect", "raid", "rescue", "vendor")
+_ABSENT: Final = ("bios", "console", "raid", "rescue", "vendor")
 """Interfaces of Ironic's drivers that are faked, and those that are left out."""
 _PASTE: Final = {
     "nova": "api-paste.ini",
@@ -298,6 +298,7 @@ def _ironic(places: Places) -> Mapping[str, Section]:
             "enabled_network_interfaces": "noop",
             "default_network_interface": "noop",
             "enabled_firmware_interfaces": "no-firmware",
+            "enabled_inspect_interfaces": "agent",
             **fake,
             **none,
             "tempdir": places.state / "ironic",
@@ -306,6 +307,7 @@ def _ironic(places: Places) -> Mapping[str, Section]:
         "keystone_authtoken": _guard(places, "ironic"),
         "conductor": {"automated_clean": False},
         "dhcp": {"dhcp_provider": "none"},
+        "inspector": {"require_managed_boot": False},
         "nova": {"send_power_notifications": False, **user},
         "oslo_concurrency": _locks(places),
         "oslo_messaging_rabbit": {"heartbeat_rate": 1},

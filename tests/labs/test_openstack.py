@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab of OpenStack: it is whole, its faults strike, its seeds are servers like others."""
 
+import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -13,8 +16,11 @@ if TYPE_CHECKING:
 
 from labs.openstack.client import Client
 from labs.openstack.faults import Fault
+from labs.openstack.install import LOCK, METAL_LOCK
+from labs.openstack.machines import OFF, ON
 from labs.openstack.places import LabError, Sizes, laid_out
 from labs.openstack.processes import Process, living
+from labs.openstack.services import apis
 from labs.openstack.settings import write_settings
 
 PATIENCE_S = 240.0
@@ -64,9 +70,33 @@ def test_a_lab_is_found_again_as_it_was_laid_out(tmp_path: Path) -> None:
     made = laid_out(tmp_path / "lab", sizes=Sizes(vcpus=8))
     again = laid_out(tmp_path / "lab")
     assert again == made
-    assert len(set(made.ports.values())) == len(made.ports) == 10
+    assert len(set(made.ports.values())) == len(made.ports) == 11
     assert (tmp_path / "lab" / "lab.json").stat().st_mode & 0o077 == 0
     assert made.password not in repr(made)
+
+
+def test_a_lab_gets_machines_and_keeps_them(tmp_path: Path) -> None:
+    """One of before they were known has a port for their Ironic, too."""
+    made = laid_out(tmp_path / "lab")
+    plan = json.loads((tmp_path / "lab" / "lab.json").read_text())
+    del plan["ports"]["baremetal"]
+    (tmp_path / "lab" / "lab.json").write_text(json.dumps(plan))
+    assert "baremetal" not in apis(made)
+    for asked, metal in ((0, 0), (3, 3), (0, 3), (2, 3)):
+        again = laid_out(tmp_path / "lab", metal=asked)
+        assert (again.metal, again.ports) == (metal, made.ports)
+    assert "baremetal" in apis(made)
+
+
+def test_ironic_comes_on_top_of_the_rest(tmp_path: Path) -> None:
+    """Its lock pins what the other one does not, so that neither installation undoes the other."""
+    first, second = (_pins(each) for each in (LOCK, METAL_LOCK))
+    assert not first & second
+    assert "ironic" in second
+
+
+def _pins(lock: Path) -> set[str]:
+    return set(re.findall(r"^([a-z0-9.-]+)==", lock.read_text(), re.MULTILINE))
 
 
 def test_a_folder_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
@@ -82,8 +112,10 @@ def test_settings_are_for_our_eyes_and_the_loopback_only(tmp_path: Path) -> None
     (tmp_path / "venv/etc/glance").mkdir()
     (tmp_path / "venv/etc/glance/glance-api-paste.ini").write_text("")
     write_settings(places, 200)
+    assert not (places.settings / "ironic").exists()
+    write_settings(laid_out(tmp_path / "lab", metal=1), 200)
     written = [each for each in places.settings.rglob("*.*") if each.suffix in (".conf", ".yaml")]
-    assert len(written) == 8
+    assert len(written) == 9
     assert [each for each in written if each.stat().st_mode & 0o077] == []
     assert "bind-address = 127.0.0.1" in (places.settings / "database.cnf").read_text()
     assert "0.0.0.0" not in "".join(each.read_text() for each in written)  # noqa: S104
@@ -114,6 +146,20 @@ class TestRunning:
         before = fresh_cloud.service("nova-api").number(), fresh_cloud.computes.alive()
         fresh_cloud.up(6)
         assert (fresh_cloud.service("nova-api").number(), fresh_cloud.computes.alive()) == before
+
+    def test_machines_come_beside_it_and_are_put_right(self, fresh_machines: "Lab") -> None:
+        machines = fresh_machines.machines
+        first, second, third = machines.names
+        machines.hold(first)
+        machines.turn(second, OFF)
+        machines.bear(second, str(uuid4()))
+        machines.maintain(third, "a new fan")
+        assert machines.states()[first] == (ON, "inspect wait")
+        assert machines.node(third)["maintenance_reason"] == "a new fan"
+        fresh_machines.restore()
+        assert machines.states() == dict.fromkeys(machines.names, (ON, "available"))
+        assert not any(machines.node(name)["instance_uuid"] for name in machines.names)
+        assert fresh_machines.check() == {}
 
     def test_a_guest_moves_and_is_never_doubled(self, fresh_cloud: "Lab") -> None:
         lab = fresh_cloud

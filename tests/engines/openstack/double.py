@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.engines.openstack.ironic import IRONIC
 from tests.engines.openstack.memory import (
     COPY_S,
     FLAVORS,
@@ -54,6 +55,8 @@ class Double:
 
     def versions(self, service: str) -> Versions | None:
         known = {"compute": ((2, 1), (2, 93)), "placement": ((1, 0), (1, 39))}
+        if service == "baremetal" and self.cloud.machines:
+            return Versions((1, 1), (1, 81))
         if service in known:
             return Versions(*known[service])
         return Versions() if service in {"image", "network", "identity"} else None
@@ -75,7 +78,7 @@ class Double:
     def _answer(self, request: Request) -> Body:
         parts = urlsplit(request.path)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        for method, service, pattern, handler in _ROUTES:
+        for method, service, pattern, handler in (*_ROUTES, *IRONIC):
             match = re.fullmatch(pattern, parts.path)
             if match and (method, service) == (request.method, request.service):
                 body, version = dict(request.body or {}), request.microversion

@@ -222,6 +222,25 @@ def test_ironic_machines_are_hosts() -> None:
     assert not any("mapped" in each.why for each in view.pool.gaps)
 
 
+@pytest.mark.parametrize(
+    ("more", "power", "state"),
+    [
+        ({}, "power on", State.RUNNING),
+        ({}, "power off", State.STOPPED),
+        ({}, "error", State.RUNNING),
+        ({"task_state": "rebooting"}, "power off", State.RUNNING),
+        ({"vm_state": "error", "status": "ERROR"}, "power off", State.FAILED),
+    ],
+)
+def test_a_server_does_not_run_on_a_machine_without_power(
+    more: dict[str, Any], power: str, state: State
+) -> None:
+    """Nova may hear of it minutes later."""
+    node = node_of({"uuid": "n1", "name": "metal-1", "power_state": power})
+    there = server(host="ic", node="n1", **more)
+    assert view_of(land(there, nodes=(node,))).pool.instance("u1").state is state
+
+
 def test_from_2_88_on_hypervisors_say_nothing_of_capacity() -> None:
     row = {"id": "x", "hypervisor_hostname": "h1", "service": {"host": "h1"}, "uptime": None}
     assert hypervisor_of(row).vcpus == 0

@@ -157,6 +157,10 @@ def _home(pool: Pool, instance: Instance, name: str, claims: Claims) -> Iterator
     if name not in pool.hosts.row:
         yield from unknown(pool, name)
         return
+    if BARE_METAL in pool.host(name).traits:
+        fix = "choose another host, or let Nova place a server with a flavor for machines"
+        yield Blocker(f"{name} is a machine of Ironic's: Nova chooses among those by itself", fix)
+        return
     yield from _reachable(pool, name)
     yield from closed(pool, instance, pool.host(name))
     yield from _room(pool, Claim(instance.shape, name), claims)
