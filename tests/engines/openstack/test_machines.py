@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.engines.openstack.faults import MISHAPS, Faulty, Mishap
-from tests.engines.openstack.ironic import OFF, ON
+from tests.engines.openstack.ironic import OFF, ON, machine
 from tests.engines.openstack.memory import HOSTS, Server, id_of
 from tests.engines.openstack.smithy import FENCE, HOST, OFF_IT, ON_IT, Stage, do
 
@@ -126,6 +126,24 @@ async def test_a_machine_that_bears_a_server_is_not_turned_off(stage: Stage) -> 
     assert blocker.reason == f"m1 is not empty: server {stage.machine.instance}"
     assert await engine.blockers(FENCE) == []
     assert await engine.blockers(ON_IT) == []
+
+
+async def test_what_was_deployed_without_nova_is_not_turned_off(stage: Stage) -> None:
+    """It bears something, and Ironic does not say what: a compute of this very cloud, perhaps."""
+    stage.machine.state = "active"
+    engine = stage.engine()
+    (blocker,) = await engine.blockers(OFF_IT)
+    assert blocker.reason == "m1 is not empty: something that Ironic deployed, which is active"
+    assert await engine.blockers(FENCE) == []
+
+
+async def test_a_compute_of_a_machines_name_is_not_taken_for_it(stage: Stage) -> None:
+    machine(stage.double.cloud, HOSTS[0])
+    engine = stage.engine()
+    await engine.mark_dead(HOSTS[0], "its power was cut")
+    assert stage.double.cloud.services[HOSTS[0]].forced_down
+    (blocker,) = await engine.blockers(Fence(id="x", host=HOSTS[0]))
+    assert "no management controller" in blocker.reason
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,15 @@ async def test_a_machine_is_known_by_what_is_most_telling(stage: Stage) -> None:
     assert await metal_.identity(HOST) == uuid, "many machines show zeros"
 
 
+async def test_another_machine_does_not_end_what_was_begun(stage: Stage) -> None:
+    turns = stage.metal()
+    await turns.power(HOST)
+    stage.machine.extra = {"serial_number": "another"}
+    with pytest.raises(Refused) as refusal:
+        await turns.settled(HOST)
+    assert refusal.value.code == "wrong-host"
+
+
 async def test_a_machine_that_is_inspected_later_stays_the_same(stage: Stage) -> None:
     stage.machine.extra = {}
     metal_ = stage.metal()

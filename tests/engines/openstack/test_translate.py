@@ -222,6 +222,15 @@ def test_ironic_machines_are_hosts() -> None:
     assert not any("mapped" in each.why for each in view.pool.gaps)
 
 
+def test_a_machine_that_bears_a_compute_of_its_name_is_called_by_its_id() -> None:
+    """Where Ironic deploys the cloud's own computes; odd names may become one, too."""
+    rows = [{"uuid": f"n{n}", "name": name} for n, name in enumerate(("h1", "a b", "a_b", "x"))]
+    pool = view_of(land(nodes=tuple(map(node_of, rows)))).pool
+    assert set(pool.hosts.id) == {"h1", "h2", "n0", "a_b", "n2", "x"}
+    told = {each.subject for each in pool.facts if each.key == "ironic"}
+    assert told == {"host/n0", "host/a_b", "host/n2", "host/x"}
+
+
 @pytest.mark.parametrize(
     ("more", "power", "state"),
     [

@@ -21,7 +21,7 @@ from billow.engines.openstack.answers import (
     Service,
 )
 from billow.engines.openstack.cloud import Cloud
-from billow.engines.openstack.hosts import IRONIC, bare_name, bare_power, computes
+from billow.engines.openstack.hosts import IRONIC, bare_names, bare_power, computes
 from billow.engines.openstack.landscape import Landscape, Use
 from billow.engines.openstack.names import OWN_NAME, Names, plain
 from billow.engines.openstack.read import catalogue
@@ -258,7 +258,8 @@ class Sight:
         self.servers = {given[uuid]: each for uuid, each in self._roll.servers.items()}
         found = computes(self._memory.services)
         self.services = {plain(each.host): each.uuid for each in found}
-        self.nodes = {bare_name(each): each for each in self._memory.nodes}
+        names = bare_names(self._memory.nodes, self._memory.services)
+        self.nodes = {names[each.uuid]: each for each in self._memory.nodes}
 
     def _landscape(self) -> Landscape:
         known = self._memory

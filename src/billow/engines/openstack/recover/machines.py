@@ -24,6 +24,7 @@ AT_REST: Final = frozenset(
     | {f"{verb} failed" for verb in ("adopt", "service")}
 )
 """Provision states in which Ironic waits for somebody; in all others it is at work itself."""
+_BORNE: Final = frozenset({"active", "rescue"})
 log = structlog.get_logger()
 
 
@@ -46,12 +47,19 @@ async def blockers(
     if isinstance(action, Fence):
         return []
     found = list(_held(action.host, node))
-    server = metal.server_name(node)
-    names = ", ".join([f"server {server}"] * bool(server) + [*coming])
+    names = ", ".join([*_on(metal, node), *coming])
     if isinstance(action, PowerOff) and names:
         fix = "a machine's server cannot move: stop it, which turns its machine off, or delete it"
         found.append(Blocker(f"{action.host} is not empty: {names}", fix))
     return found
+
+
+def _on(metal: Metal, node: Node) -> Iterator[str]:
+    """Yield what is on a machine: others than Nova let Ironic deploy, too, and say not what."""
+    if node.instance:
+        yield f"server {metal.server_name(node)}"
+    elif node.state in _BORNE:
+        yield f"something that Ironic deployed, which is {node.state}"
 
 
 def _held(host: str, node: Node) -> Iterator[Blocker]:

@@ -61,7 +61,9 @@ class Metal:
 
     async def settled(self, host: str) -> Node:
         """Return a machine when no order of power is under way. Raises as `ports.Bmc.power`."""
-        return await self._settled(host, await self._uuid(host))
+        node = await self._settled(host, await self._uuid(host))
+        await self._check(host, node)
+        return node
 
     async def power(self, host: str) -> Power:
         """Return what Ironic recorded last of a machine. Raises as `billow.ports.Bmc`."""
