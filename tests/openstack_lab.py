@@ -3,7 +3,7 @@
 
 BILLOW_OPENSTACK_TEST_LAB names the folder of a lab that is used as it is and left running: to start
 one takes a minute, and whoever writes tests need not wait for it each time. Tests remove every
-server of that lab.
+server of that lab, and those that need a part that it does not have are skipped.
 """
 
 import os
@@ -21,38 +21,37 @@ if TYPE_CHECKING:
 VENV = Path(__file__).parents[1] / ".cache" / "openstack"
 """Where OpenStack is installed, once for all runs."""
 COMPUTES = 6
+MACHINES = 3
 
 
 @pytest.fixture(scope="session")
 def openstack_lab() -> Iterator["Lab"]:
     """Bring six computes up, once; a test that takes it leaves nothing running, or wipes."""
-    with _running(()) as lab:
+    with _running() as lab:
         yield lab
 
 
 @pytest.fixture(scope="session")
-def volumes_lab() -> Iterator["Lab"]:
-    """Bring up a lab with a real Cinder, likewise; one that is used as it is must have it."""
-    with _running(("volumes",)) as lab:
+def parts_lab() -> Iterator["Lab"]:
+    """Bring up a lab with a real Cinder and three machines of a real Ironic, likewise."""
+    with _running(parts=("volumes",), metal=MACHINES) as lab:
         yield lab
 
 
 @contextmanager
-def _running(parts: Collection[str]) -> Iterator["Lab"]:
+def _running(parts: Collection[str] = (), metal: int = 0) -> Iterator["Lab"]:
     from labs.openstack import Lab
 
     told = os.environ.get("BILLOW_OPENSTACK_TEST_LAB")
     if told:
         lab = Lab.started(Path(told), COMPUTES)
-        if missing := set(parts) - lab.places.parts:
-            pytest.skip(f"{told} has no {', '.join(missing)}")
         lab.gates.clear()
         lab.seeding.wipe()
         yield lab
         lab.close()
         return
     with tempfile.TemporaryDirectory(prefix="bo", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        lab = Lab.laid_out(Path(folder), VENV, parts=parts)
+        lab = Lab.laid_out(Path(folder), VENV, parts=parts, metal=metal)
         try:
             lab.up(COMPUTES)
             yield lab
@@ -68,7 +67,19 @@ def fresh_cloud(openstack_lab: "Lab") -> Iterator["Lab"]:
 
 
 @pytest.fixture
-def fresh_volumes(volumes_lab: "Lab") -> Iterator["Lab"]:
+def fresh_volumes(parts_lab: "Lab") -> Iterator["Lab"]:
     """Give a test the lab with Cinder likewise."""
-    yield volumes_lab
-    volumes_lab.restore()
+    yield from _fresh(parts_lab, "volumes")
+
+
+@pytest.fixture
+def fresh_machines(parts_lab: "Lab") -> Iterator["Lab"]:
+    """Give a test the lab with machines of Ironic's likewise: available, and on."""
+    yield from _fresh(parts_lab, "metal")
+
+
+def _fresh(lab: "Lab", part: str) -> Iterator["Lab"]:
+    if part not in lab.places.parts:
+        pytest.skip(f"{lab.places.root} has no {part}")
+    yield lab
+    lab.restore()

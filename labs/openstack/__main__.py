@@ -23,7 +23,7 @@ def main() -> int:
 
 def _up(given: argparse.Namespace) -> int:
     parts = [VOLUMES] if given.volumes else []
-    lab = Lab(laid_out(given.root, given.venv, parts=parts))
+    lab = Lab(laid_out(given.root, given.venv, parts=parts, metal=given.metal))
     lab.up(given.computes, may_install=not given.no_install)
     for step, took_s in lab.took_s.items():
         print(f"{step:20} {took_s:6.1f} s", file=sys.stderr)
@@ -48,7 +48,9 @@ def _check(given: argparse.Namespace) -> int:
         for name, each_mib in memory.items():
             print(f"{name}\t{each_mib:.0f} MiB")
     alive = lab.computes.alive()
-    print(f"{len(alive)} of {len(lab.hosts)} computes, {sum(memory.values()):.0f} MiB in all")
+    machines = f", {len(lab.machines.names)} machines of Ironic's" if lab.machines.names else ""
+    all_mib = sum(memory.values())
+    print(f"{len(alive)} of {len(lab.hosts)} computes{machines}, {all_mib:.0f} MiB in all")
     return 1 if wrong else 0
 
 
@@ -59,6 +61,8 @@ def _computes(given: argparse.Namespace) -> int:
         for host in lab.hosts:
             number = alive.get(host, "-")
             print("\t".join((host, str(number), *states.get(host, ("unknown", "unknown")))))
+        for name, (power, state) in lab.machines.states().items():
+            print("\t".join((name, "-", power or "unknown", state)))
         return 0
     verbs = {"start": lab.start, "kill": lab.kill, "power-cut": lab.power_cut}
     for host in given.hosts:
@@ -98,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("computes", type=int, nargs="?", default=4, help="how many (4)")
     up.add_argument("--venv", type=Path, help="where OpenStack is installed; labs may share it")
     up.add_argument("--volumes", action="store_true", help="with a real Cinder, for good")
+    up.add_argument("--metal", type=int, default=0, help="machines of a real Ironic, for good (0)")
     up.add_argument("--no-install", action="store_true", help="install no Debian packages")
     down = verbs.add_parser("down", help="end all that it started")
     down.add_argument("--wipe", action="store_true", help="remove its databases and settings, too")

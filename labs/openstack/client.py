@@ -7,8 +7,14 @@ from typing import Any, Final
 import httpx2
 from labs.openstack.places import LabError, Places
 
-MICROVERSION: Final = {"compute": "2.87", "placement": "1.39", "block-storage": "3.70"}
+MICROVERSION: Final = {
+    "baremetal": "1.81",
+    "block-storage": "3.70",
+    "compute": "2.87",
+    "placement": "1.39",
+}
 _PREFIX: Final = {
+    "baremetal": "/v1",
     "block-storage": "/v3",
     "compute": "/v2.1",
     "identity": "/v3",
@@ -99,4 +105,6 @@ class Client:
         if service in MICROVERSION:
             name = "volume" if service == "block-storage" else service
             headers["OpenStack-API-Version"] = f"{name} {MICROVERSION[service]}"
+        if service == "baremetal":
+            headers["X-OpenStack-Ironic-API-Version"] = MICROVERSION[service]
         return headers

@@ -4,7 +4,8 @@
 from typing import Any, Final
 
 from labs.openstack.client import Client
-from labs.openstack.places import REGION, VOLUMES, Places
+from labs.openstack.parts import parts_of
+from labs.openstack.places import REGION, Places
 
 SERVICES: Final = {
     "placement": ("placement", ""),
@@ -12,9 +13,7 @@ SERVICES: Final = {
     "image": ("glance", ""),
     "network": ("neutron", ""),
 }
-"""Type: name of the service, path of its endpoint."""
-_MORE_SERVICES: Final = {VOLUMES: ("cinder", "block-storage", "/v3")}
-"""By optional part: the name of its service, its type, the path of its endpoint."""
+"""Of the core; type: name of the service, path of its endpoint."""
 FLAVORS: Final[dict[str, tuple[int, int, dict[str, str]]]] = {
     "1c1g": (1, 1, {}),
     "2c4g": (2, 4, {}),
@@ -43,7 +42,7 @@ def make_identities(client: Client, places: Places) -> None:
             "role"
         ]["id"]
     users = _named(client, "users")
-    more = [_MORE_SERVICES[part][0] for part in sorted(places.parts)]
+    more = [part.project for part in parts_of(places)]
     for name in ("nova", "placement", "glance", "neutron", "demo", *more):
         if name not in users:
             user = {"name": name, "password": places.password}
@@ -74,7 +73,7 @@ def make_flavors(client: Client) -> None:
 
 def _make_endpoints(client: Client, places: Places) -> None:
     known = {each["type"] for each in client.get("identity", "/services")["services"]}
-    more = {_MORE_SERVICES[part][1]: _MORE_SERVICES[part][::2] for part in places.parts}
+    more = {part.service: (part.project, part.path) for part in parts_of(places)}
     for kind, (name, path) in (SERVICES | more).items():
         if kind in known:
             continue

@@ -59,15 +59,20 @@ def install_servers(*, may_install: bool = True) -> None:
 
 
 def install_openstack(places: Places) -> None:
-    """Install the pinned OpenStack, unless it was done. Raises LabError."""
+    """Install the pinned OpenStack with its parts, unless it was done. Raises LabError."""
     if not _is_done(places, LOCK):
         shutil.rmtree(places.venv, ignore_errors=True)
         _run(sys.executable, "-m", "venv", "--without-pip", str(places.venv))
         _install(places, LOCK)
     for part in sorted(places.parts):
-        lock = LOCK.with_name(f"{part}.lock")
+        lock = lock_of(part)
         if not _is_done(places, lock):
             _install(places, lock)
+
+
+def lock_of(part: str) -> Path:
+    """Return what an optional part needs beside the rest."""
+    return LOCK.with_name(f"{part}.lock")
 
 
 def _is_done(places: Places, lock: Path) -> bool:

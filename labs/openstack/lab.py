@@ -22,8 +22,11 @@ from labs.openstack import contents, install, servers, services
 from labs.openstack.client import Client
 from labs.openstack.computes import Computes, known_or_refused, names
 from labs.openstack.faults import Gates
+from labs.openstack.machines import Machines
+from labs.openstack.parts import PARTS, parts_of
 from labs.openstack.places import (
     CLOUD,
+    METAL,
     VOLUMES,
     LabError,
     Places,
@@ -48,6 +51,7 @@ class Lab:
         computes: Its hosts, and the guests that really run.
         gates: Faults before its APIs, and the record of what they were asked.
         seeding: Many servers at once, and none again.
+        machines: What its Ironic drives, where it has one.
         took_s: How long each step of the last start took.
     """
 
@@ -57,6 +61,7 @@ class Lab:
         self.computes = Computes(places)
         self.gates = Gates(places)
         self.seeding = Seeding(places, self.client, self.computes)
+        self.machines = Machines(places, self.client)
         self.took_s: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -90,9 +95,10 @@ class Lab:
         venv: Path | None = None,
         sizes: Sizes | None = None,
         parts: Collection[str] = (),
+        metal: int = 0,
     ) -> Self:
         """Return the lab in a folder, laid out where there is none; `up` starts it."""
-        return cls(laid_out(root, venv, sizes, parts))
+        return cls(laid_out(root, venv, sizes, parts, metal))
 
     @classmethod
     def found(cls, root: Path | None = None) -> Self:
@@ -121,11 +127,9 @@ class Lab:
             self._step("queue", servers.start_queue, self.places)
             self._step("cache", servers.start_cache, self.places)
             self._step("schemas", services.make_schemas, self.places)
-            if VOLUMES in self.places.parts:
-                self._step("volumes", services.make_schema_of_volumes, self.places)
-            for name in services.cores(
-                self.places
-            ):  # a compute that is earlier waits ten seconds for each try
+            for part in parts_of(self.places):
+                self._step(f"schema of {part.project}", services.make_schema, self.places, part)
+            for name in services.cores(self.places):  # an earlier compute waits 10 s for each try
                 services.core(self.places, name).start()
             self._step("keys", services.make_first_user, self.places)
             for name in services.apis(self.places):
@@ -135,6 +139,8 @@ class Lab:
             until(lambda: not self._silent(), lambda: f"Cinder does not see {self._silent()}")
             self._step("computes", self.start_hosts, names(computes))
             self._step("flavors", contents.make_flavors, self.client)
+            if METAL in self.places.parts:
+                self._step("machines", self.machines.enroll)
 
     def down(self, *, wipe: bool = False) -> None:
         """End all that this lab started; `wipe` removes what it made, the installation excepted."""
@@ -168,6 +174,7 @@ class Lab:
         if self.check():
             self.up(len(self.hosts))
         self.seeding.settle()
+        self.machines.restore()
 
     def check(self) -> dict[str, str]:
         """Return what is wrong, by process or host; nothing when all is well."""
@@ -187,7 +194,8 @@ class Lab:
                 wrong[host] = "its nova-compute does not run"
             elif seen.get(host, ("", ""))[0] != "up":
                 wrong[host] = "Nova does not see it up"
-        return wrong
+        missing = set(self.machines.names) - self.machines.states().keys()
+        return wrong | dict.fromkeys(sorted(missing), "Ironic has it not")
 
     def states(self) -> dict[str, tuple[str, str]]:
         """Return how Nova sees each compute: up or down, enabled or disabled."""
@@ -309,9 +317,8 @@ class Lab:
         up = {each["binary"] for each in found if each["state"] == "up"}
         if not self.client.patient("block-storage", "/scheduler-stats/get_pools")["pools"]:
             up.discard("cinder-volume")
-        return {
-            name: "Cinder does not see it up" for name in services.VOLUMES_CORE if name not in up
-        }
+        silent = set(PARTS[VOLUMES].cores) - up
+        return dict.fromkeys(sorted(silent), "Cinder does not see it up")
 
     def _make_identities(self) -> None:
         done, parts = self.places.state / "identities.made", " ".join(sorted(self.places.parts))

@@ -16,10 +16,12 @@ SPAN: Final = 16
 _BASES: Final = 40
 PORTS: Final = (
     "database", "queue", "distribution", "epmd", "cache",
-    "identity", "placement", "compute", "image", "network", "block-storage",
+    "identity", "placement", "compute", "image", "network", "block-storage", "baremetal",
 )  # fmt: skip
 VOLUMES: Final = "volumes"
 """The optional part that is Cinder."""
+METAL: Final = "metal"
+"""The optional part that is Ironic."""
 REGION: Final = "lab"
 CLOUD: Final = "billow-lab"
 PROJECT: Final = "billow-lab-project"
@@ -61,7 +63,8 @@ class Places:
     """A lab's folder, what lies in it, and its ports.
 
     Attributes:
-        parts: What it has beside the core: `volumes`.
+        parts: What it has beside the core: `volumes`, `metal`.
+        metal: How many machines its Ironic drives.
     """
 
     root: Path
@@ -70,6 +73,7 @@ class Places:
     password: str = field(repr=False)
     sizes: Sizes = field(default_factory=Sizes)
     parts: frozenset[str] = frozenset()
+    metal: int = 0
 
     @property
     def settings(self) -> Path:
@@ -140,6 +144,7 @@ def laid_out(
     venv: Path | None = None,
     sizes: Sizes | None = None,
     parts: Collection[str] = (),
+    metal: int = 0,
 ) -> Places:
     """Return the lab in a folder; lay it out where there is none. Raises LabError.
 
@@ -148,6 +153,7 @@ def laid_out(
         venv: Where OpenStack is installed; several labs may share it. In the folder, if not told.
         sizes: Told sizes win over those that the lab had.
         parts: What it shall have beside the core; it keeps those that it had.
+        metal: Machines of Ironic's, which come with that part; a lab that had more keeps them.
     """
     root = root.absolute()
     if len(str(root)) > _LONGEST_ROOT:
@@ -163,7 +169,9 @@ def laid_out(
         plan["venv"] = str((venv or root / "venv").absolute())
     if sizes is not None:
         plan["sizes"] = asdict(sizes)
-    plan["parts"] = sorted({*plan.get("parts", ()), *parts})
+    metal = max(metal, plan.get("metal", 0))
+    with_metal = {METAL} if metal else set()
+    plan |= {"metal": metal, "parts": sorted({*plan.get("parts", ()), *parts, *with_metal})}
     file.touch(mode=0o600)
     file.write_text(json.dumps(plan, indent=1))
     places = _read(root, plan)
@@ -172,9 +180,10 @@ def laid_out(
 
 
 def _read(root: Path, plan: dict[str, Any]) -> Places:
+    """Take the ports that it has by now: a lab of before may not have known all of them."""
     ports, parts = _ports(plan["ports"]["database"]), frozenset(plan.get("parts", ()))
-    sizes = Sizes(**plan["sizes"])
-    return Places(root, Path(plan["venv"]), ports, plan["password"], sizes, parts)
+    sizes, metal = Sizes(**plan["sizes"]), plan.get("metal", 0)
+    return Places(root, Path(plan["venv"]), ports, plan["password"], sizes, parts, metal)
 
 
 def _free_ports() -> dict[str, int]:

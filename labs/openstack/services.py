@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from labs.openstack import servers
-from labs.openstack.places import REGION, VOLUMES, LabError, Places
+from labs.openstack.parts import Part, parts_of
+from labs.openstack.places import REGION, LabError, Places
 from labs.openstack.processes import Process, clean_environment, end_of, listens, until
 from labs.openstack.settings import database_url
 
@@ -22,25 +23,20 @@ APIS: Final = {
     "image": ("glance-api", "glance.wsgi.api"),
     "network": ("neutron-api", "neutron.wsgi.api"),
 }
-"""Service: the name of its process, the module that answers."""
+"""Of the core; service: the name of its process, the module that answers."""
 CORE: Final = ("nova-conductor", "nova-scheduler")
-_MORE_APIS: Final = {VOLUMES: {"block-storage": ("cinder-api", "cinder.wsgi.api")}}
-"""Likewise, of the optional parts."""
-VOLUMES_CORE: Final = ("cinder-scheduler", "cinder-volume")
-_MORE_CORE: Final = {VOLUMES: VOLUMES_CORE}
 _ONE_THREAD: Final = ("identity", "network")
 """Those whose code is not sure to bear several threads of uwsgi."""
 
 
 def apis(places: Places) -> dict[str, tuple[str, str]]:
     """Return the APIs of a lab: by service, the name of the process and the module."""
-    more = (pair for part in sorted(places.parts) for pair in _MORE_APIS[part].items())
-    return {**APIS, **dict(more)}
+    return APIS | {part.service: part.api for part in parts_of(places)}
 
 
 def cores(places: Places) -> tuple[str, ...]:
     """Return the names of the processes of a lab that are no APIs, its computes excepted."""
-    return (*CORE, *(name for part in sorted(places.parts) for name in _MORE_CORE[part]))
+    return (*CORE, *(name for part in parts_of(places) for name in part.cores))
 
 
 def api(places: Places, service: str) -> Process:
@@ -58,6 +54,7 @@ def api(places: Places, service: str) -> Process:
         "OS_GLANCE_CONFIG_DIR": str(settings / "glance"),
         "OS_NEUTRON_CONFIG_DIR": str(settings / "neutron"),
         "OS_NEUTRON_CONFIG_FILES": "neutron.conf",
+        "IRONIC_CONFIG_FILE": str(settings / "ironic" / "ironic.conf"),
     }
     # Without "Connection: close", uwsgi drops kept connections, and clients see resets at random.
     words = [
@@ -80,7 +77,7 @@ def _arguments(places: Places, service: str) -> tuple[str, ...]:
 
 
 def core(places: Places, name: str) -> Process:
-    """Return a conductor, a scheduler, or who drives volumes."""
+    """Return a conductor, a scheduler, or who drives volumes; a name begins with its project."""
     project = name.partition("-")[0]
     settings = places.settings / project / f"{project}.conf"
     words = [places.program(name), "--config-file", str(settings)]
@@ -96,7 +93,7 @@ def every_service(places: Places) -> list[Process]:
 
 
 def make_schemas(places: Places) -> None:
-    """Give every database its tables, once; two at a time."""
+    """Give every database of the core its tables, once; two at a time."""
     done = places.state / "schemas.made"
     if done.exists():
         return
@@ -132,14 +129,15 @@ def make_schemas(places: Places) -> None:
     done.touch()
 
 
-def make_schema_of_volumes(places: Places) -> None:
-    """Give Cinder its database, once."""
-    done = places.state / "schema-cinder.made"
-    if not done.exists():
-        servers.sql(places, "CREATE DATABASE IF NOT EXISTS cinder CHARACTER SET utf8;")
-        settings = places.settings / "cinder" / "cinder.conf"
-        _manage(places, ("cinder-manage", "--config-file", str(settings), "db", "sync"))
-        done.touch()
+def make_schema(places: Places, part: Part) -> None:
+    """Give an optional part its database, with its tables, once."""
+    done = places.state / f"schema-{part.project}.made"
+    if done.exists():
+        return
+    servers.sql(places, f"CREATE DATABASE IF NOT EXISTS {part.project} CHARACTER SET utf8;")
+    settings = places.settings / part.project / f"{part.project}.conf"
+    _manage(places, (part.schema[0], "--config-file", str(settings), *part.schema[1:]))
+    done.touch()
 
 
 def make_first_user(places: Places) -> None:

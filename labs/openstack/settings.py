@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from labs.openstack.parts import parts_of
 from labs.openstack.places import CLOUD, PROJECT, REGION, VOLUMES, Places
 
 Section: TypeAlias = Mapping[str, object]
@@ -21,10 +22,14 @@ FILTERS: Final = (
 )
 GPU: Final = {"vendor_id": "10de", "product_id": "20b0"}
 """The PCI device that a lab's host may have; flavors ask by `pci_passthrough:alias = gpu:1`."""
+_FAKE: Final = ("boot", "deploy", "management", "power")
+_ABSENT: Final = ("bios", "console", "raid", "rescue", "vendor")
+"""Interfaces of Ironic's drivers that are faked, and those that are left out."""
 _PASTE: Final = {
     "nova": "api-paste.ini",
     "neutron": "api-paste.ini",
     "glance": "glance-api-paste.ini",
+    "cinder": "api-paste.ini",
 }
 
 
@@ -42,16 +47,16 @@ def write_settings(places: Places, computes: int) -> None:
         "nova/compute.conf": _ini(_compute(places, computes)),
         "clouds.yaml": _clouds(places),
     }
-    if VOLUMES in places.parts:
-        files["cinder/cinder.conf"] = _ini(_cinder(places))
+    for part in parts_of(places):
+        files[f"{part.project}/{part.project}.conf"] = _ini(_OF_PARTS[part.project](places))
     for name, text in files.items():
         path = places.settings / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(text)
-    more = {"cinder": "api-paste.ini"} if VOLUMES in places.parts else {}
-    for service, paste in (_PASTE | more).items():
-        shutil.copy(places.venv / "etc" / service / paste, places.settings / service / paste)
+    for service, paste in _PASTE.items():
+        if (places.settings / service).is_dir():  # what is no part of this lab has no settings
+            shutil.copy(places.venv / "etc" / service / paste, places.settings / service / paste)
 
 
 def database_url(places: Places, name: str) -> str:
@@ -234,7 +239,7 @@ def _cinder(places: Places) -> Mapping[str, Section]:
             "my_ip": "127.0.0.1",
             "host": "lab",
             "state_path": places.state / "cinder",
-            "api_paste_config": places.settings / "cinder" / "api-paste.ini",
+            "api_paste_config": places.settings / "cinder" / _PASTE["cinder"],
             "resource_query_filters_file": places.venv / "etc" / "cinder" / "resource_filters.json",
             "enabled_backends": "pools",
             "quota_volumes": -1,
@@ -312,6 +317,44 @@ def _nova_default(places: Places, computes: int) -> Section:
     }
 
 
+def _ironic(places: Places) -> Mapping[str, Section]:
+    """Machines of which nothing is real: each interface is Ironic's own fake, or none."""
+    none = {f"enabled_{kind}_interfaces": f"no-{kind}" for kind in _ABSENT}
+    fake = {f"enabled_{kind}_interfaces": "fake" for kind in _FAKE}
+    user = _user(places, "ironic")
+    sections: dict[str, Section] = {
+        "DEFAULT": {
+            "use_stderr": True,
+            "auth_strategy": "keystone",
+            "transport_url": _queue_url(places),
+            "rpc_transport": "oslo",
+            "host": "metal",
+            "my_ip": "127.0.0.1",
+            "enabled_hardware_types": "fake-hardware",
+            "enabled_network_interfaces": "noop",
+            "default_network_interface": "noop",
+            "enabled_firmware_interfaces": "no-firmware",
+            "enabled_inspect_interfaces": "agent",
+            **fake,
+            **none,
+            "tempdir": places.state / "ironic",
+        },
+        "database": {"connection": database_url(places, "ironic")},
+        "keystone_authtoken": _guard(places, "ironic"),
+        "conductor": {"automated_clean": False},
+        "dhcp": {"dhcp_provider": "none"},
+        "inspector": {"require_managed_boot": False},
+        "nova": {"send_power_notifications": False, **user},
+        "oslo_concurrency": _locks(places),
+        "oslo_messaging_rabbit": {"heartbeat_rate": 1},
+    }
+    return sections | dict.fromkeys(("service_catalog", "glance", "neutron"), user)
+
+
+_OF_PARTS: Final = {"cinder": _cinder, "ironic": _ironic}
+"""By project, what writes the settings of an optional part."""
+
+
 def _pci(**more: str) -> str:
     pairs = ", ".join(f'"{key}": "{value}"' for key, value in (GPU | more).items())
     return f"{{{pairs}}}"
@@ -332,7 +375,7 @@ def _clouds(places: Places) -> str:
 def make_state_folders(places: Places) -> None:
     """Make the folders that services want to find."""
     names = ("database", "queue", "fernet", "credential", "glance", "nova", "neutron", "locks")
-    more = ("cinder",) if VOLUMES in places.parts else ()
+    more = [part.project for part in parts_of(places)]
     for name in (*names, *more):
         Path(places.state, name).mkdir(parents=True, exist_ok=True)
     for name in ("fernet", "credential"):

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab of OpenStack: it is whole, its faults strike, its seeds are servers like others."""
 
+import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -13,10 +17,13 @@ if TYPE_CHECKING:
 
 from labs.openstack.client import Client
 from labs.openstack.faults import Fault
-from labs.openstack.places import LabError, Sizes, laid_out
+from labs.openstack.install import LOCK, lock_of
+from labs.openstack.machines import OFF, ON
+from labs.openstack.parts import PARTS
+from labs.openstack.places import VOLUMES, LabError, Places, Sizes, laid_out
 from labs.openstack.processes import Process, living
 from labs.openstack.services import apis, cores
-from labs.openstack.settings import write_settings
+from labs.openstack.settings import make_state_folders, write_settings
 
 PATIENCE_S = 240.0
 
@@ -65,11 +72,41 @@ def test_a_lab_is_found_again_as_it_was_laid_out(tmp_path: Path) -> None:
     made = laid_out(tmp_path / "lab", sizes=Sizes(vcpus=8))
     again = laid_out(tmp_path / "lab")
     assert again == made
-    assert len(set(made.ports.values())) == len(made.ports) == 11
+    assert len(set(made.ports.values())) == len(made.ports) == 12
     assert laid_out(tmp_path / "lab", parts=["volumes"]).parts == {"volumes"}
     assert laid_out(tmp_path / "lab").parts == {"volumes"}, "a part is for good"
     assert (tmp_path / "lab" / "lab.json").stat().st_mode & 0o077 == 0
     assert made.password not in repr(made)
+
+
+def test_a_lab_gets_machines_and_keeps_them(tmp_path: Path) -> None:
+    """With the first of them it has the part; it keeps the parts that it had."""
+    laid_out(tmp_path / "lab", parts=["volumes"])
+    for asked, machines in ((0, 0), (3, 3), (0, 3), (2, 3)):
+        made = laid_out(tmp_path / "lab", metal=asked)
+        assert made.metal == machines
+        assert made.parts == ({"metal", "volumes"} if machines else {"volumes"})
+
+
+def test_a_lab_of_before_a_part_was_known_has_a_port_for_it(tmp_path: Path) -> None:
+    made = laid_out(tmp_path / "lab")
+    plan = json.loads((tmp_path / "lab" / "lab.json").read_text())
+    for part in PARTS.values():
+        del plan["ports"][part.service]
+    (tmp_path / "lab" / "lab.json").write_text(json.dumps(plan))
+    assert laid_out(tmp_path / "lab").ports == made.ports
+
+
+def test_parts_come_on_top_of_the_rest(tmp_path: Path) -> None:
+    """Each lock pins what no other does, so that no installation undoes another."""
+    for one, other in combinations((LOCK, *map(lock_of, PARTS)), 2):
+        assert not _pins(one) & _pins(other)
+    for name, part in PARTS.items():
+        assert part.project in _pins(lock_of(name))
+
+
+def _pins(lock: Path) -> set[str]:
+    return set(re.findall(r"^([a-z0-9.-]+)==", lock.read_text(), re.MULTILINE))
 
 
 def test_a_folder_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
@@ -77,36 +114,39 @@ def test_a_folder_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
         laid_out(tmp_path / ("x" * 90))
 
 
+def with_settings(folder: Path, computes: int, parts: Collection[str]) -> Places:
+    """Write the settings of a lab whose OpenStack is not installed, but for what is copied."""
+    places = laid_out(folder / "lab", folder / "venv", parts=parts)
+    for service in ("nova", "neutron", "glance", "cinder"):
+        (folder / "venv/etc" / service).mkdir(parents=True, exist_ok=True)
+        (folder / "venv/etc" / service / "api-paste.ini").touch()
+    (folder / "venv/etc/glance/glance-api-paste.ini").touch()
+    write_settings(places, computes)
+    return places
+
+
 def test_settings_are_for_our_eyes_and_the_loopback_only(tmp_path: Path) -> None:
-    places = laid_out(tmp_path / "lab", tmp_path / "venv")
-    for service, name in (("nova", "api-paste.ini"), ("neutron", "api-paste.ini")):
-        (tmp_path / "venv/etc" / service).mkdir(parents=True)
-        (tmp_path / "venv/etc" / service / name).write_text("")
-    (tmp_path / "venv/etc/glance").mkdir()
-    (tmp_path / "venv/etc/glance/glance-api-paste.ini").write_text("")
-    write_settings(places, 200)
+    places = with_settings(tmp_path, 200, PARTS)
     written = [each for each in places.settings.rglob("*.*") if each.suffix in (".conf", ".yaml")]
-    assert len(written) == 8
+    assert len(written) == 10
     assert [each for each in written if each.stat().st_mode & 0o077] == []
     assert "bind-address = 127.0.0.1" in (places.settings / "database.cnf").read_text()
     assert "0.0.0.0" not in "".join(each.read_text() for each in written)  # noqa: S104
     assert "report_interval = 30" in (places.settings / "nova/nova.conf").read_text()
 
 
-def test_volumes_are_set_up_only_where_they_are_asked_for(tmp_path: Path) -> None:
-    for part in ((), ("volumes",)):
-        places = laid_out(tmp_path / "lab", tmp_path / "venv", parts=part)
-        for service in ("nova", "neutron", "glance", "cinder"):
-            folder = tmp_path / "venv/etc" / service
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "api-paste.ini").touch()
-        (tmp_path / "venv/etc/glance/glance-api-paste.ini").touch()
-        write_settings(places, 4)
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_is_set_up_only_where_it_is_asked_for(tmp_path: Path, name: str) -> None:
+    part = PARTS[name]
+    for asked in ((), (name,)):
+        places = with_settings(tmp_path, 4, asked)
+        make_state_folders(places)
         nova = (places.settings / "nova/nova.conf").read_text()
-        assert ("[cinder]" in nova) is bool(part)
-        assert (places.settings / "cinder/cinder.conf").exists() is bool(part)
-        assert ("block-storage" in apis(places)) is bool(part)
-        assert ("cinder-volume" in cores(places)) is bool(part)
+        assert ("[cinder]" in nova) is (VOLUMES in asked)
+        assert (places.settings / part.project).exists() is bool(asked)
+        assert (places.state / part.project).exists() is bool(asked)
+        assert (part.service in apis(places)) is bool(asked)
+        assert (set(part.cores) <= set(cores(places))) is bool(asked)
 
 
 def test_a_strangers_process_is_not_taken_for_ours(tmp_path: Path) -> None:
@@ -133,6 +173,20 @@ class TestRunning:
         before = fresh_cloud.service("nova-api").number(), fresh_cloud.computes.alive()
         fresh_cloud.up(6)
         assert (fresh_cloud.service("nova-api").number(), fresh_cloud.computes.alive()) == before
+
+    def test_machines_are_put_right(self, fresh_machines: "Lab") -> None:
+        machines = fresh_machines.machines
+        first, second, third = machines.names
+        machines.hold(first)
+        machines.turn(second, OFF)
+        machines.bear(second, str(uuid4()))
+        machines.maintain(third, "a new fan")
+        assert machines.states()[first] == (ON, "inspect wait")
+        assert machines.node(third)["maintenance_reason"] == "a new fan"
+        fresh_machines.restore()
+        assert machines.states() == dict.fromkeys(machines.names, (ON, "available"))
+        assert not any(machines.node(name)["instance_uuid"] for name in machines.names)
+        assert fresh_machines.check() == {}
 
     def test_a_guest_moves_and_is_never_doubled(self, fresh_cloud: "Lab") -> None:
         lab = fresh_cloud

@@ -4,8 +4,10 @@
 import pytest
 
 from billow.engines.openstack import cloud, patience, place
+from billow.engines.openstack.recover import metal
 
 pytest.register_assert_rewrite(
+    "billow.testing.bmc_contract",
     "billow.testing.engine_contract",
     "billow.testing.engine_evacuation",
     "billow.testing.engine_refusals",
@@ -26,3 +28,4 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "CERTAIN_S", 0.2)
     monkeypatch.setattr(place, "LATE_S", 0.3)
     monkeypatch.setattr(cloud, "WAITS_S", (0.01, 0.02, 0.05))
+    monkeypatch.setattr(metal, "APART_S", 0.05)

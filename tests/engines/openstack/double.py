@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.engines.openstack import shelf
+from tests.engines.openstack.ironic import IRONIC
 from tests.engines.openstack.memory import (
     COPY_S,
     FLAVORS,
@@ -56,6 +57,8 @@ class Double:
     def versions(self, service: str) -> Versions | None:
         known = {"compute": ((2, 1), (2, 93)), "placement": ((1, 0), (1, 39))}
         known["block-storage"] = ((3, 0), (3, 70))
+        if service == "baremetal" and self.cloud.machines:
+            return Versions((1, 1), (1, 81))
         if service in known:
             return Versions(*known[service])
         return Versions() if service in {"image", "network", "identity"} else None
@@ -77,7 +80,7 @@ class Double:
     def _answer(self, request: Request) -> Body:
         parts = urlsplit(request.path)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        for method, service, pattern, handler in _ROUTES:
+        for method, service, pattern, handler in (*_ROUTES, *IRONIC):
             match = re.fullmatch(pattern, parts.path)
             if match and (method, service) == (request.method, request.service):
                 body, version = dict(request.body or {}), request.microversion

@@ -89,6 +89,40 @@ class Service:
     beats: int = 0
 
 
+@dataclass
+class Machine:
+    """A machine of Ironic's, and what befalls it.
+
+    Attributes:
+        on: Whether it has power, in truth; `power` is what Ironic recorded.
+        silent: Its API answers nothing of it.
+        unreached: Its controller does not answer Ironic.
+        deaf: It takes orders and does nothing.
+        stuck: What is ordered of it comes to no end.
+        slow_s: How long its controller takes to answer.
+    """
+
+    name: str
+    uuid: str
+    extra: dict[str, str]
+    on: bool = True
+    power: str | None = "power on"
+    target: str | None = None
+    error: str | None = None
+    locked_by: str | None = None
+    state: str = "available"
+    maintenance: str = ""
+    fault: str | None = None
+    instance: str | None = None
+    inventory: dict[str, str] = field(default_factory=dict)
+    silent: bool = False
+    unreached: bool = False
+    deaf: bool = False
+    stuck: bool = False
+    slow_s: float = 0.0
+    orders: list[str] = field(default_factory=list)
+
+
 class Cloud:
     """What there is, and what is under way."""
 
@@ -105,6 +139,8 @@ class Cloud:
         """Consumers whose entries somebody else changes all the time."""
         self.volumes: dict[str, dict[str, Any]] | None = {}
         """What Cinder has, as it shows it; None where it lets nobody see."""
+        self.machines: dict[str, Machine] = {}
+        """Ironic's, by name; without any there is no Ironic."""
         self.conducted = True
         self.failing: set[str] = set()
         """Hosts on which nothing can be rebuilt."""

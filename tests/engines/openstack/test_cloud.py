@@ -118,6 +118,15 @@ async def test_statuses_have_kinds(status: int, kind: type[BillowError]) -> None
     assert "so it is" in caught.value.details
 
 
+async def test_what_ironic_packs_into_another_document_is_read() -> None:
+    """As Ironic 39.0.0 answered in the lab."""
+    inner = json.dumps({"faultcode": "Client", "faultstring": "it is locked", "debuginfo": None})
+    cloud, _ = asked(Answer(409, json.dumps({"error_message": inner}).encode()))
+    with pytest.raises(Conflict) as caught:
+        await cloud.call("PUT", "baremetal", "/nodes/n1/states/power", {})
+    assert caught.value.details[-1] == "it is locked"
+
+
 async def test_a_token_that_expired_again_is_replaced_again() -> None:
     cloud, script = asked(Answer(401, b"{}"), OK)
     assert await cloud.call("POST", "compute", "/servers", {}) == {"servers": []}

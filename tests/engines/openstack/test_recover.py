@@ -254,7 +254,12 @@ async def test_of_two_orders_of_one_moment_one_gets_through(
         await asyncio.sleep(0.01)
     cloud.record("evacuation", stage.server(), SECOND).status = left
     marks = [mark]
-    monkeypatch.setattr(cloud, "touch", lambda server: marks and setattr(server, *marks.pop()))
+
+    def leave_mark(server: Server) -> None:
+        if marks:
+            setattr(server, *marks.pop())
+
+    monkeypatch.setattr(cloud, "touch", leave_mark)
     await going
     there = stage.server()
     assert (there.host, there.status, there.task) == (SECOND, "ACTIVE", "")

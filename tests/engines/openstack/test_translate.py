@@ -222,6 +222,34 @@ def test_ironic_machines_are_hosts() -> None:
     assert not any("mapped" in each.why for each in view.pool.gaps)
 
 
+def test_a_machine_that_bears_a_compute_of_its_name_is_called_by_its_id() -> None:
+    """Where Ironic deploys the cloud's own computes; odd names may become one, too."""
+    rows = [{"uuid": f"n{n}", "name": name} for n, name in enumerate(("h1", "a b", "a_b", "x"))]
+    pool = view_of(land(nodes=tuple(map(node_of, rows)))).pool
+    assert set(pool.hosts.id) == {"h1", "h2", "n0", "a_b", "n2", "x"}
+    told = {each.subject for each in pool.facts if each.key == "ironic"}
+    assert told == {"host/n0", "host/a_b", "host/n2", "host/x"}
+
+
+@pytest.mark.parametrize(
+    ("more", "power", "state"),
+    [
+        ({}, "power on", State.RUNNING),
+        ({}, "power off", State.STOPPED),
+        ({}, "error", State.RUNNING),
+        ({"task_state": "rebooting"}, "power off", State.RUNNING),
+        ({"vm_state": "error", "status": "ERROR"}, "power off", State.FAILED),
+    ],
+)
+def test_a_server_does_not_run_on_a_machine_without_power(
+    more: dict[str, Any], power: str, state: State
+) -> None:
+    """Nova may hear of it minutes later."""
+    node = node_of({"uuid": "n1", "name": "metal-1", "power_state": power})
+    there = server(host="ic", node="n1", **more)
+    assert view_of(land(there, nodes=(node,))).pool.instance("u1").state is state
+
+
 def test_from_2_88_on_hypervisors_say_nothing_of_capacity() -> None:
     row = {"id": "x", "hypervisor_hostname": "h1", "service": {"host": "h1"}, "uptime": None}
     assert hypervisor_of(row).vcpus == 0

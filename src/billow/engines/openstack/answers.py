@@ -174,11 +174,22 @@ class Topology:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A machine that Ironic drives."""
+    """A machine that Ironic drives.
+
+    Attributes:
+        power: As its conductor recorded it last; empty when nobody knows.
+        target: The power state that it is being brought to; empty when nothing is under way.
+        error: What went wrong last, in Ironic's words.
+        locked_by: The conductor that works on it; empty when none does.
+        identities: The machine's system UUID and serial number, as far as they were recorded.
+    """
 
     uuid: str
     name: str
     power: str
+    target: str
+    error: str
+    locked_by: str
     state: str
     maintenance: bool
     reason: str
@@ -189,6 +200,7 @@ class Node:
     arch: str
     instance: str
     zone_hint: str
+    identities: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

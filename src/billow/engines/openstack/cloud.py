@@ -239,6 +239,8 @@ def _reason(body: bytes) -> str:
         return body.decode(errors="replace")[:500]
     layers = [found]
     if isinstance(found, dict):
+        if isinstance(inner := found.get("error_message"), str):
+            return _reason(inner.encode())  # Ironic packs one document into another
         layers = [*(found.get("errors") or ()), *found.values(), found]
     for layer in layers:
         if isinstance(layer, dict):

@@ -243,6 +243,9 @@ def node_of(row: Row) -> Node:
         uuid=text(row, "uuid"),
         name=text(row, "name"),
         power=text(row, "power_state"),
+        target=text(row, "target_power_state"),
+        error=text(row, "last_error"),
+        locked_by=text(row, "reservation"),
         state=text(row, "provision_state"),
         maintenance=row.get("maintenance") is True,
         reason=text(row, "maintenance_reason"),
@@ -253,7 +256,17 @@ def node_of(row: Row) -> Node:
         arch=text(properties, "cpu_arch"),
         instance=text(row, "instance_uuid"),
         zone_hint=text(row, "conductor_group"),
+        identities=identities_of(properties, mapping(row, "extra")),
     )
+
+
+def identities_of(*said: Row) -> tuple[str, ...]:
+    """Return what tells a machine from all others, the most telling first."""
+    return tuple(text(row, key) for key in _IDENTITIES for row in said if text(row, key))
+
+
+_IDENTITIES: Final = ("system_uuid", "serial_number", "serial")
+"""How a machine's own names are called in Ironic's records and inventories."""
 
 
 def volume_of(row: Row) -> Volume:

@@ -28,6 +28,8 @@ SHARED_KEY: Final = "billow:shared_disks"
 SHARED: Final = "shared_disks"
 """Trait of a host whose guests' own disks are on storage that all hosts reach."""
 IRONIC: Final = "ironic"
+BARE_METAL: Final = "bare_metal"
+"""Trait of a host that is a machine of Ironic's."""
 _ARCHES: Final = {"amd64": Arch.X86_64, "arm64": Arch.AARCH64, "i686": Arch.X86_64}
 _TOLD: Final = ("HW_", "CUSTOM_")
 _CPUS: Final = ("VCPU", "PCPU")
@@ -249,25 +251,38 @@ def arch_of(word: str, traits: frozenset[str] = frozenset()) -> Arch:
     return _ARCHES.get(word) or next(named, Arch.X86_64)
 
 
-def bare_host(node: IronicNode, zone: str) -> Host:
-    """Return a machine of Ironic's as a host."""
+def bare_host(node: IronicNode, name: str, zone: str) -> Host:
+    """Return a machine of Ironic's as a host of that name."""
     held = node.maintenance or node.state in _UNUSABLE
     why = node.reason or node.fault or ("maintenance" if node.maintenance else node.state)
     return Host(
-        id=bare_name(node),
+        id=name,
         nodes=(Node(cpu_milli=1000 * node.cpus, memory_mib=node.memory_mib),),
         arch=arch_of(node.arch),
         zone=plain(zone),
-        traits=frozenset({"bare_metal", *_custom_class(node.resource_class)}),
-        power=_POWERS.get(node.power, Power.UNKNOWN),
+        traits=frozenset({BARE_METAL, *_custom_class(node.resource_class)}),
+        power=bare_power(node),
         health=Health.FAILED if node.fault else Health.OK,
         cordon=why[:4096] if held else "",
     )
 
 
-def bare_name(node: IronicNode) -> str:
-    """Return what an Ironic node is called in the pool."""
-    return plain(node.name) or node.uuid
+def bare_power(node: IronicNode) -> Power:
+    """Return whether an Ironic node is on, by Ironic's record; unknown where that is an error."""
+    return _POWERS.get(node.power, Power.UNKNOWN)
+
+
+def bare_names(nodes: Iterable[IronicNode], services: Iterable[Service]) -> dict[str, str]:
+    """Return what Ironic nodes are called in the pool, by their ids.
+
+    One whose name a compute service bears already, which may run on it, is called by its id.
+    """
+    taken, found = {plain(each.host) for each in computes(services)}, dict[str, str]()
+    for node in nodes:
+        name = plain(node.name)
+        found[node.uuid] = node.uuid if not name or name in taken else name
+        taken.add(name)
+    return found
 
 
 def _custom_class(name: str) -> Iterator[str]:

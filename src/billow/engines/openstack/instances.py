@@ -76,7 +76,7 @@ def _instance(land: Landscape, server: Server, shapes: Shapes, homes: Homes, nam
         kind=Kind.BARE_METAL if bare else Kind.VM,
         host=host.id if host else "",
         nodes=nodes,
-        state=state_of(server, known=host is not None),
+        state=_state(server, host, bare=bare),
         priority=_priority(server.metadata.get(PRIORITY, "")),
         group=homes.groups.get(server.uuid, ""),
         tenant=plain(server.project_id),
@@ -124,6 +124,16 @@ def state_of(server: Server, *, known: bool) -> State:
     if server.vm_state == "resized":
         return _BY_POWER.get(server.power_state, state)
     return state
+
+
+def _state(server: Server, host: Host | None, *, bare: bool) -> State:
+    """Return how a server is; one that is its machine does not run while that has no power.
+
+    Nova says the same when it hears of it: at once where Ironic tells it, else within minutes.
+    """
+    state = state_of(server, known=host is not None)
+    dark = bare and host is not None and host.power is Power.OFF
+    return State.STOPPED if dark and state is State.RUNNING and not server.task_state else state
 
 
 def why_immovable(

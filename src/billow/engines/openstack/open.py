@@ -6,6 +6,7 @@ from typing import Any
 from billow.act.clock import SystemClock
 from billow.act.deed import Deeds
 from billow.act.performer import Performer
+from billow.act.power.records import Identities
 from billow.act.terms import terms_of
 from billow.engines.openstack.cloud import Cloud
 from billow.engines.openstack.engine import OpenStackEngine
@@ -13,6 +14,7 @@ from billow.engines.openstack.nova import Nova
 from billow.engines.openstack.read.gnocchi import Gnocchi
 from billow.engines.openstack.read.use import Gauge, Prometheus
 from billow.engines.openstack.recover.craft import Recovery
+from billow.engines.openstack.recover.metal import Metal
 from billow.engines.openstack.sight import Sight
 from billow.engines.openstack.verbs import OpenStackCraft
 from billow.model.pool import Pool
@@ -36,9 +38,11 @@ def engine_of(
 ) -> OpenStackEngine:
     """Return the engine of a cloud, which is asked nothing yet.
 
-    A `bmc` turns its hosts off and on, with proof; without one their power is left alone.
+    A `bmc` turns its hosts off and on, with proof; without one their power is left alone. Machines
+    of Ironic's are turned by Ironic in any case.
     """
     sight, folder = _sight(cloud, clock, settings), settings.state_dir / "openstack"
+    metal = Metal(cloud, sight, clock, Identities(folder / "machines"))
 
     async def server(instance: str) -> str:
         return await craft.server(instance)
@@ -48,7 +52,9 @@ def engine_of(
         sight=sight,
         terms=terms_of(settings),
         clock=clock,
-        recovery=Recovery.of(cloud, server=server, clock=clock, folder=folder, bmc=bmc),
+        recovery=Recovery.of(
+            cloud, server=server, clock=clock, folder=folder, bmc=bmc, metal=metal
+        ),
         network=settings.cloud_network,
         allow_changes=settings.allow_changes,
     )

@@ -11,6 +11,7 @@ from typing import Final
 from billow.act.claims import Claim, Claims, claims_of
 from billow.act.refusals import absent, closed, crowded, nameless, unknown, unlike, unmovable
 from billow.engines.openstack.answers import Server
+from billow.engines.openstack.hosts import BARE_METAL
 from billow.engines.openstack.place import LONGEST_VALUE
 from billow.model.action import (
     Action,
@@ -166,6 +167,10 @@ def _home(pool: Pool, instance: Instance, name: str, claims: Claims) -> Iterator
     if name not in pool.hosts.row:
         yield from unknown(pool, name)
         return
+    if BARE_METAL in pool.host(name).traits:
+        fix = "choose another host, or let Nova place a server with a flavor for machines"
+        yield Blocker(f"{name} is a machine of Ironic's: Nova chooses among those by itself", fix)
+        return
     yield from _reachable(pool, name)
     yield from closed(pool, instance, pool.host(name))
     yield from _room(pool, Claim(instance.shape, name), claims)
@@ -214,5 +219,8 @@ def _reachable(pool: Pool, name: str) -> Iterator[Blocker]:
     if name not in pool.hosts.row:
         return
     host = pool.host(name)
-    if host.power is not Power.ON or host.health is Health.FAILED:
+    if BARE_METAL in host.traits:  # Ironic gives it power when it is needed
+        if host.health is Health.FAILED:
+            yield Blocker(f"Ironic reports a fault of {name}", "openstack baremetal node show")
+    elif host.power is not Power.ON or host.health is Health.FAILED:
         yield Blocker(f"nova-compute of host {name} is down", "see that it runs")

@@ -22,7 +22,7 @@ from billow.engines.openstack.answers import (
     Storage,
 )
 from billow.engines.openstack.cloud import Cloud
-from billow.engines.openstack.hosts import IRONIC, computes
+from billow.engines.openstack.hosts import IRONIC, bare_names, bare_power, computes
 from billow.engines.openstack.landscape import Landscape, Use
 from billow.engines.openstack.names import OWN_NAME, Names, plain
 from billow.engines.openstack.read import catalogue, volumes
@@ -33,6 +33,7 @@ from billow.engines.openstack.read.use import Gauge, NoGauge
 from billow.engines.openstack.shapes import Rules, shape_of
 from billow.engines.openstack.translate import View, view_of
 from billow.errors import BillowError, Denied
+from billow.model.kinds import Power
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.ports import Clock
@@ -84,6 +85,9 @@ class Sight:
         """What Nova shows, by instance id."""
         self.services: Mapping[str, str] = {}
         """Ids of compute services, by host id."""
+        self.nodes: Mapping[str, Node] = {}
+        """Ironic's machines as last seen, by host id."""
+        self._nodes_doubted = False
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
@@ -110,6 +114,10 @@ class Sight:
         """Return the id of an instance's server, as last seen; empty when there was none."""
         found = self.servers.get(instance)
         return found.uuid if found else ""
+
+    def doubt_nodes(self) -> None:
+        """Read Ironic's machines again at the next look: one of them was turned."""
+        self._nodes_doubted = True
 
     async def look(self, *, servers_again: Collection[str] = (), whole: bool = False) -> Pool:
         """Return the pool as it is now: nothing that was done before this call is missed.
@@ -142,6 +150,7 @@ class Sight:
         known, cloud = self._memory, self._cloud
         known.services = await self._services()
         seldom = whole or now - known.seldom_at >= SELDOM_S
+        doubted, self._nodes_doubted = self._nodes_doubted and not seldom, False
         self._unseen = {k: v for k, v in self._unseen.items() if not seldom and k in _SELDOM}
         await asyncio.gather(
             self._roll.refresh(cloud, known.services, whole=whole, again=again),
@@ -151,6 +160,10 @@ class Sight:
         )
         if seldom:
             known.seldom_at = now
+        elif doubted or self._at_odds():
+            self._unseen.pop("baremetal", "")
+            known.nodes = await self._told("baremetal", catalogue.nodes(cloud), known.nodes)
+            self._nodes_doubted |= "baremetal" in self._unseen
         if not seldom and self._roll.came_or_went:
             known.groups = await self._told("groups", catalogue.groups(cloud), known.groups)
         await self._images(whole=whole)
@@ -197,6 +210,15 @@ class Sight:
         before = known.host_use, known.server_use
         known.host_use, known.server_use = await self._told("use", read, before)
 
+    def _at_odds(self) -> bool:
+        """Return whether Nova shows a machine's server otherwise than Ironic's machine was seen."""
+        powers = {each.uuid: bare_power(each) for each in self._memory.nodes}
+        return any(
+            powers.get(each.node) is _CONTRARY[each.vm_state]
+            for each in self._roll.servers.values()
+            if each.vm_state in _CONTRARY and not each.task_state
+        )
+
     async def _images(self, *, whole: bool) -> None:
         """Read images when a server bears one that is not known; a deleted one is never known."""
         known = self._memory
@@ -239,6 +261,8 @@ class Sight:
         self.servers = {given[uuid]: each for uuid, each in self._roll.servers.items()}
         found = computes(self._memory.services)
         self.services = {plain(each.host): each.uuid for each in found}
+        names = bare_names(self._memory.nodes, self._memory.services)
+        self.nodes = {names[each.uuid]: each for each in self._memory.nodes}
 
     def _landscape(self) -> Landscape:
         known = self._memory
@@ -266,6 +290,8 @@ class Sight:
 
 
 _SELDOM: Final = frozenset({"flavors", "groups", "baremetal", "volumes", "images"})
+_CONTRARY: Final = {"active": Power.OFF, "stopped": Power.ON}
+"""By a server's vm_state, the power that its machine would not have."""
 
 
 async def _nothing() -> None:

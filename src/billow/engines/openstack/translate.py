@@ -15,7 +15,7 @@ from billow.engines.openstack.hosts import (
     IRONIC,
     Ground,
     bare_host,
-    bare_name,
+    bare_names,
     computes,
     grounds,
     host_of,
@@ -68,7 +68,10 @@ def view_of(land: Landscape) -> View:
     rules = _rules(land, ground)
     asked = frozenset(_asked(land, rules))
     hosts = {each.service.host: host_of(each, asked) for each in ground}
-    bare = {each.uuid: bare_host(each, _zone(land, each.uuid)) for each in land.nodes}
+    names = bare_names(land.nodes, land.services)
+    bare = {
+        each.uuid: bare_host(each, names[each.uuid], _zone(land, each.uuid)) for each in land.nodes
+    }
     shapes = Shapes(rules)
     offered = {flavor.uuid: shapes.of(flavor, {}) for flavor in _by_age(land.flavors)}
     groups = dict(_groups(land))
@@ -81,7 +84,7 @@ def view_of(land: Landscape) -> View:
         shapes=offered.values(),
         groups=[group for group in groups.values() if group.name in joined],
         facts=[
-            *_facts(land, ground, hosts),
+            *_facts(land, ground, {**hosts, **bare}),
             *_server_facts(land, rows),
             *storage_facts(land.storage),
         ],
@@ -163,7 +166,7 @@ def _facts(land: Landscape, ground: list[Ground], hosts: Mapping[str, Host]) -> 
         if disk := each.have.get("DISK_GB"):
             yield Fact(subject, "disk_gib", str(disk.capacity))
     for node in land.nodes:
-        yield Fact(f"host/{bare_name(node)}", "ironic", node.state or "available")
+        yield Fact(f"host/{hosts[node.uuid].id}", "ironic", node.state or "available")
 
 
 def _server_facts(land: Landscape, rows: list[Instance]) -> Iterator[Fact]:

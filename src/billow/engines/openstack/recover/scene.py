@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from billow.engines.openstack.nova import Nova
+from billow.engines.openstack.recover.metal import Metal
 from billow.engines.openstack.recover.records import Records
 from billow.engines.openstack.recover.tries import Tries
 from billow.engines.openstack.recover.ward import Ward
@@ -24,6 +25,7 @@ class Scene:
     Attributes:
         folder: Where tries are written down.
         bmc: Who turns hosts off and on, with proof; None where nobody does.
+        metal: Who turns Ironic's machines; None where nobody does.
     """
 
     nova: Nova
@@ -32,6 +34,7 @@ class Scene:
     clock: Clock
     folder: Path
     bmc: Bmc | None = None
+    metal: Metal | None = None
     tries: Tries = field(init=False)
     _wards: dict[str, Ward] = field(default_factory=dict)
 
