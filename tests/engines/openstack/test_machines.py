@@ -11,6 +11,7 @@ from tests.engines.openstack.ironic import OFF, ON, machine
 from tests.engines.openstack.memory import HOSTS, Server, id_of
 from tests.engines.openstack.smithy import FENCE, HOST, OFF_IT, ON_IT, Stage, do
 
+from billow.engines.openstack.hosts import NOVAS_CHOICE
 from billow.errors import BillowError, NotFound
 from billow.model.action import Action, Fence, Migrate, Place, Start
 from billow.model.instance import Instance
@@ -221,4 +222,4 @@ async def test_nothing_is_moved_or_placed_onto_a_machine(stage: Stage) -> None:
         Place(id="l", instance=wanted, host=HOST),
     ):
         (blocker,) = await engine.blockers(action)
-        assert "Nova chooses among those by itself" in blocker.reason
+        assert NOVAS_CHOICE in blocker.reason

@@ -16,6 +16,7 @@ from labs.openstack.machines import CPUS, OFF, ON
 from tests.engines.openstack.carried import carried_out, opened, until
 
 from billow.app import Billow
+from billow.engines.openstack.hosts import NOVAS_CHOICE
 from billow.model.ask import Ask, AskVerb
 from billow.model.kinds import Power
 from billow.model.run import Run, RunState
@@ -55,7 +56,7 @@ async def test_machines_are_hosts_with_their_power(cloud: Lab, tmp_path: Path) -
         found = {name: pool.host(name) for name in cloud.machines.names}
         assert [each.power for each in found.values()] == [Power.ON, Power.OFF, Power.ON]
         assert {each.cpu_milli for each in found.values()} == {1000 * CPUS}
-        assert not any(each.cordon for each in found.values())
+        assert {each.cordon for each in found.values()} == {NOVAS_CHOICE}
         assert not any(each.subject == "baremetal" for each in pool.gaps)
 
 

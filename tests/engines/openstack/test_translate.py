@@ -23,6 +23,7 @@ from billow.engines.openstack.answers import (
     Topology,
 )
 from billow.engines.openstack.decode import flavor_of, group_of, hypervisor_of, node_of, server_of
+from billow.engines.openstack.hosts import NOVAS_CHOICE
 from billow.engines.openstack.landscape import Landscape
 from billow.engines.openstack.names import Names, plain, valid
 from billow.engines.openstack.shapes import Rules, Shapes
@@ -216,6 +217,8 @@ def test_ironic_machines_are_hosts() -> None:
     assert (metal.cpu_milli, metal.memory_mib, metal.arch) == (64_000, 524_288, Arch.AARCH64)
     assert (metal.power, metal.zone) == (Power.ON, "az1")
     assert "CUSTOM_GOLD_LARGE" in metal.traits
+    assert metal.cordon == NOVAS_CHOICE
+    assert not metal.schedulable
     assert (held.power, held.health, held.cordon) == (Power.OFF, Health.FAILED, "fan")
     assert (guest.kind, guest.host) == (Kind.BARE_METAL, "metal-1")
     assert guest.immovable

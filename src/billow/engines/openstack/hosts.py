@@ -30,6 +30,8 @@ SHARED: Final = "shared_disks"
 IRONIC: Final = "ironic"
 BARE_METAL: Final = "bare_metal"
 """Trait of a host that is a machine of Ironic's."""
+NOVAS_CHOICE: Final = "Nova chooses among machines of Ironic's by itself"
+"""Why nothing is planned to come to one."""
 _ARCHES: Final = {"amd64": Arch.X86_64, "arm64": Arch.AARCH64, "i686": Arch.X86_64}
 _TOLD: Final = ("HW_", "CUSTOM_")
 _CPUS: Final = ("VCPU", "PCPU")
@@ -263,7 +265,7 @@ def bare_host(node: IronicNode, name: str, zone: str) -> Host:
         traits=frozenset({BARE_METAL, *_custom_class(node.resource_class)}),
         power=bare_power(node),
         health=Health.FAILED if node.fault else Health.OK,
-        cordon=why[:4096] if held else "",
+        cordon=why[:4096] if held else NOVAS_CHOICE,
     )
 
 

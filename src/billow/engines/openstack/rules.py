@@ -11,7 +11,7 @@ from typing import Final
 from billow.act.claims import Claim, Claims, claims_of
 from billow.act.refusals import absent, closed, crowded, nameless, unknown, unlike, unmovable
 from billow.engines.openstack.answers import Server
-from billow.engines.openstack.hosts import BARE_METAL
+from billow.engines.openstack.hosts import BARE_METAL, NOVAS_CHOICE
 from billow.engines.openstack.place import LONGEST_VALUE
 from billow.model.action import (
     Action,
@@ -169,7 +169,7 @@ def _home(pool: Pool, instance: Instance, name: str, claims: Claims) -> Iterator
         return
     if BARE_METAL in pool.host(name).traits:
         fix = "choose another host, or let Nova place a server with a flavor for machines"
-        yield Blocker(f"{name} is a machine of Ironic's: Nova chooses among those by itself", fix)
+        yield Blocker(f"{name} is closed: {NOVAS_CHOICE}", fix)
         return
     yield from _reachable(pool, name)
     yield from closed(pool, instance, pool.host(name))
