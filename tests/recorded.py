@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from billow.errors import BillowError
@@ -112,8 +113,9 @@ async def record(url: str, *recorders: Recorder) -> None:
 
 
 def record_now(url: str, *recorders: Recorder) -> None:
-    """Keep incidents, without an event loop at hand."""
-    asyncio.run(record(url, *recorders))
+    """Keep incidents; a browser's driver may hold the event loop of this thread."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, record(url, *recorders)).result()
 
 
 async def _keep(store: Store, steps: Sequence[IncidentStep], fence: int) -> None:

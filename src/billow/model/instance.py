@@ -27,6 +27,9 @@ MOST_PRIORITY = 1_000_000
 MOST_LIMIT = 2**31 - 1
 """The highest CPU limit, thousandths of a CPU."""
 
+PASSING = "for now: "
+"""How a reason to be immovable begins that passes by itself, or does not count once all is lost."""
+
 _MEASURES = (
     *("dirty_mib_s", "cpu_used_milli", "memory_used_mib", "cpu_wait", "ballooned_mib"),
     "disk_used_mib",
@@ -46,7 +49,8 @@ class Instance:
         group: The affinity or anti-affinity group that it belongs to; empty for none.
         zone: The zone that it must be in; empty for any.
         image: What it boots, in its engine's words.
-        immovable: Why it cannot be migrated live; empty when it can.
+        immovable: Why it cannot be migrated live; empty when it can. One that begins with `PASSING`
+            keeps nobody from starting it elsewhere when its host is dead.
         migration: What may be done to it so that a live migration ends.
         cpu_model: The CPU that its guest sees, or shall see, and that a host must therefore have
             (`cpu.models`); empty when any will do, or when it is not known.
@@ -133,6 +137,16 @@ class Instance:
         return not self.immovable
 
     @property
+    def bound(self) -> bool:
+        """Whether it can run on no other host, for a reason that does not pass."""
+        return binds(self.immovable)
+
+    @property
+    def remedy(self) -> str:
+        """What somebody can do who wants it moved all the same."""
+        return "stop it and create it elsewhere" if self.bound else "try again when that is over"
+
+    @property
     def carried_mib(self) -> float:
         """What there is of a disk that moves along; 0 where it is shared or nobody saw how much."""
         unseen = math.isnan(self.disk_used_mib)
@@ -150,3 +164,8 @@ def mask_of(nodes: tuple[int, ...]) -> int:
 def nodes_of(mask: int) -> tuple[int, ...]:
     """Return the NUMA node numbers in a bit mask, ascending."""
     return tuple(node for node in range(mask.bit_length()) if mask >> node & 1)
+
+
+def binds(immovable: str) -> bool:
+    """Return whether a reason to be immovable is there to stay."""
+    return bool(immovable) and not immovable.startswith(PASSING)

@@ -20,10 +20,17 @@ from billow.model.column import (
 )
 from billow.model.cpu.models import check_cpu
 from billow.model.hosts import Hosts, seen
-from billow.model.instance import MOST_LIMIT, MOST_PRIORITY, Instance, mask_of, nodes_of
+from billow.model.instance import (
+    MOST_LIMIT,
+    MOST_PRIORITY,
+    Instance,
+    binds,
+    mask_of,
+    nodes_of,
+)
 from billow.model.kinds import Kind, MigrationPolicy, Service, State, Storage, value_of
 from billow.model.names import check_optional_id, check_text
-from billow.model.resources import CodeArray, MaskArray, RowArray
+from billow.model.resources import BoolArray, CodeArray, MaskArray, RowArray
 from billow.model.shape import Shape
 from billow.model.table import Table, feed_column
 
@@ -129,6 +136,12 @@ class Instances(Table):
             nodes=frozen(masks.astype(np.uint32, copy=False)),
             **cls.filled_columns(len(id), columns),
         )
+
+    @property
+    def bound(self) -> BoolArray:
+        """Which can run on no other host, for reasons that do not pass: `(rows,) bool`."""
+        why = np.array([binds(each) for each in self.immovable.categories], dtype=np.bool_)
+        return why[self.immovable.codes] if len(why) else np.zeros(len(self), dtype=np.bool_)
 
     def view(self, row: int, shapes: Sequence[Shape], hosts: Sequence[str]) -> Instance:
         """Return one row as a value."""

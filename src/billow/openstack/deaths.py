@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from billow.capabilities.capacity.refuge import Refuge, Rows
+from billow.model.instance import binds
 from billow.model.instances import NOWHERE
 from billow.model.kinds import Health, Power, Storage, code_of
 from billow.model.pool import Pool
@@ -80,7 +81,7 @@ def deaths(pool: Pool) -> tuple[tuple[Death, ...], int]:
 def bound(pool: Pool) -> BoolArray:
     """Return which instances no restart elsewhere brings back, `(instances,) bool`."""
     own = pool.instances.disk == code_of(Storage.OWN)
-    return np.asarray(own | ~pool.instances.immovable.where(""), dtype=np.bool_)
+    return np.asarray(own | pool.instances.bound, dtype=np.bool_)
 
 
 def _inhabited(pool: Pool) -> Iterator[tuple[int, Rows]]:
@@ -111,7 +112,8 @@ def _why(pool: Pool, lost: tuple[int, ...], homeless: tuple[int, ...]) -> str:
     words = Counter({NO_ROOM: len(homeless)})
     for row in lost:
         reason = pool.instances.immovable[row]
-        words[reason or (OWN_DISK if pool.instances.disk[row] == own else BOUND)] += 1
+        whole = OWN_DISK if pool.instances.disk[row] == own else BOUND
+        words[reason if binds(reason) else whole] += 1
     return words.most_common(1)[0][0]
 
 

@@ -173,8 +173,7 @@ def _nodes_for(pool: Pool, instance: Instance, ask: Ask) -> tuple[int, ...]:
 def _migrate(pool: Pool, instance: Instance, ask: Ask, choose: Choose) -> Action:
     if instance.immovable:
         raise Blocked(
-            f"{instance.id} cannot be migrated: {instance.immovable}",
-            fix="stop it and create it elsewhere",
+            f"{instance.id} cannot be migrated: {instance.immovable}", fix=instance.remedy
         )
     if ask.target == instance.host:
         raise Blocked(f"{instance.id} is on {instance.host} already")

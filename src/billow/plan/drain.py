@@ -137,9 +137,7 @@ def _move(host: Host, instance: Instance, home: Home, why: str) -> Migrate:
             fix=f"billow host evacuate {host.id}",
         )
     if instance.immovable:
-        raise Blocked(
-            f"it cannot be moved: {instance.immovable}", fix="stop it and create it elsewhere"
-        )
+        raise Blocked(f"it cannot be moved: {instance.immovable}", fix=instance.remedy)
     if instance.state not in _MOVABLE:
         raise Blocked(f"it is {instance.state}", fix=f"billow instance show {instance.id}")
     target, nodes = home(instance.id)

@@ -48,9 +48,7 @@ class Room:
     def emptied(cls, pool: Pool) -> Self:
         """Return the room if all were gone that may ever move: no defragmentation leaves more."""
         ours = pool.instances
-        fixed = np.array([bool(why) for why in ours.immovable.categories], dtype=np.bool_)
-        stays = fixed[ours.immovable.codes] if len(fixed) else np.zeros(len(ours), np.bool_)
-        host = frozen(np.where(stays, ours.host, np.int32(NOWHERE)))
+        host = frozen(np.where(ours.bound, ours.host, np.int32(NOWHERE)))
         left = replace(pool, instances=replace(ours, host=host))
         return cls(pool.hosts, left.free, left.free_nodes, open_hosts(pool))
 

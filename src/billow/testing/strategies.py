@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from billow.model.group import Group
 from billow.model.host import Host, Node
-from billow.model.instance import Instance
+from billow.model.instance import PASSING, Instance
 from billow.model.kinds import Arch, Health, Kind, Power, Rule, Scope, State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
@@ -148,7 +148,7 @@ def _wanted(name: str, fate: _Fate, known: list[Shape]) -> Instance:
         priority=fate.one(0, 0, 10),
         group=fate.one("", "", "g0", "g1"),
         zone=fate.one("", "", "", "z1", "z2"),
-        immovable=fate.rare("", "pinned device", among=3),
+        immovable=fate.rare("", "pinned device", f"{PASSING}a snapshot", among=3),
         dirty_mib_s=fate.one(math.nan, 0.0, 10.0, 5000.0),
     )
 

@@ -10,12 +10,6 @@ import pytest
 from labs.libvirt.lab import Lab
 from tests.engines.libvirt.world import LibvirtStand, clear
 
-pytest.register_assert_rewrite(
-    "billow.testing.engine_contract",
-    "billow.testing.engine_evacuation",
-    "billow.testing.engine_refusals",
-)
-
 CACHE = Path(__file__).parents[3] / ".cache" / "libvirt"
 """What libvirt found out about this machine's QEMU: the first look takes it seconds."""
 

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from billow.engines.libvirt.cpu import HOST, host_cpu, machine_cpu, needed
+from billow.engines.libvirt.cpu import HOST, host_cpu, is_amd, machine_cpu, needed
 from billow.model.cpu.models import features_of
 
 SAID = """
@@ -75,3 +75,9 @@ def test_a_named_cpu_is_needed_whether_it_runs_or_not_and_the_hosts_own_while_it
     assert needed(given, "EPYC-v1", runs=False) == given
     assert needed(HOST, "EPYC-v1", runs=True) == "EPYC-v1"
     assert needed(HOST, "EPYC-v1", runs=False) == ""
+
+
+def test_amds_cpus_are_known_by_their_vendor() -> None:
+    intel = host_cpu(parsed(SAID, supported="yes"), "x86_64")
+    amd = host_cpu(parsed(SAID.replace("Intel", "AMD"), supported="yes"), "x86_64")
+    assert [is_amd(each) for each in ("EPYC-v1", amd, intel, "")] == [True, True, False, False]

@@ -156,6 +156,13 @@ def test_a_machine_there_and_back() -> None:
     assert replace(there, host="", state=State.REQUESTED) == made.description.instance
 
 
+@pytest.mark.parametrize("amd", [False, True])
+def test_amds_cpus_are_given_without_intels_word_on_its_faults(*, amd: bool) -> None:
+    made = replace(machine(described()), kvm=True, amd=amd)
+    taken = parsed(definition(made)).findall("cpu[@mode='host-model']/feature[@policy='disable']")
+    assert [each.get("name") for each in taken] == (["arch-capabilities"] if amd else [])
+
+
 def test_an_element_is_read_as_it_was_written() -> None:
     made = described(tenant="acme")
     xml = parsed(element_of(made))

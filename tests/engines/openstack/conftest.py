@@ -6,13 +6,6 @@ import pytest
 from billow.engines.openstack import cloud, patience, place
 from billow.engines.openstack.recover import metal
 
-pytest.register_assert_rewrite(
-    "billow.testing.bmc_contract",
-    "billow.testing.engine_contract",
-    "billow.testing.engine_evacuation",
-    "billow.testing.engine_refusals",
-)
-
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -89,7 +89,7 @@ async def test_servers_are_bound_as_nova_bound_them(sight: Sight) -> None:
 
 async def test_who_cannot_be_moved_and_why(sight: Sight) -> None:
     pool = await sight.look()
-    assert pool.instance("sense-locked").immovable == "it is locked: of the database team"
+    assert pool.instance("sense-locked").immovable == "for now: it is locked: of the database team"
     assert "PCI device" in pool.instance("sense-gpu").immovable
     assert pool.instance("sense-plain").immovable == ""
     assert "Placement does not count PCI devices" in gaps(pool)

@@ -28,7 +28,9 @@ from billow.engines.openstack.landscape import Landscape
 from billow.engines.openstack.names import Names, plain, valid
 from billow.engines.openstack.shapes import Rules, Shapes
 from billow.engines.openstack.translate import view_of
+from billow.model.ha.incident import Fate
 from billow.model.kinds import Arch, Health, Kind, Power, Rule, State, Storage
+from billow.plan.ha.recovery import victims_of
 
 FLAVOR = Flavor(name="m1", vcpus=4, memory_mib=8192, disk_gib=20, specs={})
 
@@ -133,17 +135,23 @@ def test_what_is_being_scheduled_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "word"),
+    ("more", "word", "fate"),
     [
-        ({"locked": True}, "locked"),
-        ({"task_state": "migrating"}, "Nova is at work on it: migrating"),
-        ({"vm_state": "resized"}, "resize"),
-        ({"vm_state": "rescued"}, "rescued"),
-        ({"metadata": {"billow_immovable": "licensed here"}}, "licensed here"),
+        ({"locked": True}, "locked", Fate.WAITING),
+        ({"task_state": "migrating"}, "Nova is at work on it: migrating", Fate.WAITING),
+        ({"vm_state": "rescued"}, "rescued", Fate.WAITING),
+        ({"vm_state": "error"}, "error", Fate.WAITING),
+        ({"vm_state": "resized"}, "resize", Fate.LEFT),
+        ({"vm_state": "resized", "task_state": "resize_confirming"}, "resize", Fate.LEFT),
+        ({"metadata": {"billow_immovable": "licensed here"}}, "licensed here", Fate.LEFT),
     ],
 )
-def test_reasons_to_stay(more: dict[str, Any], word: str) -> None:
-    assert word in view_of(land(server(**more))).pool.instance("u1").immovable
+def test_reasons_to_stay_and_whether_they_count_when_the_host_dies(
+    more: dict[str, Any], word: str, fate: Fate
+) -> None:
+    pool = view_of(land(server(**more), shared_storage=True)).pool
+    assert word in pool.instance("u1").immovable
+    assert [each.fate for each in victims_of(pool, "h1")] == [fate]
 
 
 @pytest.mark.parametrize(

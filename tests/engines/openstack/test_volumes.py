@@ -8,7 +8,7 @@ import pytest
 from tests.engines.openstack.replay import Replay, cloud_of
 from tests.engines.openstack.shelf import FAR_AWAY, volume
 from tests.engines.openstack.test_sight import Watch, gaps
-from tests.engines.openstack.test_translate import land, server, service
+from tests.engines.openstack.test_translate import land, server
 
 from billow.engines.openstack.answers import Storage, StorageService
 from billow.engines.openstack.decode import storage_pool_of, volume_of
@@ -17,9 +17,11 @@ from billow.engines.openstack.sight import SELDOM_S, Sight
 from billow.engines.openstack.translate import view_of
 from billow.engines.openstack.volumes import TAKES_MORE, held
 from billow.model.action import Migrate, Resize
-from billow.model.kinds import Power, State
+from billow.model.ha.incident import Fate
+from billow.model.kinds import State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
+from billow.plan.ha.recovery import victims_of
 
 pytestmark = pytest.mark.anyio
 LISTING = "/volumes/detail"
@@ -58,10 +60,10 @@ def facts(pool: Pool) -> dict[str, str]:
 async def test_a_recorded_cinder_holds_whom_it_must(sight: Sight) -> None:
     pool = await sight.look()
     assert pool.instance("sense-apart1").immovable == (
-        "its volume upkeep is maintenance: Cinder attaches it to no other host"
+        "for now: its volume upkeep is maintenance: Cinder attaches it to no other host"
     )
     assert pool.instance("sense-pinned").immovable == (
-        "its volume moves is being moved to another pool (migrating)"
+        "for now: its volume moves is being moved to another pool (migrating)"
     )
     assert pool.instance("sense-stopped").immovable == ""
     assert "volume" not in gaps(pool)
@@ -152,13 +154,13 @@ def test_a_volume_that_nova_alone_has_attached_holds_its_server_too() -> None:
     assert pool.instance("u2").immovable == ""
 
 
-def test_a_server_of_a_host_that_is_down_is_not_held() -> None:
+def test_a_volume_keeps_nobody_from_leaving_a_dead_host() -> None:
     """Its evacuation is tried: that it was held when its host died must not be its end."""
     row = volume_of(volume("data", ("u1", "h1"), status="backing-up"))
-    dead = (replace(service("h1"), up=False), service("h2"))
-    pool = view_of(land(server(), services=dead, storage=Storage(volumes=(row,)))).pool
-    assert pool.host("h1").power is Power.UNKNOWN
-    assert pool.instance("u1").immovable == ""
+    seen = land(server(), storage=Storage(volumes=(row,)), shared_storage=True)
+    pool = view_of(seen).pool
+    assert not pool.instance("u1").migratable
+    assert [each.fate for each in victims_of(pool, "h1")] == [Fate.WAITING]
 
 
 @pytest.mark.parametrize(

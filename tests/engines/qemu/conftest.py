@@ -12,12 +12,6 @@ from tests.engines.qemu.world import QemuStand, processes_of
 from billow.act.durable import save
 from billow.engines.qemu.probe import Findings, probe
 
-pytest.register_assert_rewrite(
-    "billow.testing.engine_contract",
-    "billow.testing.engine_evacuation",
-    "billow.testing.engine_refusals",
-)
-
 
 @pytest.fixture
 def anyio_backend() -> str:

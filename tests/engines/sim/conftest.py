@@ -3,12 +3,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite(
-    "billow.testing.engine_contract",
-    "billow.testing.engine_evacuation",
-    "billow.testing.engine_refusals",
-)
-
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -79,7 +79,7 @@ def _losses(pool: Pool) -> list[_Loss]:
     """Return the hosts with instances that would not come back, most of them first."""
     instances, count = pool.instances, len(pool.hosts)
     own = instances.disk == code_of(Storage.OWN)
-    bound = ~instances.immovable.where("")
+    bound = instances.bound
     homed = instances.host != NOWHERE
     here = np.bincount(instances.host[homed], minlength=count)
     left = np.bincount(instances.host[homed & (own | bound)], minlength=count)

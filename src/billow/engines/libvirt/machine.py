@@ -53,6 +53,7 @@ class Machine:
         disks: Paths of disks that the guest may write to.
         ring: Whether it has KVM's dirty ring.
         cpu: The CPU that it was given, as `engines.libvirt.cpu` tells it.
+        amd: Whether it is made on a host with CPUs of AMD's.
     """
 
     name: str
@@ -65,3 +66,4 @@ class Machine:
     disks: tuple[str, ...] = ()
     ring: bool = False
     cpu: str = ""
+    amd: bool = False

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from billow.engines.libvirt.cpu import machine_cpu
+from billow.engines.libvirt.cpu import UNKEPT, machine_cpu
 from billow.engines.libvirt.machine import (
     DIRTY_RING,
     NAMESPACE,
@@ -178,7 +178,9 @@ def definition(machine: Machine, *, firmware: str = "", network: str = "") -> st
     if not firmware:
         ET.SubElement(features, "apic")
         if machine.kvm:
-            ET.SubElement(domain, "cpu", mode="host-model")
+            cpu = ET.SubElement(domain, "cpu", mode="host-model")
+            if machine.amd:
+                ET.SubElement(cpu, "feature", policy="disable", name=UNKEPT)
     _text(domain, "on_crash", "destroy")
     _devices(domain, machine, network, plain=bool(firmware))
     return ET.tostring(domain, encoding="unicode")

@@ -13,6 +13,7 @@ from typing import Final
 
 from billow.act.premise import unmet
 from billow.act.terms import Terms
+from billow.engines.libvirt.cpu import is_amd
 from billow.engines.libvirt.disks import hindrances, leave, misplaced, travels
 from billow.engines.libvirt.fleet import Fleet
 from billow.engines.libvirt.line import Fault
@@ -196,16 +197,17 @@ class LibvirtCraft:
         )
         firmware = await self.shelf.put_firmware(api, host) if plain else ""
         disks = () if plain else ((await self.shelf.make_disk(api, volume, wanted.image)).key,)
-        kvm = self.records.host(host).kvm
+        record = self.records.host(host)
         machine = Machine(
             name=wanted.id,
             uuid=str(identity(action.id, wanted.id)),
             vcpus=cpus_of(wanted.shape),
             memory_mib=wanted.shape.memory_mib,
-            kvm=kvm,
+            kvm=record.kvm,
             description=described,
             disks=disks,
-            ring=kvm,
+            ring=record.kvm,
+            amd=is_amd(record.cpu_model),
         )
         domain = await api.define(definition(machine, firmware=firmware, network=self.network))
         yield Progress(0.5, "starting")

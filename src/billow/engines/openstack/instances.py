@@ -11,7 +11,7 @@ from billow.engines.openstack.landscape import UNSEEN, Landscape
 from billow.engines.openstack.names import plain
 from billow.engines.openstack.shapes import Shapes, bound_by
 from billow.model.host import Host
-from billow.model.instance import MOST_PRIORITY, Instance
+from billow.model.instance import MOST_PRIORITY, PASSING, Instance
 from billow.model.kinds import Kind, Power, State, Storage
 from billow.model.shape import Shape
 
@@ -45,8 +45,7 @@ class Homes:
     Attributes:
         hosts: Of the pool, by what servers say of their host, or of their Ironic node.
         bare: Which of them are machines of Ironic's.
-        held: Why Cinder keeps servers where they are, by server; those of a host that is down shall
-            leave it nevertheless: what holds them now may have passed when they are at their turn.
+        held: Why Cinder keeps servers where they are, by server.
         groups: The group of each server that is in one that planners keep to.
     """
 
@@ -69,7 +68,7 @@ def _instance(land: Landscape, server: Server, shapes: Shapes, homes: Homes, nam
     image = land.images.get(server.image)
     shape, nodes, unsure = _bound(land, server, shapes, host)
     use = land.server_use.get(server.uuid, UNSEEN)
-    held = homes.held.get(server.uuid, "") if host and host.power is Power.ON else ""
+    held = homes.held.get(server.uuid, "")
     return Instance(
         id=name,
         shape=shape,
@@ -82,7 +81,7 @@ def _instance(land: Landscape, server: Server, shapes: Shapes, homes: Homes, nam
         tenant=plain(server.project_id),
         zone=plain(server.zone if server.pin is None else server.pin),
         image=plain(image.name if image else server.image),
-        immovable=(unsure or why_immovable(server, image, held, bare=bare))[:4096],
+        immovable=why_immovable(server, image, unsure or held, bare=bare)[:4096],
         disk=Storage.OWN if own_disk(land, server, host) else Storage.SHARED,
         cpu_used_milli=use.cpu_milli,
         memory_used_mib=use.memory_mib,
@@ -139,28 +138,45 @@ def _state(server: Server, host: Host | None, *, bare: bool) -> State:
 def why_immovable(
     server: Server, image: Image | None, held: str = "", *, bare: bool = False
 ) -> str:
-    """Return why a server cannot be moved; empty when it can. `held` is what Cinder says."""
-    reasons = (
+    """Return why a server cannot be moved; empty when it can.
+
+    Nova evacuates from a dead host whatever the task or a lock says
+    (`nova.compute.api.API.evacuate`): such reasons are `PASSING`.
+
+    Args:
+        server: Which.
+        image: Its own, if it is known.
+        held: What else keeps it for now.
+        bare: Whether it is a machine of Ironic's.
+    """
+    lasting = (
         server.metadata.get(IMMOVABLE, ""),
         "it is a machine of its own" if bare else "",
         bound_by(server.flavor.specs, image.properties if image else {}),
+        _HELD.get(server.vm_state, ""),
+    )
+    passing = (
         ": ".join(filter(None, ("it is locked", server.locked_reason))) if server.locked else "",
         f"Nova is at work on it: {server.task_state}" if server.task_state else "",
-        _HELD.get(server.vm_state, ""),
+        _HELD_FOR_NOW.get(server.vm_state, ""),
         held,
     )
+    reasons = (*lasting, *(PASSING + each for each in passing if each))
     return next(filter(None, reasons), "")
 
 
 _HELD: Final = {
-    "building": "it is being built",
-    "error": "it is in error, by Nova's word",
-    "rescued": "it is being rescued",
     "resized": "its last resize waits for a word",
     "shelved": "it is shelved",
     "shelved_offloaded": "it is shelved, and on no host",
     "soft-delete": "it is deleted, and can be restored for some time",
 }
+_HELD_FOR_NOW: Final = {
+    "building": "it is being built",
+    "error": "it is in error, by Nova's word",
+    "rescued": "it is being rescued",
+}
+"""By vm_state."""
 
 
 def own_disk(land: Landscape, server: Server, host: Host | None) -> bool:

@@ -60,7 +60,7 @@ def _by_turns(mates: Iterable[Instance]) -> Iterator[Instance]:
 
 def _victim(instance: Instance, band: int) -> Victim:
     why = OWN_DISK if instance.disk is Storage.OWN else ""
-    if instance.immovable:
+    if instance.bound:
         why = f"it is bound to its host: {instance.immovable}"
     return Victim(instance.id, band, Fate.LEFT if why else Fate.WAITING, why=why)
 
