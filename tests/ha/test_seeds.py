@@ -12,7 +12,7 @@ import pytest
 
 from tests.ha.seeds import told
 
-FEW, AT_ONCE, MANY = 40, 500, int(os.environ.get("BILLOW_SEEDS", "3000"))
+FEW, AT_ONCE, MANY = 40, 500, int(os.environ.get("BILLOW_SEEDS", "10000"))
 FAILED_ONCE = (297, 1979)
 """297: the host that all starts were to go to was lost in that instant, and was chosen again. 1979:
 a host was back, under another boot, before anybody missed it."""
