@@ -3,6 +3,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -130,14 +132,13 @@ async def test_a_guest_that_ends_by_itself_is_stopped_and_one_that_is_killed_has
 ) -> None:
     engine = await stand.open()
     await do(engine, place(stand, "x"), place(stand, "y"))
-    off = stand.folder.residence(stand.first, "x")
+    off, killed = (stand.folder.residence(stand.first, name) for name in ("x", "y"))
     async with talk(off.socket) as monitor:
         await monitor.execute("system_powerdown")
-    number = process_id(stand.folder.residence(stand.first, "y"))
+    number = process_id(killed)
     assert number is not None
-    killer = await asyncio.create_subprocess_exec("kill", "-9", str(number))
-    await killer.wait()
-    await until(lambda: not alive(off))
+    os.kill(number, signal.SIGKILL)
+    await until(lambda: not alive(off) and not alive(killed))
     pool = await engine.sense()
     assert pool.instance("x").state is State.STOPPED
     assert pool.instance("y").state is State.FAILED
