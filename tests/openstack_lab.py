@@ -80,6 +80,6 @@ def fresh_machines(parts_lab: "Lab") -> Iterator["Lab"]:
 
 def _fresh(lab: "Lab", part: str) -> Iterator["Lab"]:
     if part not in lab.places.parts:
-        pytest.skip(f"{lab.places.root} has no {part}")
+        pytest.skip(f"{lab.places.root} has no {part}: bring it up with --{part}")
     yield lab
     lab.restore()

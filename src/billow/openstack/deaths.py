@@ -65,7 +65,7 @@ def deaths(pool: Pool) -> tuple[tuple[Death, ...], int]:
 
     The fullest hosts are tried first, until `MOST_INSTANCES` instances were sought a room for.
     """
-    refuge, tied = Refuge(pool), bound(pool)
+    refuge, tied = Refuge(pool), _tied(pool)
     found, sought, left_out = [], 0, 0
     for host, rows in _inhabited(pool):
         if sought > MOST_INSTANCES:
@@ -78,7 +78,7 @@ def deaths(pool: Pool) -> tuple[tuple[Death, ...], int]:
     return tuple(sorted(found, key=lambda each: (-each.lost, each.host))), left_out
 
 
-def bound(pool: Pool) -> BoolArray:
+def _tied(pool: Pool) -> BoolArray:
     """Return which instances no restart elsewhere brings back, `(instances,) bool`."""
     own = pool.instances.disk == code_of(Storage.OWN)
     return np.asarray(own | pool.instances.bound, dtype=np.bool_)
@@ -112,8 +112,8 @@ def _why(pool: Pool, lost: tuple[int, ...], homeless: tuple[int, ...]) -> str:
     words = Counter({NO_ROOM: len(homeless)})
     for row in lost:
         reason = pool.instances.immovable[row]
-        whole = OWN_DISK if pool.instances.disk[row] == own else BOUND
-        words[reason if binds(reason) else whole] += 1
+        other = OWN_DISK if pool.instances.disk[row] == own else BOUND
+        words[reason if binds(reason) else other] += 1
     return words.most_common(1)[0][0]
 
 

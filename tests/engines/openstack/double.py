@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.engines.openstack import shelf
+from tests.engines.openstack import cinder
 from tests.engines.openstack.ironic import IRONIC
 from tests.engines.openstack.memory import (
     COPY_S,
@@ -358,10 +358,10 @@ _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", _NOVA, "/os-availability-zone/detail", _same({"availabilityZoneInfo": []})),
     ("GET", "image", "/images", _same({"images": [{"id": id_of("tiny"), "name": "tiny"}]})),
     ("GET", "network", "/networks", _same({"networks": [{"id": id_of("net"), "name": "net"}]})),
-    ("GET", "block-storage", "/volumes/detail", shelf.volumes),
-    ("GET", "block-storage", "/scheduler-stats/get_pools", shelf.pools),
-    ("GET", "block-storage", "/os-services", shelf.processes),
-    ("DELETE", "block-storage", "/attachments/([0-9a-f-]+)", shelf.detach),
+    ("GET", "block-storage", "/volumes/detail", cinder.volumes),
+    ("GET", "block-storage", "/scheduler-stats/get_pools", cinder.pools),
+    ("GET", "block-storage", "/os-services", cinder.processes),
+    ("DELETE", "block-storage", "/attachments/([0-9a-f-]+)", cinder.detach),
     ("GET", "placement", "/resource_providers", providers),
     ("GET", "placement", f"{_RP}/inventories",
      _same({"inventories": _INVENTORIES, "resource_provider_generation": 1})),

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.engines.openstack.cinder import volume
 from tests.engines.openstack.double import Double
 from tests.engines.openstack.memory import HOSTS, Server, id_of
-from tests.engines.openstack.shelf import volume
 from tests.engines.openstack.test_amiss import MOVE, X, recovery
 
 from billow.engines.openstack.decode import volume_of

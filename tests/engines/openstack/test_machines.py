@@ -9,7 +9,7 @@ import pytest
 from tests.engines.openstack.faults import MISHAPS, Faulty, Mishap
 from tests.engines.openstack.ironic import OFF, ON, machine
 from tests.engines.openstack.memory import HOSTS, Server, id_of
-from tests.engines.openstack.smithy import FENCE, HOST, OFF_IT, ON_IT, Stage, do
+from tests.engines.openstack.metal_world import FENCE, HOST, OFF_IT, ON_IT, Stage
 
 from billow.engines.openstack.hosts import NOVAS_CHOICE
 from billow.errors import BillowError, NotFound
@@ -18,6 +18,7 @@ from billow.model.instance import Instance
 from billow.model.kinds import Power, State
 from billow.model.shape import Shape
 from billow.ports import Trace
+from billow.testing.stand import do
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 

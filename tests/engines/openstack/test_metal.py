@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from tests.engines.openstack.faults import Faulty, Mishap
 from tests.engines.openstack.ironic import OFF
-from tests.engines.openstack.smithy import FENCE, HOST, OFF_IT, MetalStand, Stage, do
+from tests.engines.openstack.metal_world import FENCE, HOST, OFF_IT, MetalStand, Stage
 
 from billow.engines.openstack import patience
 from billow.engines.openstack.recover import metal
 from billow.errors import Refused, Unavailable
 from billow.model.kinds import Power
 from billow.testing.bmc_contract import BmcContract
+from billow.testing.stand import do
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 

@@ -5,15 +5,15 @@ What the engine says of Nova is asked of Nova here, too: it fails where a server
 """
 
 import asyncio
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from labs.openstack import Lab
 from labs.openstack.places import PROJECT
+from labs.openstack.processes import until
 from tests.engines.openstack.world import LabStand
 
 from billow.act.clock import SystemClock
@@ -25,8 +25,9 @@ from billow.engines.openstack.recover.survey import Survey
 from billow.engines.openstack.sight import Sight
 from billow.engines.openstack.transport import open_transport
 from billow.errors import Denied
-from billow.model.action import Action, Evacuate, Fence, Migrate, Repair
+from billow.model.action import Evacuate, Fence, Migrate, Repair
 from billow.openstack.storage import storage_report
+from billow.testing.stand import do
 
 pytestmark = [
     pytest.mark.anyio,
@@ -34,7 +35,6 @@ pytestmark = [
     pytest.mark.thorough,
     pytest.mark.xdist_group("openstack"),
 ]
-PATIENCE_S = 120.0
 CINDER = "block-storage"
 
 
@@ -64,18 +64,11 @@ def volume(lab: Lab, uuid: str) -> dict[str, Any]:
     return found
 
 
-def until(holds: Callable[[], object], else_say: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end, else_say
-        time.sleep(0.2)
-
-
 def made(lab: Lab, name: str, gib: int = 10) -> str:
     """Make a volume, and wait until it is available."""
     body = {"volume": {"name": name, "size": gib}}
     new = str(lab.client.ask("POST", CINDER, "/volumes", body)["volume"]["id"])
-    until(lambda: volume(lab, new)["status"] == "available", f"{name} is not available")
+    until(lambda: volume(lab, new)["status"] == "available", lambda: f"{name} is not available")
     return new
 
 
@@ -84,7 +77,7 @@ def attached(lab: Lab, server: str, name: str) -> str:
     new = made(lab, name)
     path, body = f"/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": new}}
     lab.client.ask("POST", "compute", path, body)
-    until(lambda: volume(lab, new)["status"] == "in-use", f"{name} is not attached")
+    until(lambda: volume(lab, new)["status"] == "in-use", lambda: f"{name} is not attached")
     return new
 
 
@@ -95,11 +88,6 @@ def reset(lab: Lab, volume: str, **status: str) -> None:
 def homes(lab: Lab, uuid: str) -> list[str]:
     """Return on which hosts a volume is attached."""
     return [each["host_name"] for each in volume(lab, uuid)["attachments"]]
-
-
-async def do(engine: OpenStackEngine, action: Action) -> None:
-    async for _ in engine.perform(action, fence=1):
-        pass
 
 
 async def test_a_server_moves_with_its_volume(lab: Lab, engine: OpenStackEngine) -> None:
@@ -144,7 +132,7 @@ async def test_a_volume_that_is_busy_holds_its_server_as_nova_would(
         found = lab.client.get("compute", records)["migrations"]
         return bool(found) and found[0]["status"] in {"failed", "error", "completed"}
 
-    until(ended, "Nova does not end the move")
+    until(ended, lambda: "Nova does not end the move")
     assert lab.client.get("compute", records)["migrations"][0]["status"] != "completed"
     assert homes(lab, disk) == [first]
 
@@ -217,7 +205,7 @@ async def test_pools_are_in_the_report_and_what_is_down_holds_its_servers(
         found = lab.client.get(CINDER, "/os-services")["services"]
         return any(each["state"] == "down" for each in found)
 
-    await asyncio.to_thread(until, is_down, "Cinder does not notice")
+    await asyncio.to_thread(until, is_down, lambda: "Cinder does not notice")
     pool = await Sight(cloud, SystemClock()).look()
     assert "nobody serves its volume data" in pool.instance("web").immovable
     report = storage_report(pool)
@@ -244,7 +232,7 @@ async def test_who_sees_one_project_only_is_told_so(lab: Lab) -> None:
     body = {"volume": {"name": "own", "size": 1}}
     own = await cloud.call("POST", CINDER, "/volumes", body)
     made = own["volume"]["id"]
-    until(lambda: volume(lab, made)["status"] == "available", "it is not available")
+    until(lambda: volume(lab, made)["status"] == "available", lambda: "it is not available")
     with pytest.raises(Denied, match="one project only"):
         await volumes(cloud)
     await cloud.aclose()

@@ -203,7 +203,7 @@ def test_soft_groups_are_left_to_nova() -> None:
 
 
 def test_ironic_machines_are_hosts() -> None:
-    """Built by Ironic's API reference (1.65): the lab has no Ironic."""
+    """Built by Ironic's API reference (1.65)."""
     nodes: tuple[dict[str, Any], ...] = (
         {"uuid": "n1", "name": "metal-1", "power_state": "power on", "provision_state": "active",
          "resource_class": "gold.large", "instance_uuid": "u1",

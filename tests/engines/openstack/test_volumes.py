@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.engines.openstack.cinder import FAR_AWAY, volume
 from tests.engines.openstack.replay import Replay, cloud_of
-from tests.engines.openstack.shelf import FAR_AWAY, volume
 from tests.engines.openstack.test_sight import Watch, gaps
 from tests.engines.openstack.test_translate import land, server
 

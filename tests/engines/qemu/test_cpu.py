@@ -8,7 +8,7 @@ from tests.engines.qemu.world import QemuStand, processes_of
 
 from billow.engines.qemu.cpu import (
     HOST,
-    HOST_LESS,
+    REDUCED_HOST,
     TRANSLATED,
     check_wanted,
     cpu_of,
@@ -38,7 +38,7 @@ SKYLAKE = replace(KVM, cpu="Skylake-Server-IBRS -pku +gfni +intel")
 
 def test_qemu_is_told_a_model_and_what_differs_and_must_give_all_of_it() -> None:
     assert option_of(KVM) == "host"
-    assert option_of(replace(KVM, cpu=HOST_LESS)) == "host,arch-capabilities=off"
+    assert option_of(replace(KVM, cpu=REDUCED_HOST)) == "host,arch-capabilities=off"
     assert option_of(TCG) == "max"
     assert option_of(SKYLAKE) == "Skylake-Server-v2,pku=off,gfni=on,enforce=on"
 
@@ -47,7 +47,7 @@ def test_a_guest_needs_what_it_has_seen() -> None:
     here = "Icelake-Server-v4 -pku"
     assert needed_by(TCG, here, live=True) == ""
     assert needed_by(KVM, here, live=True) == here
-    assert needed_by(replace(KVM, cpu=HOST_LESS), here, live=True) == here
+    assert needed_by(replace(KVM, cpu=REDUCED_HOST), here, live=True) == here
     assert needed_by(KVM, here, live=False) == ""
     assert needed_by(SKYLAKE, here, live=False) == SKYLAKE.cpu
     kvm64 = replace(KVM, cpu="kvm64")
@@ -134,7 +134,7 @@ async def test_the_table_says_of_every_model_what_qemu_says(stand: QemuStand) ->
     assert len(known) >= 60
     if cpu:  # translated, QEMU tells what it can play
         has = features_of(cpu) or frozenset()
-        if stand.findings.host_cpu == HOST_LESS:  # QEMU judges models by what KVM says it has
+        if stand.findings.host_cpu == REDUCED_HOST:  # QEMU judges models by what KVM says it has
             has |= ARCH_CAPABILITIES
         lacks = {each.name: each.features - has - VENDORS for each in known}
         assert {each.name: told[each.name] for each in known} == lacks

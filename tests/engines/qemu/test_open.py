@@ -10,7 +10,7 @@ import pytest
 from tests.engines.qemu.world import QemuStand, processes_of, said, until
 
 from billow.act.clock import SystemClock
-from billow.engines.qemu.cpu import HOST_LESS, TRANSLATED
+from billow.engines.qemu.cpu import REDUCED_HOST, TRANSLATED
 from billow.engines.qemu.folder import StateFolder
 from billow.engines.qemu.machine import Accelerator
 from billow.engines.qemu.network import Network, free_address
@@ -193,7 +193,7 @@ async def test_where_kvm_refuses_a_word_of_the_hosts_cpu_the_rest_is_given(
     picky.chmod(0o755)
     found = await probe(tmp_path / "cache", {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert (found.kvm, found.dirty_ring) == (findings.kvm, findings.dirty_ring)
-    assert found.platform(system=False).cpu == (HOST_LESS if findings.kvm else TRANSLATED)
+    assert found.platform(system=False).cpu == (REDUCED_HOST if findings.kvm else TRANSLATED)
     assert "arch-capabilities" not in found.cpu_model
 
 

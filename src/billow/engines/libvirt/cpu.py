@@ -10,12 +10,12 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from billow.errors import Invalid
-from billow.model.cpu.models import VENDORS, described, features_of
+from billow.model.cpu.models import VENDORS, described, features_of, vendor_of
 from billow.model.kinds import Arch
 
 HOST: Final = "host"
 """All that the host has."""
-UNKEPT: Final = "arch-capabilities"
+ARCH_CAPABILITIES: Final = "arch-capabilities"
 """Intel's word on its faults, which KVM plays on AMD, too, and does not always take back: QEMU ends
 where KVM refuses it; from QEMU 10.1 on AMD's CPUs do not have it."""
 _VENDORS: Final = {"Intel": "intel", "AMD": "amd", "Hygon": "hygon", "Zhaoxin": "zhaoxin"}
@@ -35,7 +35,7 @@ def host_cpu(domain_capabilities: ET.Element, arch: str) -> str:
 
 def is_amd(cpu: str) -> bool:
     """Return whether a host's CPUs, as Billow names them, are of AMD's."""
-    return "amd" in (features_of(cpu) or ()) if cpu else False
+    return bool(cpu) and vendor_of(features_of(cpu) or ()) == "amd"
 
 
 def machine_cpu(domain: ET.Element) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from billow.engines.libvirt.cpu import UNKEPT, machine_cpu
+from billow.engines.libvirt.cpu import ARCH_CAPABILITIES, machine_cpu
 from billow.engines.libvirt.machine import (
     DIRTY_RING,
     NAMESPACE,
@@ -180,7 +180,7 @@ def definition(machine: Machine, *, firmware: str = "", network: str = "") -> st
         if machine.kvm:
             cpu = ET.SubElement(domain, "cpu", mode="host-model")
             if machine.amd:
-                ET.SubElement(cpu, "feature", policy="disable", name=UNKEPT)
+                ET.SubElement(cpu, "feature", policy="disable", name=ARCH_CAPABILITIES)
     _text(domain, "on_crash", "destroy")
     _devices(domain, machine, network, plain=bool(firmware))
     return ET.tostring(domain, encoding="unicode")

@@ -234,9 +234,6 @@ class Volume:
     status: str
     moving: str
     size_gib: int
-    multiattach: bool
-    bootable: bool
-    zone: str
     host: str
     cluster: str
     updated: str

@@ -44,7 +44,7 @@ LONGEST_WAIT_S: Final = 30.0
 """A cloud that asks for more patience is taken for one that does not answer."""
 PAGE: Final = 1000
 """Rows per page; a cloud may give fewer."""
-_SPEAK: Final = frozenset({"baremetal", "block-storage", "compute", "placement"})
+_VERSIONED: Final = frozenset({"baremetal", "block-storage", "compute", "placement"})
 """Services that have microversions: one that tells of none did not answer."""
 _ERRORS: Final[Mapping[int, type[BillowError]]] = {
     401: Unauthenticated,
@@ -177,7 +177,7 @@ class Cloud:
         if service not in self._versions:
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(self._threads, self._transport.versions, service)
-            if found == Versions() and service in _SPEAK:
+            if found == Versions() and service in _VERSIONED:
                 return found  # it was down just now: it is asked again
             self._versions[service] = found
         return self._versions[service]

@@ -171,12 +171,13 @@ _HELD: Final = {
     "shelved_offloaded": "it is shelved, and on no host",
     "soft-delete": "it is deleted, and can be restored for some time",
 }
+"""Why a server stays, by vm_state."""
 _HELD_FOR_NOW: Final = {
     "building": "it is being built",
     "error": "it is in error, by Nova's word",
     "rescued": "it is being rescued",
 }
-"""By vm_state."""
+"""Likewise, until it passes."""
 
 
 def own_disk(land: Landscape, server: Server, host: Host | None) -> bool:

@@ -23,7 +23,7 @@ from billow.plan.reach import lacking, without
 
 HOST: Final = "host"
 """All that the host has."""
-HOST_LESS: Final = f"{HOST},arch-capabilities=off"
+REDUCED_HOST: Final = f"{HOST},arch-capabilities=off"
 """All but Intel's word on its faults, which KVM plays on AMD, too, and does not always take back.
 
 QEMU ends where KVM refuses it; from QEMU 10.1 on it is not among what AMD's `host` has.
@@ -44,7 +44,7 @@ _VENDORS: Final = {
 async def host_cpu(monitor: Monitor) -> str:
     """Ask a QEMU that runs under KVM what this machine's CPUs have. Raises Refused, Lost.
 
-    One that was started with `HOST_LESS` says less.
+    One that was started with `REDUCED_HOST` says less.
     """
     question = {"type": "static", "model": {"name": HOST}}
     answer = await monitor.mapping("query-cpu-model-expansion", question)
@@ -64,7 +64,7 @@ def cpu_of(properties: dict[str, object]) -> str:
 def option_of(platform: Platform) -> str:
     """Return what `-cpu` is told; a named model must be there to the last feature."""
     cpu = platform.cpu
-    if cpu in {HOST, HOST_LESS, TRANSLATED}:
+    if cpu in {HOST, REDUCED_HOST, TRANSLATED}:
         return cpu
     on = {"+": "on", "-": "off"}
     changes = [each for each in changes_of(cpu) if each[1:] not in VENDORS]
@@ -82,7 +82,7 @@ def needed_by(platform: Platform, here: str, *, live: bool) -> str:
     """
     if platform.accelerator is not Accelerator.KVM:
         return ""
-    if platform.cpu in {HOST, HOST_LESS}:
+    if platform.cpu in {HOST, REDUCED_HOST}:
         return here if live else ""
     return _of_vendor(platform.cpu, here) if live and here else platform.cpu
 

@@ -19,7 +19,7 @@ from typing import Final
 
 from billow.act import durable
 from billow.engines.qemu.command import Site, command_line
-from billow.engines.qemu.cpu import HOST, HOST_LESS, TRANSLATED, host_cpu
+from billow.engines.qemu.cpu import HOST, REDUCED_HOST, TRANSLATED, host_cpu
 from billow.engines.qemu.folder import Residence
 from billow.engines.qemu.groups import Hierarchy, find_hierarchy
 from billow.engines.qemu.machine import Accelerator, Firmware, Machine, Platform
@@ -146,7 +146,7 @@ def _key(qemu: str, path: str) -> str:
 async def _try_all(findings: Findings, cache: Path) -> Findings:
     """Run the firmware guest in the best way that works here."""
     kvm = Accelerator.KVM
-    ways = [(kvm, cpu, ring) for ring in (RING_ENTRIES, 0) for cpu in (HOST, HOST_LESS)]
+    ways = [(kvm, cpu, ring) for ring in (RING_ENTRIES, 0) for cpu in (HOST, REDUCED_HOST)]
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         ways = []
     for accelerator, cpu, ring in [*ways, (Accelerator.TCG, TRANSLATED, 0)]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from billow.act.power.identity import WRONG_HOST, is_identity, same_machine
+from billow.act.power.readings import APART_S
 from billow.act.power.records import Identities
 from billow.engines.openstack.answers import Node
 from billow.engines.openstack.cloud import Cloud
@@ -25,8 +26,6 @@ from billow.ports import Clock
 
 ON: Final = "power on"
 OFF: Final = "power off"
-APART_S: Final = 1.0
-"""How long after one reading the second one of a proof is asked for."""
 TURNED_S: Final = 300.0
 """How long Ironic may be at work on a machine's power: it gives up itself long before."""
 INVENTORY: Final = "1.81"
@@ -98,7 +97,7 @@ class Metal:
         return (await self._told(node))[0]
 
     def server_name(self, node: Node) -> str:
-        """Return what the pool calls the server on a machine; empty when there is none."""
+        """Return what the pool calls the server on a machine; its id where that is not seen."""
         servers = self._sight.servers.items()
         named = (name for name, each in servers if each.uuid == node.instance)
         return next(named, node.instance)

@@ -15,7 +15,7 @@ from billow.engines.openstack.open import engine_of
 from billow.engines.openstack.recover.metal import Metal
 from billow.engines.openstack.sight import Sight
 from billow.engines.openstack.transport import Transport
-from billow.model.action import Action, Fence, PowerOff, PowerOn
+from billow.model.action import Fence, PowerOff, PowerOn
 from billow.ports import Bmc
 from billow.settings import Settings
 from billow.testing.bmc_contract import BmcStand, Trouble
@@ -96,8 +96,3 @@ class Stage:
     async def close(self) -> None:
         for each in self._open:
             await each.aclose()
-
-
-async def do(engine: OpenStackEngine, action: Action, fence: int = 1) -> None:
-    async for _ in engine.perform(action, fence=fence):
-        continue
