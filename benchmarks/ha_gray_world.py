@@ -5,7 +5,7 @@ Only this environment is a model, and a sparse one: silences are intervals, and 
 for a beat that arrives. What is seen of it goes through the product's own `sight_of` and `agree`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -25,6 +25,7 @@ PER_SWITCH: Final = 4
 CONTROLLERS: Final = 3
 BEAT_S: Final = 0.2
 LIMIT_S: Final = 1.0
+LIMITS_S: Final = np.full(3, LIMIT_S)
 LEASE_S: Final = 10.0
 LASTS_S: Final = 60.0
 ASKED_S: Final = 0.3
@@ -168,12 +169,15 @@ class World:
         views = [self._view(each, leader, at) for each in range(CONTROLLERS)]
         now = self.clock(leader, at)
         agreed = agree(views, FLEET, now, CONTROLLERS)
-        doubted = {*agreed.lost, *cared, *self._gasping(at)}
-        power = self._power(leader, at)
-        sights = {
-            host: sight_of(host, agreed.lost.get(host, {}), views, power, now)
-            for host in sorted(doubted)
-        }
+        doubted = sorted({*agreed.lost, *cared, *self._gasping(at)})
+        sights = {}
+        if doubted:
+            views = [replace(each, reports=self._reports(each, at, doubted)) for each in views]
+            power = self._power(leader, at)
+            sights = {
+                host: sight_of(host, agreed.lost.get(host, {}), views, power, now)
+                for host in doubted
+            }
         return Look(sights, agreed.faint, sum(each.age_s <= 2.0 for each in views))
 
     def _gasping(self, at: float) -> list[str]:
@@ -205,36 +209,39 @@ class World:
             at=seen_at + shift,
             hosts=FLEET.hosts,
             heard_at=heard + shift,
-            limit_s=np.full(3, LIMIT_S),
-            reports=self._reports(controller, heard, seen_at, shift),
+            limit_s=LIMITS_S,
             age_s=at - seen_at,
         )
 
     def _heard(self, controller: int, at: float) -> FloatArray:
         """Return when it heard each last, seconds since the beginning, `(hosts, 3) float64`."""
         heard = np.repeat((at - (at + self.phases) % BEAT_S)[:, None], len(NETWORKS), axis=1)
+        least = at - BEAT_S
         for silence, cells in self._cells:
-            if silence.begin <= at and silence.controllers[controller]:
+            if silence.begin <= at and silence.end > least and silence.controllers[controller]:
                 within = cells & (heard >= silence.begin) & (heard < silence.end)
-                heard = np.where(within, silence.begin - 0.001, heard)
+                heard[within] = silence.begin - 0.001
+                least = min(least, silence.begin - 0.001)
         return heard
 
-    def _reports(
-        self, controller: int, heard: FloatArray, at: float, shift: float
-    ) -> Mapping[str, AgentReport]:
-        reports = {}
-        for row, silences in self._of.items():
-            if silences[-1].begin > at:
+    def _reports(self, view: View, at: float, wanted: Collection[str]) -> dict[str, AgentReport]:
+        """Return what the agents of some hosts said to the controller of a view."""
+        seen_at, controller, reports = at - view.age_s, int(view.observer), {}
+        for host in wanted:
+            row, dead = FLEET.row[host], self.death
+            silences = self._of.get(row)
+            if not silences or silences[-1].begin > seen_at:
                 continue
-            last = float(heard[row].max())
-            dead = self.death if self.death is not None and self.death.host == row else None
-            reports[self._name(row)] = AgentReport(
-                host=self._name(row),
-                at=last + shift,
-                lease_s=dead.lease_s if dead else 0.0,
-                gasped=self._name(row) in self._gasping(at),
-                answers=at - last > LIMIT_S and self._answers(controller, row, last, at),
-                clean_beats=self._clean(row, at),
+            said_at = float(view.heard_at[row].max())
+            last = said_at - (view.at - seen_at)
+            answers = seen_at - last > LIMIT_S and self._answers(controller, row, last, seen_at)
+            reports[host] = AgentReport(
+                host=host,
+                at=said_at,
+                lease_s=dead.lease_s if dead is not None and dead.host == row else 0.0,
+                gasped=host in self._gasping(seen_at),
+                answers=answers,
+                clean_beats=self._clean(row, seen_at),
             )
         return reports
 

@@ -171,27 +171,30 @@ def _heard_elsewhere(
     """Return who hears enough witnesses for whom, `(observers, doubted, 3) bool`.
 
     Witnesses are hosts on other switches; where all hang on one switch, in other racks; where all
-    stand in one rack, other hosts. A network on which nobody is missed is not looked at.
+    stand in one rack, other hosts.
     """
-    enough = np.ones((len(missed), len(rows), len(NETWORKS)), dtype=bool)
-    for n in np.flatnonzero(missed.any(axis=(0, 1))).tolist():
-        groups = _groups(layout, n)
-        size, doubted = int(groups.max()) + 1, groups[rows]
-        for who, watches in enumerate(watched):
-            there = np.bincount(groups[watches], minlength=size)
-            answer = np.bincount(groups[watches & ~missed[who, :, n]], minlength=size)
-            others = there.sum() - there[doubted]
-            needed = np.minimum(np.maximum(others // 2, others > 0), MOST_WITNESSES)
-            enough[who, :, n] = answer.sum() - answer[doubted] >= needed
-    return enough
+    others = _beside(np.repeat(watched[:, :, None], len(NETWORKS), axis=2), layout.groups, rows)
+    answer = _beside(watched[:, :, None] & ~missed, layout.groups, rows)
+    needed = np.minimum(np.maximum(others // 2, others > 0), MOST_WITNESSES)
+    return np.asarray(answer >= needed)
 
 
-def _groups(layout: Layout, network: int) -> IntArray:
-    """Return what tells hosts apart that could fail together, `(hosts,) int64`."""
-    switches = layout.switches[:, network]
-    if switches.any():
-        return switches
-    return layout.racks if layout.racks.any() else np.arange(len(layout.hosts))
+def _beside(which: BoolArray, groups: IntArray, rows: IntArray) -> IntArray:
+    """Count for some hosts those of other groups, network by network.
+
+    Args:
+        which: Who counts whom, `(observers, hosts, 3) bool`.
+        groups: `Layout.groups`.
+        rows: For which hosts, `(doubted,) int64`.
+
+    Returns:
+        `(observers, doubted, 3) int64`.
+    """
+    size = int(groups.max()) + 1
+    who, hosts, networks = np.nonzero(which)
+    at = who * size + groups[hosts, networks]
+    of_group = np.bincount(at, minlength=len(which) * size).reshape(len(which), size)
+    return np.asarray(which.sum(axis=1)[:, None] - of_group[:, groups[rows]])
 
 
 def _lonely(ballot: Ballot, watched: BoolArray, quorum: int) -> BoolArray:

@@ -76,12 +76,13 @@ def judged(sight: Sight, incident: Incident | None, policy: HaPolicy, now: float
     """
     if sight.power is Power.UNKNOWN and not sight.power_since:
         sight = replace(sight, power=Power.ON)
-    blind = replace(sight, power=Power.UNKNOWN)
     lies = sight.power is Power.OFF and not sight.lost
-    if incident is not None and incident.distrust:
-        return respond(sight) if lies else _patient(respond(blind), sight)
-    if sight.power is not Power.OFF or sight.silent:
+    distrusted = incident is not None and incident.distrust
+    if not distrusted and (sight.power is not Power.OFF or sight.silent):
         return _patient(respond(sight), sight)
+    blind = replace(sight, power=Power.UNKNOWN)
+    if distrusted:
+        return respond(sight) if lies else _patient(respond(blind), sight)
     since = sight.power_since
     if since and sight.heard_at - since >= policy.doubt_s:
         return respond(sight) if lies else replace(respond(blind), distrust=True)

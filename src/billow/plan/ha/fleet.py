@@ -90,6 +90,18 @@ class Layout:
         return sizes
 
     @cached_property
+    def groups(self) -> IntArray:
+        """What tells hosts apart that could fail together on a network, `(hosts, 3) int64`.
+
+        Switches; racks, where all hang on one switch; hosts, where all stand in one rack. The
+        numbers of one network are not those of another.
+        """
+        racks = self.racks if self.racks.any() else np.arange(len(self.places))
+        columns = [column if column.any() else racks for column in self.switches.T]
+        size = 1 + max(int(column.max()) for column in columns)
+        return np.stack([column + n * size for n, column in enumerate(columns)], axis=1)
+
+    @cached_property
     def switches(self) -> IntArray:
         """The switch of each host on each network as a number, `(hosts, 3) int64`."""
         columns = [

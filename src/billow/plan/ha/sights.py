@@ -86,8 +86,9 @@ def _age_s(view: View, row: int) -> float:
     Whom its view misses everywhere it does not acknowledge before another view says otherwise;
     anybody else it may have acknowledged as long as the view gave it the right to.
     """
-    if view.missed(view.at)[row].all():
-        return max(0.0, view.at - float(view.heard_at[row].max())) + view.age_s
+    silent_s = view.at - view.heard_at[row]
+    if (silent_s > view.limit_s).all():
+        return max(0.0, float(silent_s.min())) + view.age_s
     return max(0.0, view.age_s - VIEW_S)
 
 

@@ -10,9 +10,19 @@ This module must not decide anything that the protocol decides.
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from billow.testing.ha.orders import AGENT, Orders, Weakness
-from billow.testing.ha.records import Known, Launch, Records, matters, orphaned, sees, target_of
+from billow.testing.ha.records import (
+    Known,
+    Launch,
+    Numbers,
+    Records,
+    matters,
+    orphaned,
+    sees,
+    target_of,
+)
 from billow.testing.ha.states import Cells, Mask, States
 from billow.testing.ha.world import (
     BEGUN,
@@ -40,6 +50,7 @@ class Controllers:
         self._matters = records.lookup(matters)
         self._sees = records.lookup(sees)
         self._target = [records.lookup(target_of(instance)) for instance in INSTANCES]
+        self._turn_of: dict[tuple[int, int], int] = {}
         self.orders = Orders(rules, weakness, self._target)
 
     def steps(self, states: States) -> Iterator[Step]:
@@ -157,50 +168,56 @@ class Controllers:
                 for _, written in self.write(after, host):
                     yield f"the leader decides for {host}{word}, and writes it", written
 
-    def _turns(self, states: States, host: int, *, other_host: bool) -> tuple[np.ndarray, Mask]:
-        known = self._known(states, host)
+    def _turns(self, states: States, host: int, *, other_host: bool) -> tuple[Numbers, Mask]:
         room = np.full(len(states), SPARE + 1, dtype=np.uint8)
         well = (lost(states, 1 - host) == 0) & (states[f"record{1 - host}"] == 0)
         if other_host:
             room[well] = 2 - host
-        known = np.column_stack([known, room])
-        sight = self._sees[states[f"record{host}"]]
-        sight[states[f"record{host}"] == 0] = 1
-        known[sight & 1 == 0, 1:4] = 0
-        known[sight & 2 == 0, -2] = 0
-        known[sight & 4 == 0, -1] = 0
-        different, inverse = np.unique(known, axis=0, return_inverse=True)
-        found = [self._turn(host, row.tolist()) for row in different]
-        return np.array(found, dtype=np.uint16)[inverse.reshape(-1)], well
+        keys = self._keys(states, host, room)
+        different = np.unique(keys)
+        found = np.array([self._turn(host, key) for key in different.tolist()], dtype=np.uint16)
+        return found[np.searchsorted(different, keys)], well
 
-    def _known(self, states: States, host: int) -> np.ndarray:
+    def _keys(self, states: States, host: int, room: Cells) -> NDArray[np.int64]:
+        """Return all that a controller knows of a host in one number: 16 bits, then 4 for each."""
+        record = states[f"record{host}"]
+        sight = self._sees[record]
+        sight[record == 0] = 1
+        itself, there, rooms = (sight & bit > 0 for bit in (1, 2, 4))
         power = np.where(states[f"bmc_up{host}"] > 0, 2 - states[f"on{host}"], 0)
-        there = sum(
+        homes = sum(
             (states[f"home{instance}"] == host).astype(np.uint8) << instance
             for instance in INSTANCES
         )
-        starts = [states[f"start{host}{instance}"] for instance in INSTANCES]
         gone = lost(states, host)
         age = np.where(gone == LOST, states[f"heard{host}"], 0)  # who is heard, is heard now
-        columns = (gone, age, power)
         said = (states[f"cut{host}"], states[f"said_agent{host}"], states[f"clean{host}"])
-        return np.column_stack([states[f"record{host}"], *columns, *said, *starts, there])
+        starts = (states[f"start{host}{instance}"] for instance in INSTANCES)
+        columns = (gone * itself, age * itself, power * itself, *said, *starts)
+        keys = record.astype(np.int64)
+        for at, column in enumerate((*columns, homes * there, room * rooms)):
+            keys |= column.astype(np.int64) << (16 + 4 * at)
+        return keys
 
-    def _turn(self, host: int, row: list[int]) -> int:
-        record, gone, age, power, bmc, agent, clean, *starts, there, room = row
-        known = Known(
-            host=host,
-            lost=gone,
-            heard=age,
-            power=power,
-            bmc=_said(bmc),
-            agent=agent,
-            clean=_said(clean),
-            starts=tuple(map(_said, starts)),
-            rooms=(room, room),
-            there=there,
-        )
-        return self.records.turn(record, known)
+    def _turn(self, host: int, key: int) -> int:
+        asked = host, key
+        if asked not in self._turn_of:
+            fours = [key >> at & 15 for at in range(16, 56, 4)]
+            gone, age, power, bmc, agent, clean, *starts, there, room = fours
+            known = Known(
+                host=host,
+                lost=gone,
+                heard=age,
+                power=power,
+                bmc=_said(bmc),
+                agent=agent,
+                clean=_said(clean),
+                starts=tuple(map(_said, starts)),
+                rooms=(room, room),
+                there=there,
+            )
+            self._turn_of[asked] = self.records.turn(key & 0xFFFF, known)
+        return self._turn_of[asked]
 
     def write(self, states: States, host: int) -> Iterator[Step]:
         """Yield that a step is made durable, and its deeds begin."""
