@@ -33,8 +33,8 @@ def openstack_lab() -> Iterator["Lab"]:
 
 @pytest.fixture(scope="session")
 def parts_lab() -> Iterator["Lab"]:
-    """Bring up a lab with a real Cinder and three machines of a real Ironic, likewise."""
-    with _running(parts=("volumes",), metal=MACHINES) as lab:
+    """Bring up a lab with a real Cinder, a real Gnocchi, three machines of a real Ironic."""
+    with _running(parts=("metrics", "volumes"), metal=MACHINES) as lab:
         yield lab
 
 
@@ -70,6 +70,12 @@ def fresh_cloud(openstack_lab: "Lab") -> Iterator["Lab"]:
 def fresh_volumes(parts_lab: "Lab") -> Iterator["Lab"]:
     """Give a test the lab with Cinder likewise."""
     yield from _fresh(parts_lab, "volumes")
+
+
+@pytest.fixture
+def fresh_metrics(parts_lab: "Lab") -> Iterator["Lab"]:
+    """Give a test the lab with Gnocchi likewise, which knows no server."""
+    yield from _fresh(parts_lab, "metrics")
 
 
 @pytest.fixture

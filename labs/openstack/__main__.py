@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from labs.openstack.lab import Lab
-from labs.openstack.places import VOLUMES, LabError, default_root, laid_out
+from labs.openstack.places import METRICS, VOLUMES, LabError, default_root, laid_out
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
 
 
 def _up(given: argparse.Namespace) -> int:
-    parts = [VOLUMES] if given.volumes else []
+    parts = [part for part in (METRICS, VOLUMES) if getattr(given, part)]
     lab = Lab(laid_out(given.root, given.venv, parts=parts, metal=given.metal))
     lab.up(given.computes, may_install=not given.no_install)
     for step, took_s in lab.took_s.items():
@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("computes", type=int, nargs="?", default=4, help="how many (4)")
     up.add_argument("--venv", type=Path, help="where OpenStack is installed; labs may share it")
     up.add_argument("--volumes", action="store_true", help="with a real Cinder, for good")
+    up.add_argument("--metrics", action="store_true", help="with a real Gnocchi, for good")
     up.add_argument("--metal", type=int, default=0, help="machines of a real Ironic, for good (0)")
     up.add_argument("--no-install", action="store_true", help="install no Debian packages")
     down = verbs.add_parser("down", help="end all that it started")

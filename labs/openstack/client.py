@@ -19,6 +19,7 @@ _PREFIX: Final = {
     "compute": "/v2.1",
     "identity": "/v3",
     "image": "/v2",
+    "metric": "/v1",
     "network": "/v2.0",
 }
 _AGENT: Final = "billow-lab"

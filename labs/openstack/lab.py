@@ -23,10 +23,12 @@ from labs.openstack.client import Client
 from labs.openstack.computes import Computes, known_or_refused, names
 from labs.openstack.faults import Gates
 from labs.openstack.machines import Machines
+from labs.openstack.metrics import Metrics
 from labs.openstack.parts import PARTS, parts_of
 from labs.openstack.places import (
     CLOUD,
     METAL,
+    METRICS,
     VOLUMES,
     LabError,
     Places,
@@ -52,6 +54,7 @@ class Lab:
         gates: Faults before its APIs, and the record of what they were asked.
         seeding: Many servers at once, and none again.
         machines: What its Ironic drives, where it has one.
+        metrics: What its Gnocchi is told of servers, where it has one.
         took_s: How long each step of the last start took.
     """
 
@@ -62,6 +65,7 @@ class Lab:
         self.gates = Gates(places)
         self.seeding = Seeding(places, self.client, self.computes)
         self.machines = Machines(places, self.client)
+        self.metrics = Metrics(places, self.client)
         self.took_s: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -141,6 +145,8 @@ class Lab:
             self._step("flavors", contents.make_flavors, self.client)
             if METAL in self.places.parts:
                 self._step("machines", self.machines.enroll)
+            if METRICS in self.places.parts:
+                self._step("metrics", self.metrics.make_types)
 
     def down(self, *, wipe: bool = False) -> None:
         """End all that this lab started; `wipe` removes what it made, the installation excepted."""
@@ -175,6 +181,7 @@ class Lab:
             self.up(len(self.hosts))
         self.seeding.settle()
         self.machines.restore()
+        self.metrics.restore()
 
     def check(self) -> dict[str, str]:
         """Return what is wrong, by process or host; nothing when all is well."""

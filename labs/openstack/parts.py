@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from labs.openstack.places import METAL, VOLUMES, Places
+from labs.openstack.places import METAL, METRICS, VOLUMES, Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,14 @@ PARTS: Final = {
         api=("ironic-api", "ironic.wsgi"),
         cores=("ironic-conductor",),
         schema=("ironic-dbsync", "upgrade"),
+    ),
+    METRICS: Part(
+        project="gnocchi",
+        service="metric",
+        path="",
+        api=("gnocchi-api", "gnocchi.wsgi.api"),
+        cores=("gnocchi-metricd",),
+        schema=("gnocchi-upgrade", "--sacks-number", "2"),
     ),
     VOLUMES: Part(
         project="cinder",

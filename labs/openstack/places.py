@@ -17,11 +17,14 @@ _BASES: Final = 40
 PORTS: Final = (
     "database", "queue", "distribution", "epmd", "cache",
     "identity", "placement", "compute", "image", "network", "block-storage", "baremetal",
+    "metric",
 )  # fmt: skip
 VOLUMES: Final = "volumes"
 """The optional part that is Cinder."""
 METAL: Final = "metal"
 """The optional part that is Ironic."""
+METRICS: Final = "metrics"
+"""The optional part that is Gnocchi."""
 REGION: Final = "lab"
 CLOUD: Final = "billow-lab"
 PROJECT: Final = "billow-lab-project"
@@ -63,7 +66,7 @@ class Places:
     """A lab's folder, what lies in it, and its ports.
 
     Attributes:
-        parts: What it has beside the core: `volumes`, `metal`.
+        parts: What it has beside the core: `volumes`, `metal`, `metrics`.
         metal: How many machines its Ironic drives.
     """
 

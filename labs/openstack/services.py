@@ -70,10 +70,11 @@ def api(places: Places, service: str) -> Process:
 
 
 def _arguments(places: Places, service: str) -> tuple[str, ...]:
-    """Return what an API is told by arguments: Cinder knows no variable for its settings."""
-    if service != "block-storage":
+    """Return what an API is told by arguments: these know no variable for their settings."""
+    project = {"block-storage": "cinder", "metric": "gnocchi"}.get(service)
+    if project is None:
         return ()
-    return ("--pyargv", f"--config-file {places.settings / 'cinder' / 'cinder.conf'}")
+    return ("--pyargv", f"--config-file {places.settings / project / f'{project}.conf'}")
 
 
 def core(places: Places, name: str) -> Process:

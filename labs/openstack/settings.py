@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from labs.openstack.gnocchi import gnocchi
 from labs.openstack.parts import parts_of
 from labs.openstack.places import CLOUD, PROJECT, REGION, VOLUMES, Places
 
@@ -351,7 +352,11 @@ def _ironic(places: Places) -> Mapping[str, Section]:
     return sections | dict.fromkeys(("service_catalog", "glance", "neutron"), user)
 
 
-_OF_PARTS: Final = {"cinder": _cinder, "ironic": _ironic}
+def _gnocchi(places: Places) -> Mapping[str, Section]:
+    return gnocchi(places, database_url(places, "gnocchi"), _guard(places, "gnocchi"))
+
+
+_OF_PARTS: Final = {"cinder": _cinder, "gnocchi": _gnocchi, "ironic": _ironic}
 """By project, what writes the settings of an optional part."""
 
 

@@ -72,7 +72,7 @@ def test_a_lab_is_found_again_as_it_was_laid_out(tmp_path: Path) -> None:
     made = laid_out(tmp_path / "lab", sizes=Sizes(vcpus=8))
     again = laid_out(tmp_path / "lab")
     assert again == made
-    assert len(set(made.ports.values())) == len(made.ports) == 12
+    assert len(set(made.ports.values())) == len(made.ports) == 13
     assert laid_out(tmp_path / "lab", parts=["volumes"]).parts == {"volumes"}
     assert laid_out(tmp_path / "lab").parts == {"volumes"}, "a part is for good"
     assert (tmp_path / "lab" / "lab.json").stat().st_mode & 0o077 == 0
@@ -128,7 +128,7 @@ def with_settings(folder: Path, computes: int, parts: Collection[str]) -> Places
 def test_settings_are_for_our_eyes_and_the_loopback_only(tmp_path: Path) -> None:
     places = with_settings(tmp_path, 200, PARTS)
     written = [each for each in places.settings.rglob("*.*") if each.suffix in (".conf", ".yaml")]
-    assert len(written) == 10
+    assert len(written) == 11
     assert [each for each in written if each.stat().st_mode & 0o077] == []
     assert "bind-address = 127.0.0.1" in (places.settings / "database.cnf").read_text()
     assert "0.0.0.0" not in "".join(each.read_text() for each in written)  # noqa: S104

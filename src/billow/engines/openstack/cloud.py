@@ -244,7 +244,7 @@ def _reason(body: bytes) -> str:
         layers = [*(found.get("errors") or ()), *found.values(), found]
     for layer in layers:
         if isinstance(layer, dict):
-            for key in ("message", "detail", "faultstring"):
+            for key in ("message", "cause", "detail", "faultstring"):
                 if isinstance(layer.get(key), str):
                     return str(layer[key])[:1000]
     return body.decode(errors="replace")[:500]

@@ -7,10 +7,11 @@ are over: a counter that rises evenly rises from mean to mean by what it does fr
 Of hosts Gnocchi keeps nothing in most clouds.
 """
 
+import asyncio
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
 from billow.engines.openstack.cloud import Body, Cloud
@@ -22,14 +23,16 @@ from billow.ports import Clock
 SERVICE: Final = "metric"
 LOOKED_BACK: Final = "-30 minutes"
 """Ceilometer polls every five minutes unless told otherwise; two granules are over by then."""
-ASKED: Final = {
-    "resource_type": "instance",
-    "search": "ended_at = null",
-    "operations": "(metric (cpu mean) (memory.usage mean))",
-}
+ASKED: Final = f"/v1/aggregates?{urlencode({'start': LOOKED_BACK, 'groupby': 'id'})}"
+"""One metric and each server by itself: of what is asked for together, Gnocchi tells only granules
+as long as all of it has them, and refuses where there are none."""
+AGAIN_S: Final = 60.0
+"""How long an answer holds: it costs Gnocchi time for each server, and polls are seldomer."""
+CPU: Final = "cpu"
+MEMORY: Final = "memory.usage"
 _NS_PER_MILLI: Final = 1e6
-_NOTHING_KEPT: Final = frozenset({"openstack-400", "openstack-404"})
-"""Answers of a Gnocchi that knows no servers, or no such metric of any."""
+_UNKNOWN: Final = "does not exist"
+"""What a Gnocchi says that knows no servers (400), or no such metric of any (404)."""
 
 
 class Mean(NamedTuple):
@@ -40,50 +43,89 @@ class Mean(NamedTuple):
     value: float
 
 
+Kept = Mapping[str, Sequence[Mean]]
+"""What there is of a metric, by server."""
+
+
 class Gnocchi:
     """The Gnocchi of a cloud; where it has none, nobody measures."""
 
     def __init__(self, cloud: Cloud, clock: Clock) -> None:
         self._cloud = cloud
         self._clock = clock
+        self._use: Mapping[str, Use] = {}
+        self._read_at = -AGAIN_S
 
     async def read(self) -> Uses:
-        """Return the use of servers by id, and of no host. Raises Unavailable, Denied."""
+        """Return the use of servers by id, as it was told within the last minute, and of no host.
+
+        Raises:
+            Unavailable, Denied: it does not answer, or does not let us see.
+            NotFound, Refused: it does not tell, as of a metric of which it keeps no means.
+        """
         if not await self._cloud.has(SERVICE):
             return {}, {}
-        path = f"/v1/aggregates?{urlencode({'start': LOOKED_BACK})}"
-        try:
-            answer = await self._cloud.call("POST", SERVICE, path, ASKED)
-        except (NotFound, Refused) as error:
-            if error.code not in _NOTHING_KEPT:
-                raise
-            return {}, {}
-        return {}, servers(answer, self._clock.now())
+        now = self._clock.now()
+        if now - self._read_at >= AGAIN_S:
+            cpu, memory = await asyncio.gather(self._kept(CPU), self._kept(MEMORY))
+            self._use, self._read_at = servers(cpu, memory, now), now
+        return {}, self._use
 
     async def aclose(self) -> None:
         """Do nothing: the connections are the cloud's."""
 
+    async def _kept(self, metric: str) -> Kept:
+        try:
+            return kept(await self._cloud.call("POST", SERVICE, ASKED, wanted(metric)), metric)
+        except (NotFound, Refused) as error:
+            if not any(_UNKNOWN in each for each in error.details):
+                raise
+            return {}
 
-def servers(answer: Body, now: float) -> dict[str, Use]:
-    """Return what Gnocchi told of servers, by id; what makes no sense is left out."""
-    told = answer.get("measures")
+
+def wanted(metric: str) -> dict[str, str]:
+    """Return the question for a metric of all servers that are not deleted."""
     return {
-        uuid: Use(
-            cpu_milli=_rate(_finest(metrics, "cpu", now)) / _NS_PER_MILLI,
-            memory_mib=_last(_finest(metrics, "memory.usage", now)),
-        )
-        for uuid, metrics in (told.items() if isinstance(told, dict) else ())
-        if isinstance(metrics, dict)
+        "resource_type": "instance",
+        "search": "ended_at = null",
+        "operations": f"(metric {metric} mean)",
     }
 
 
-def _finest(metrics: Mapping[str, Any], name: str, now: float) -> list[Mean]:
-    """Return a metric's shortest granules that are over, oldest first."""
-    kept = metrics.get(name)
-    rows = kept.get("mean") if isinstance(kept, dict) else None
-    found = [mean for mean in _means(rows) if mean.at + mean.long_s <= now]
+def kept(answer: Body, metric: str) -> dict[str, list[Mean]]:
+    """Return what Gnocchi told of a metric, by server; what makes no sense is left out."""
+    groups = answer.get("")
+    told = {_inner(each, "group", "id"): each for each in groups or () if isinstance(each, dict)}
+    return {
+        uuid: list(_means(_inner(group, "measures", "measures", uuid, metric, "mean")))
+        for uuid, group in told.items()
+        if isinstance(uuid, str)
+    }
+
+
+def servers(cpu: Kept, memory: Kept, now: float) -> dict[str, Use]:
+    """Return what servers use, by id."""
+    return {
+        uuid: Use(
+            cpu_milli=_rate(_finest(cpu.get(uuid, ()), now)) / _NS_PER_MILLI,
+            memory_mib=_last(_finest(memory.get(uuid, ()), now)),
+        )
+        for uuid in {**cpu, **memory}
+    }
+
+
+def _finest(means: Sequence[Mean], now: float) -> list[Mean]:
+    """Return the shortest granules that are over, oldest first."""
+    found = [mean for mean in means if mean.at + mean.long_s <= now]
     finest = min((mean.long_s for mean in found), default=math.nan)
     return sorted({mean.at: mean for mean in found if mean.long_s == finest}.values())
+
+
+def _inner(found: object, *keys: str) -> object:
+    """Return what lies below some keys; None where one of them is missing."""
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def _means(rows: object) -> Iterator[Mean]:
