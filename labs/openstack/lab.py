@@ -138,7 +138,7 @@ class Lab:
             self._step("identities", self._make_identities)
             until(lambda: not self._silent(), lambda: f"Cinder does not see {self._silent()}")
             self._step("computes", self.start_hosts, names(computes))
-            self._step("flavors", contents.make_flavors, self.client)
+            self._step("flavors", contents.make_flavors, self.client, self.places)
             if METAL in self.places.parts:
                 self._step("machines", self.machines.enroll)
 
