@@ -73,11 +73,10 @@ def view_of(land: Landscape) -> View:
     bare = {
         each.uuid: bare_host(each, names[each.uuid], _zone(land, each.uuid)) for each in land.nodes
     }
-    metal = bare.keys() | drivers(land.hypervisors).keys()
     shapes = Shapes(rules)
     offered = {flavor.uuid: shapes.of(flavor, {}) for flavor in _by_age(land.flavors)}
     groups = dict(_groups(land))
-    homes = Homes({**hosts, **bare}, frozenset(metal), held(land), _members(land, groups))
+    homes = Homes({**hosts, **bare}, _metal(land), held(land), _members(land, groups))
     rows = list(instances(land, shapes, homes))
     joined = {each.group for each in rows if each.group}
     pool = Pool.build(
@@ -136,6 +135,11 @@ def _zone(land: Landscape, node: str) -> str:
     """Return the zone of the service that drives an Ironic node."""
     host = drivers(land.hypervisors).get(node, "")
     return next((each.zone for each in land.services if each.host == host), "")
+
+
+def _metal(land: Landscape) -> frozenset[str]:
+    """Return Ironic's nodes, also those that Nova alone tells of."""
+    return frozenset({each.uuid for each in land.nodes} | drivers(land.hypervisors).keys())
 
 
 def _groups(land: Landscape) -> Iterator[tuple[str, Group]]:
