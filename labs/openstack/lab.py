@@ -27,6 +27,7 @@ from labs.openstack.parts import PARTS, parts_of
 from labs.openstack.places import (
     CLOUD,
     METAL,
+    METAL_COMPUTE,
     VOLUMES,
     LabError,
     Places,
@@ -130,7 +131,8 @@ class Lab:
             for part in parts_of(self.places):
                 self._step(f"schema of {part.project}", services.make_schema, self.places, part)
             for name in services.cores(self.places):  # an earlier compute waits 10 s for each try
-                services.core(self.places, name).start()
+                if name != METAL_COMPUTE:
+                    services.core(self.places, name).start()
             self._step("keys", services.make_first_user, self.places)
             for name in services.apis(self.places):
                 services.api(self.places, name).start()
@@ -140,6 +142,7 @@ class Lab:
             self._step("computes", self.start_hosts, names(computes))
             self._step("flavors", contents.make_flavors, self.client, self.places)
             if METAL in self.places.parts:
+                services.core(self.places, METAL_COMPUTE).start()  # it ends where no Keystone is
                 self._step("machines", self.machines.enroll)
 
     def down(self, *, wipe: bool = False) -> None:
