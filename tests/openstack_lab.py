@@ -47,6 +47,7 @@ def _running(parts: Collection[str] = (), metal: int = 0) -> Iterator["Lab"]:
         lab = Lab.started(Path(told), COMPUTES)
         lab.gates.clear()
         lab.seeding.wipe()
+        lab.machines.restore()
         yield lab
         lab.close()
         return

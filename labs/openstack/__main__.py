@@ -88,7 +88,9 @@ def _seed(given: argparse.Namespace) -> int:
 
 
 def _wipe(given: argparse.Namespace) -> int:
-    Lab.found(given.root).seeding.wipe()
+    lab = Lab.found(given.root)
+    lab.seeding.wipe()
+    lab.machines.restore()
     return 0
 
 
@@ -118,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     seed.add_argument("count", type=int)
     seed.add_argument("--prefix", default="seed-")
     seed.add_argument("--flavors", nargs="+", default=["1c1g"])
-    verbs.add_parser("wipe", help="remove every server at once, reset every host")
+    verbs.add_parser("wipe", help="remove every server at once, reset hosts and machines")
     for name, do in (
         *(("up", _up), ("down", _down), ("check", _check), ("computes", _computes)),
         *(("token", _token), ("clouds", _clouds), ("seed", _seed), ("wipe", _wipe)),

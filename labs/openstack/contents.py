@@ -4,8 +4,9 @@
 from typing import Any, Final
 
 from labs.openstack.client import Client
+from labs.openstack.machines import CPUS, MEMORY_MIB
 from labs.openstack.parts import parts_of
-from labs.openstack.places import REGION, Places
+from labs.openstack.places import METAL, REGION, Places
 
 SERVICES: Final = {
     "placement": ("placement", ""),
@@ -26,6 +27,12 @@ FLAVORS: Final[dict[str, tuple[int, int, dict[str, str]]]] = {
     "vgpu2": (2, 8, {"resources:VGPU": "1"}),
 }
 """Name: processors, GiB of memory, extra specs; each has 20 GiB of disk."""
+METAL_FLAVOR: Final = "metal"
+"""A whole machine of Ironic's: nothing of it is shared, so Placement counts nothing else."""
+_WHOLE: Final = {
+    "resources:CUSTOM_METAL": "1",
+    **dict.fromkeys(("resources:VCPU", "resources:MEMORY_MB", "resources:DISK_GB"), "0"),
+}
 IMAGE: Final = "tiny"
 
 
@@ -54,10 +61,11 @@ def make_identities(client: Client, places: Places) -> None:
     _make_endpoints(client, places)
 
 
-def make_flavors(client: Client) -> None:
+def make_flavors(client: Client, places: Places) -> None:
     """Make the flavors and the image that are not there."""
+    metal = {METAL_FLAVOR: (CPUS, MEMORY_MIB // 1024, _WHOLE)} if METAL in places.parts else {}
     known = {each["name"] for each in client.patient("compute", "/flavors")["flavors"]}
-    for name, (vcpus, memory_gib, extra) in FLAVORS.items():
+    for name, (vcpus, memory_gib, extra) in (FLAVORS | metal).items():
         if name in known:
             continue
         flavor = {"name": name, "vcpus": vcpus, "ram": memory_gib * 1024, "disk": 20}

@@ -28,6 +28,7 @@ from labs.openstack.parts import PARTS, parts_of
 from labs.openstack.places import (
     CLOUD,
     METAL,
+    METAL_COMPUTE,
     METRICS,
     VOLUMES,
     LabError,
@@ -134,7 +135,8 @@ class Lab:
             for part in parts_of(self.places):
                 self._step(f"schema of {part.project}", services.make_schema, self.places, part)
             for name in services.cores(self.places):  # an earlier compute waits 10 s for each try
-                services.core(self.places, name).start()
+                if name != METAL_COMPUTE:
+                    services.core(self.places, name).start()
             self._step("keys", services.make_first_user, self.places)
             for name in services.apis(self.places):
                 services.api(self.places, name).start()
@@ -142,8 +144,9 @@ class Lab:
             self._step("identities", self._make_identities)
             until(lambda: not self._silent(), lambda: f"Cinder does not see {self._silent()}")
             self._step("computes", self.start_hosts, names(computes))
-            self._step("flavors", contents.make_flavors, self.client)
+            self._step("flavors", contents.make_flavors, self.client, self.places)
             if METAL in self.places.parts:
+                services.core(self.places, METAL_COMPUTE).start()  # it ends where no Keystone is
                 self._step("machines", self.machines.enroll)
             if METRICS in self.places.parts:
                 self._step("metrics", self.metrics.make_types)

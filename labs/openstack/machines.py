@@ -6,6 +6,7 @@ system sees and turns only what is his.
 """
 
 import uuid
+from collections.abc import Sequence
 from typing import Any, Final
 
 from labs.openstack.client import Client
@@ -22,6 +23,9 @@ _WAY: Final = {
     "inspect wait": "abort",
     "inspect failed": "manage",
     "manageable": "provide",
+    "active": "deleted",
+    "deploy failed": "deleted",
+    "error": "deleted",
 }
 """What brings a machine nearer to `available`, by its provision state."""
 
@@ -39,25 +43,27 @@ class Machines:
         return [f"metal{n:03d}" for n in range(1, self._places.metal + 1)]
 
     def enroll(self) -> None:
-        """Enroll those that are not there; bring all to `available`, on. Raises LabError."""
+        """Enroll those that are not there; bring who bears no server to `available`, on.
+
+        Raises LabError.
+        """
         self._client.patient("baremetal", "/nodes")
         known = self.states()
         for name in self.names:
             if name not in known:
                 self._enroll(name)
-        self.restore()
+        self._renew([name for name in self.names if not self.node(name)["instance_uuid"]])
 
     def restore(self) -> None:
-        """Make all of them again what they were at first: without a server, available, on."""
-        for name in self.names:
-            node = self.node(name)
-            if node["instance_uuid"]:
-                self.bear(name, "")
-            if node["maintenance"]:
-                self._client.ask("DELETE", "baremetal", f"/nodes/{name}/maintenance")
-            self.await_state(name, "available", leading=True)
-            if self.node(name)["power_state"] != ON:
-                self.turn(name, ON)
+        """Make all of them again what they were at first: without a server, available, on.
+
+        And wait until Nova would give them to servers.
+        """
+        self._renew(self.names)
+
+    def await_free(self, name: str) -> None:
+        """Wait until Nova may give one to a server: it looks every few seconds what Ironic has."""
+        until(lambda: self._is_free(name), lambda: f"Nova gives {name} to nobody")
 
     def node(self, name: str) -> dict[str, Any]:
         """Return all that Ironic says of one."""
@@ -114,9 +120,34 @@ class Machines:
 
         until(there, lambda: f"{name} is {self.node(name)['provision_state']}, not {state}")
 
+    def _renew(self, names: Sequence[str]) -> None:
+        for name in names:
+            if self.node(name)["maintenance"]:
+                self._client.ask("DELETE", "baremetal", f"/nodes/{name}/maintenance")
+            self.await_state(name, "available", leading=True)
+            node = self.node(name)
+            if node["instance_uuid"]:
+                self.bear(name, "")
+            if node["power_state"] != ON:
+                self.turn(name, ON)
+        for name in names:
+            self.await_free(name)
+
     def _order(self, name: str, verb: str, **more: object) -> None:
         path = f"/nodes/{name}/states/provision"
         self._client.ask("PUT", "baremetal", path, {"target": verb, **more})
+
+    def _is_free(self, name: str) -> bool:
+        uuid = self.node(name)["uuid"]
+        nodes = self._client.get("compute", "/os-hypervisors")["hypervisors"]
+        if not any(each["hypervisor_hostname"] == uuid and each["state"] == "up" for each in nodes):
+            return False
+        path = f"/resource_providers/{uuid}/inventories"
+        try:
+            counted = self._client.get("placement", path)["inventories"]
+        except LabError:  # Nova forgets a machine that bears what it does not know
+            return False
+        return any(each["reserved"] < each["total"] for each in counted.values())
 
     def _is_busy(self, name: str) -> bool:
         return bool(self.node(name)["reservation"])

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from labs.openstack.places import METAL, METRICS, VOLUMES, Places
+from labs.openstack.places import METAL, METAL_COMPUTE, METRICS, VOLUMES, Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ PARTS: Final = {
         service="baremetal",
         path="",
         api=("ironic-api", "ironic.wsgi"),
-        cores=("ironic-conductor",),
+        cores=("ironic-conductor", METAL_COMPUTE),
         schema=("ironic-dbsync", "upgrade"),
     ),
     METRICS: Part(

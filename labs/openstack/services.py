@@ -11,7 +11,7 @@ from typing import Final
 
 from labs.openstack import servers
 from labs.openstack.parts import Part, parts_of
-from labs.openstack.places import REGION, LabError, Places
+from labs.openstack.places import METAL_COMPUTE, REGION, LabError, Places
 from labs.openstack.processes import Process, clean_environment, end_of, listens, until
 from labs.openstack.settings import database_url
 
@@ -78,7 +78,14 @@ def _arguments(places: Places, service: str) -> tuple[str, ...]:
 
 
 def core(places: Places, name: str) -> Process:
-    """Return a conductor, a scheduler, or who drives volumes; a name begins with its project."""
+    """Return a conductor, a scheduler, or who drives volumes; a name begins with its project.
+
+    Or the compute that lets Ironic deploy, which is Nova's.
+    """
+    if name == METAL_COMPUTE:
+        settings = places.settings / "nova" / f"{name}.conf"
+        words = [places.program("nova-compute"), "--config-file", str(settings)]
+        return Process(name, words, places.run, places.logs)
     project = name.partition("-")[0]
     settings = places.settings / project / f"{project}.conf"
     words = [places.program(name), "--config-file", str(settings)]

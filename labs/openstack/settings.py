@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from labs.openstack.gnocchi import gnocchi
 from labs.openstack.parts import parts_of
-from labs.openstack.places import CLOUD, PROJECT, REGION, VOLUMES, Places
+from labs.openstack.places import CLOUD, METAL, METAL_COMPUTE, PROJECT, REGION, VOLUMES, Places
 
 Section: TypeAlias = Mapping[str, object]
 
@@ -48,6 +48,8 @@ def write_settings(places: Places, computes: int) -> None:
         "nova/compute.conf": _ini(_compute(places, computes)),
         "clouds.yaml": _clouds(places),
     }
+    if METAL in places.parts:
+        files[f"nova/{METAL_COMPUTE}.conf"] = _ini(_metal_compute(places, computes))
     for part in parts_of(places):
         files[f"{part.project}/{part.project}.conf"] = _ini(_OF_PARTS[part.project](places))
     for name, text in files.items():
@@ -295,6 +297,18 @@ def _compute(places: Places, computes: int) -> Mapping[str, Section]:
     }
 
 
+def _metal_compute(places: Places, computes: int) -> Mapping[str, Section]:
+    """The compute that lets Ironic deploy; it looks often what Ironic has."""
+    default = {
+        **_nova_default(places, computes),
+        "compute_driver": "ironic.IronicDriver",
+        "host": METAL_COMPUTE,
+        "update_resources_interval": 5,
+    }
+    ironic = {"api_retry_interval": 1, **_user(places, "nova")}
+    return {**_compute(places, computes), "DEFAULT": default, "ironic": ironic}
+
+
 def _nova_default(places: Places, computes: int) -> Section:
     """`periodic_fuzzy_delay` would keep a new host out of sight for up to a minute."""
     report_s, down_s = places.sizes.rhythm(computes)
@@ -329,6 +343,7 @@ def _ironic(places: Places) -> Mapping[str, Section]:
             "auth_strategy": "keystone",
             "transport_url": _queue_url(places),
             "rpc_transport": "oslo",
+            "rbac_service_role_elevated_access": True,  # Nova deploys on machines of any project's
             "host": "metal",
             "my_ip": "127.0.0.1",
             "enabled_hardware_types": "fake-hardware",
@@ -345,7 +360,7 @@ def _ironic(places: Places) -> Mapping[str, Section]:
         "conductor": {"automated_clean": False},
         "dhcp": {"dhcp_provider": "none"},
         "inspector": {"require_managed_boot": False},
-        "nova": {"send_power_notifications": False, **user},
+        "nova": user,
         "oslo_concurrency": _locks(places),
         "oslo_messaging_rabbit": {"heartbeat_rate": 1},
     }

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from labs.openstack import Lab
 
 from labs.openstack.client import Client
+from labs.openstack.contents import METAL_FLAVOR
 from labs.openstack.faults import Fault
 from labs.openstack.install import LOCK, lock_of
 from labs.openstack.machines import OFF, ON
 from labs.openstack.parts import PARTS
-from labs.openstack.places import VOLUMES, LabError, Places, Sizes, laid_out
+from labs.openstack.places import METAL_COMPUTE, VOLUMES, LabError, Places, Sizes, laid_out
 from labs.openstack.processes import Process, living
 from labs.openstack.services import apis, cores
 from labs.openstack.settings import make_state_folders, write_settings
@@ -187,6 +188,25 @@ class TestRunning:
         assert machines.states() == dict.fromkeys(machines.names, (ON, "available"))
         assert not any(machines.node(name)["instance_uuid"] for name in machines.names)
         assert fresh_machines.check() == {}
+
+    def test_a_machine_is_deployed_and_comes_back(self, fresh_machines: "Lab") -> None:
+        """By Nova's own driver for Ironic, whose compute is none of the lab's hosts."""
+        lab = fresh_machines
+        server = lab.seeding.booted("whole", METAL_FLAVOR)
+        borne = {lab.machines.node(name)["instance_uuid"]: name for name in lab.machines.names}
+        home = borne[server]
+        assert lab.machines.states()[home] == (ON, "active")
+        assert METAL_COMPUTE in lab.states()
+        assert METAL_COMPUTE not in lab.hosts
+        lab.up(len(lab.hosts))
+        assert lab.machines.node(home)["instance_uuid"] == server, "nobody's server is removed"
+        lab.seeding.delete([server])
+        lab.machines.await_free(home)
+        assert lab.machines.states()[home] == (ON, "available")
+        lab.seeding.booted("left", METAL_FLAVOR)
+        lab.restore()
+        assert lab.machines.states() == dict.fromkeys(lab.machines.names, (ON, "available"))
+        assert lab.check() == {}
 
     def test_a_guest_moves_and_is_never_doubled(self, fresh_cloud: "Lab") -> None:
         lab = fresh_cloud

@@ -14,12 +14,13 @@ from billow.model.action import (
     Place,
     PowerOff,
     PowerOn,
+    Start,
     Suspend,
     Throttle,
 )
 from billow.model.host import Host, Node
 from billow.model.instance import Instance
-from billow.model.kinds import Power, State
+from billow.model.kinds import Kind, Power, State
 from billow.model.plan import Plan, Proposal
 from billow.model.policy import Limits
 from billow.model.pool import Pool
@@ -116,6 +117,21 @@ def test_a_host_is_powered_off_after_it_is_empty_and_on_before_it_is_used() -> N
     assert [s.action.name for s in plan.steps] == ["power-on", "migrate", "power-off"]
     assert plan.steps[1].after == (plan.steps[0].action.id,)
     assert plan.steps[2].after == (plan.steps[1].action.id,)
+
+
+def test_what_is_its_host_starts_without_power_and_nobody_else_does() -> None:
+    """Whoever starts bare metal gives its machine power."""
+    asleep = [replace(host, power=Power.OFF) for host in hosts("h1", "h2")]
+    guests = [
+        replace(on(name, host), state=State.STOPPED) for name, host in (("a", "h1"), ("b", "h2"))
+    ]
+    guests[0] = replace(guests[0], kind=Kind.BARE_METAL)
+    pool = Pool.build(asleep, guests)
+    plan = plan_for(pool, *(Start(instance=each.id, host=each.host) for each in guests))
+    assert [each.action.subject for each in plan.steps] == ["instance/a"]
+    (rejection,) = plan.rejections
+    assert (rejection.subject, rejection.reason) == ("instance/b", "start: h2 has no power")
+    assert violations(pool, plan) == ()
 
 
 def test_a_whole_life_is_ordered_in_one_plan() -> None:

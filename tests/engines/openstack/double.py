@@ -211,7 +211,7 @@ def _event(cloud: Cloud, call: Call) -> Body:
 
 def _one(cloud: Cloud, call: Call) -> Body:
     (server_id,) = call.words
-    return {"server": _shown(cloud.server(server_id))}
+    return {"server": _shown(cloud, cloud.server(server_id))}
 
 
 def _all(cloud: Cloud, call: Call) -> Body:
@@ -223,13 +223,13 @@ def _all(cloud: Cloud, call: Call) -> Body:
         found = [each for each in found if each.host == call.query["host"]]
     if "name" in call.query:
         found = [each for each in found if re.search(call.query["name"], each.name)]
-    return {"servers": [_shown(each) for each in found]}
+    return {"servers": [_shown(cloud, each) for each in found]}
 
 
 _VM_STATES = {"SHUTOFF": "stopped", "VERIFY_RESIZE": "resized", "BUILD": "building"}
 
 
-def _shown(server: Server) -> dict[str, Any]:
+def _shown(cloud: Cloud, server: Server) -> dict[str, Any]:
     cpus, mib = FLAVORS[server.flavor]
     power = {"ACTIVE": 1, "PAUSED": 3, "SHUTOFF": 4}.get(server.state, 1)
     if server.before and server.state != "SHUTOFF":
@@ -259,8 +259,8 @@ def _shown(server: Server) -> dict[str, Any]:
         "OS-EXT-STS:task_state": server.task or None,
         "OS-EXT-STS:vm_state": _VM_STATES.get(server.state, server.state.lower()),
         "OS-EXT-STS:power_state": power,
-        "OS-EXT-SRV-ATTR:host": server.host or None,
-        "OS-EXT-SRV-ATTR:hypervisor_hostname": server.host or None,
+        "OS-EXT-SRV-ATTR:host": cloud.compute(server.host) or None,
+        "OS-EXT-SRV-ATTR:hypervisor_hostname": cloud.hypervisor(server.host) or None,
         "OS-EXT-AZ:availability_zone": "nova",
     }
     return shown | ({"fault": {"message": server.fault, "code": 500}} if server.fault else {})
@@ -325,11 +325,17 @@ def _when(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-_HYPERVISORS = [
-    {"id": id_of(h), "hypervisor_hostname": h, "hypervisor_type": "fake", "state": "up",
-     "status": "enabled", "host_ip": "127.0.0.1", "servers": [], "service": {"host": h}}
-    for h in HOSTS
-]  # fmt: skip
+def _hypervisors(cloud: Cloud, _: Call) -> Body:
+    rows: list[dict[str, Any]] = [
+        {"id": cloud.provider(h), "hypervisor_hostname": cloud.hypervisor(h),
+         "hypervisor_type": "ironic" if cloud.bears(h) else "fake", "state": "up",
+         "status": "enabled", "host_ip": "127.0.0.1", "servers": [],
+         "service": {"host": cloud.compute(h)}}
+        for h in cloud.homes()
+    ]  # fmt: skip
+    return {"hypervisors": rows}
+
+
 _FLAVORS = [
     {"id": id_of(n), "name": n, "vcpus": c, "ram": m, "disk": 0, "OS-FLV-EXT-DATA:ephemeral": 0,
      "swap": 0, "os-flavor-access:is_public": True, "extra_specs": {}}
@@ -351,7 +357,7 @@ _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", _NOVA, "/os-migrations", _moves),
     ("GET", _NOVA, "/os-services", _services),
     ("PUT", _NOVA, "/os-services/([0-9a-f-]+)", _serve),
-    ("GET", _NOVA, "/os-hypervisors/detail", _same({"hypervisors": _HYPERVISORS})),
+    ("GET", _NOVA, "/os-hypervisors/detail", _hypervisors),
     ("GET", _NOVA, "/flavors/detail", _same({"flavors": _FLAVORS})),
     ("GET", _NOVA, "/os-server-groups", _same({"server_groups": []})),
     ("GET", _NOVA, "/os-aggregates", _same({"aggregates": []})),

@@ -5,7 +5,16 @@ An order answers at once; then a conductor locks the machine, asks its controlle
 a text in `last_error`, or brings it to the power that was ordered.
 """
 
-from tests.engines.openstack.memory import STEP_S, Cloud, Fault, Machine, Script
+from tests.engines.openstack.memory import (
+    DRIVER,
+    STEP_S,
+    Cloud,
+    Fault,
+    Machine,
+    Script,
+    Service,
+    id_of,
+)
 from tests.engines.openstack.room import Body, Call, Handler
 
 ON, OFF = "power on", "power off"
@@ -16,6 +25,7 @@ def machine(cloud: Cloud, name: str, **more: str) -> Machine:
     uuid = f"00000000-0000-4000-8000-{len(cloud.machines) + 1:012d}"
     made = Machine(name, uuid, {"serial_number": f"serial-{name}", **more})
     cloud.machines[name] = made
+    cloud.services.setdefault(DRIVER, Service(id_of(f"service {DRIVER}"), DRIVER))
     return made
 
 

@@ -15,6 +15,8 @@ from typing import Any
 STEP_S = 0.03
 COPY_S = 0.25
 HOSTS = ("c1", "c2", "c3")
+DRIVER = "ironic-compute"
+"""The nova-compute that has Ironic deploy, where there is an Ironic."""
 FLAVORS = {"small": (1, 1024), "larger": (2, 2048)}
 HOST_CPUS, HOST_MIB = 8, 16_384
 _BUSY = {
@@ -141,6 +143,8 @@ class Cloud:
         """What Cinder has, as it shows it; None where it lets nobody see."""
         self.machines: dict[str, Machine] = {}
         """Ironic's, by name; without any there is no Ironic."""
+        self.domain = ""
+        """What the names of hypervisors have after those of their hosts."""
         self.conducted = True
         self.failing: set[str] = set()
         """Hosts on which nothing can be rebuilt."""
@@ -192,6 +196,28 @@ class Cloud:
     def give(self, host: str) -> None:
         self.services[host].on = True
         self.restart(host)
+
+    # --- what Nova calls them
+
+    def bears(self, host: str) -> bool:
+        """Whether it is a machine of Ironic's, which servers name by its id."""
+        return host in {each.uuid for each in self.machines.values()}
+
+    def compute(self, host: str) -> str:
+        """The nova-compute of a server that is there."""
+        return DRIVER if self.bears(host) else host
+
+    def hypervisor(self, host: str) -> str:
+        """The name of its hypervisor and of its provider."""
+        return host if self.bears(host) else host and host + self.domain
+
+    def provider(self, host: str) -> str:
+        """The id of its provider, and of its hypervisor."""
+        return host if self.bears(host) else id_of(host)
+
+    def homes(self) -> list[str]:
+        """All that servers may be on."""
+        return [*HOSTS, *(each.uuid for each in self.machines.values())]
 
     # --- what takes time
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that a real Nova, Placement, Glance and Cinder gave (labs/openstack), given once more.
+"""What a real Nova, Placement, Glance, Cinder and Ironic answered (labs/openstack), once more.
 
 Links, addresses and tracebacks were taken out; nothing else was touched.
 """
@@ -13,6 +13,7 @@ from billow.engines.openstack.transport import Answer, Request, Versions
 
 RECORDED = Path(__file__).parent / "recorded" / "lab.json"
 VOLUMES = RECORDED.with_name("volumes.json")
+METAL = RECORDED.with_name("metal.json")
 Told = dict[str, dict[str, Any]]
 
 
@@ -59,6 +60,16 @@ class Replay:
         """Be a cloud with Cinder: its answers were recorded of attachments to these servers."""
         self.spoken["block-storage"] = Versions((3, 0), (3, 71))
         self.told |= json.loads(VOLUMES.read_text())
+
+    def have_machines(self) -> None:
+        """Be a cloud with Ironic: three machines, a server on one, and Nova's compute for them."""
+        self.spoken["baremetal"] = Versions((1, 1), (1, 115))
+        for key, each in json.loads(METAL.read_text()).items():
+            if key in self.told:
+                for name, rows in each["body"].items():
+                    self.told[key]["body"][name] += rows
+            else:
+                self.told[key] = each
 
     def say(self, part: str, body: object, status: int = 200) -> None:
         """Answer so from now on whoever asks for a path with this part in it."""

@@ -38,7 +38,7 @@ def allocated(cloud: Cloud, call: Call) -> Body:
         return {"allocations": {}}
     host, flavor = cloud.allocations[consumer]
     return {
-        "allocations": {id_of(host): {"resources": _resources(flavor)}},
+        "allocations": {cloud.provider(host): {"resources": _resources(flavor)}},
         "consumer_generation": 1,
         "consumer_type": cloud.kinds.get(consumer, "INSTANCE"),
         "project_id": "tenant",
@@ -63,7 +63,7 @@ def on_provider(cloud: Cloud, call: Call) -> Body:
     rows = {
         consumer: {"resources": _resources(flavor)}
         for consumer, (host, flavor) in cloud.allocations.items()
-        if id_of(host) == provider
+        if cloud.provider(host) == provider
     }
     return {"allocations": rows, "resource_provider_generation": 1}
 
@@ -92,19 +92,19 @@ def _used(cloud: Cloud, host: str) -> dict[str, int]:
 
 def usages(cloud: Cloud, call: Call) -> Body:
     (provider,) = call.words
-    host = next(each for each in HOSTS if id_of(each) == provider)
+    host = next(each for each in cloud.homes() if cloud.provider(each) == provider)
     return {"usages": _used(cloud, host), "resource_provider_generation": 1}
 
 
 def providers(cloud: Cloud, _: Call) -> Body:
     rows = [
         {
-            "uuid": id_of(host),
-            "name": host,
+            "uuid": cloud.provider(host),
+            "name": cloud.hypervisor(host),
             "generation": hash(tuple(sorted(cloud.allocations.items()))) % 2**31,
             "parent_provider_uuid": None,
-            "root_provider_uuid": id_of(host),
+            "root_provider_uuid": cloud.provider(host),
         }
-        for host in HOSTS
+        for host in cloud.homes()
     ]
     return {"resource_providers": rows}

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.engines.openstack.double import Double
+from tests.engines.openstack.ironic import machine
 from tests.engines.openstack.memory import HOSTS, Record, Server, id_of
 
 from billow.act.clock import SystemClock
 from billow.engines.openstack.cloud import Cloud
+from billow.engines.openstack.open import engine_of
 from billow.engines.openstack.recover import survey
 from billow.engines.openstack.recover.amiss import (
     IDLE_S,
@@ -22,9 +24,12 @@ from billow.engines.openstack.recover.amiss import (
 from billow.engines.openstack.recover.amiss import Record as Move
 from billow.engines.openstack.recover.craft import Recovery
 from billow.engines.openstack.recover.survey import Survey
+from billow.engines.openstack.transport import Answer, Request
 from billow.errors import Refused
 from billow.model.action import Repair
 from billow.model.plan import Severity
+from billow.settings import Settings
+from billow.testing.stand import do
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick")]
 FIRST, SECOND, THIRD = HOSTS
@@ -118,6 +123,53 @@ async def test_a_repair_gives_back_what_nobody_uses_and_touches_nothing_else(
     assert await recover.mend(repair)
     assert [each async for each in recover.do(repair)][-1].phase == "nothing was amiss"
     assert await recover.blockers(Repair(id="r", host="nowhere"), (), None)
+
+
+async def test_hosts_are_called_as_the_pool_calls_them(double: Double, tmp_path: Path) -> None:
+    """Nova names their providers after hypervisors, which may have a host's full name."""
+    double.cloud.domain = ".example.org"
+    recover = recovery(double, tmp_path)
+    assert {each.subject for each in await recover.survey.findings()} == {f"host/{SECOND}"}
+    assert [each async for each in recover.do(Repair(id="r", host=SECOND))]
+    assert double.cloud.allocations == {id_of("x"): (FIRST, "small")}
+
+
+async def test_room_on_a_machine_is_given_back_under_its_name(
+    double: Double, tmp_path: Path
+) -> None:
+    """Of Ironic's machines Nova and Placement say the id only; a server on one is sound."""
+    cloud = double.cloud
+    cloud.allocations.clear()
+    first, second = machine(cloud, "m1"), machine(cloud, "m2")
+    made = Server(id_of("b"), "b", "small", {}, id_of("tiny"), first.uuid, "ACTIVE", "")
+    cloud.servers[made.id] = made
+    cloud.allocations |= {made.id: (first.uuid, "small"), id_of("nobody"): (second.uuid, "small")}
+    settings = Settings(engine="openstack", state_dir=tmp_path, allow_changes=True)
+    asked = Cloud(double, calls_at_once=8, calls_per_s=10_000)
+    engine = engine_of(asked, settings, SystemClock())
+    (finding,) = await Survey(asked, SystemClock()).findings()
+    assert finding.subject == "host/m2"
+    assert "billow host repair m2" in finding.text
+    await do(engine, Repair(id="r", host="m2"))
+    assert cloud.allocations == {made.id: (first.uuid, "small")}
+    (blocker,) = await engine.blockers(Repair(id="r2", host="nowhere"))
+    assert "nowhere" in blocker.reason
+    await engine.aclose()
+
+
+async def test_what_hypervisors_are_may_be_denied(
+    double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then a finding names the provider, as Placement does."""
+    send = double.send
+
+    def deny(request: Request) -> Answer:
+        return Answer(403, b"{}") if "/os-hypervisors" in request.path else send(request)
+
+    monkeypatch.setattr(double, "send", deny)
+    double.cloud.domain = ".example.org"
+    books = Survey(Cloud(double, calls_at_once=8, calls_per_s=10_000), SystemClock())
+    assert {each.host for each in await books.ailments()} == {f"{SECOND}.example.org"}
 
 
 async def test_a_cell_that_is_down_is_noticed(double: Double) -> None:

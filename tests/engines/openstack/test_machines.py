@@ -13,7 +13,7 @@ from tests.engines.openstack.metal_world import FENCE, HOST, OFF_IT, ON_IT, Stag
 
 from billow.engines.openstack.hosts import NOVAS_CHOICE
 from billow.errors import BillowError, NotFound
-from billow.model.action import Action, Fence, Migrate, Place, Start
+from billow.model.action import Action, Evacuate, Fence, Migrate, Place, Start
 from billow.model.instance import Instance
 from billow.model.kinds import Power, State
 from billow.model.shape import Shape
@@ -196,9 +196,13 @@ async def test_a_server_is_as_its_machine_is(stage: Stage) -> None:
     assert blocker.reason == "m1 is not empty: server x"
     await do(engine, FENCE)
     assert (await engine.sense()).instance("x").state is State.STOPPED
+    start = Start(id="s", instance="x", host=HOST)
+    (blocker,) = await engine.blockers(start)
+    assert blocker.reason == "Nova has not seen yet that m1 is off: x runs, by its word"
     there.state = "SHUTOFF"
     cloud.touch(there)
-    await do(engine, Start(id="s", instance="x", host=HOST))
+    await engine.sense()
+    await do(engine, start)
     stage.machine.on, stage.machine.power = True, ON
     pool = await engine.sense()
     assert (pool.instance("x").state, pool.host(HOST).power) == (State.RUNNING, Power.ON)
@@ -210,6 +214,17 @@ async def test_a_machine_with_a_fault_starts_nothing(stage: Stage) -> None:
     stage.double.cloud.servers[there.id] = there
     (blocker,) = await stage.engine().blockers(Start(id="s", instance="x", host=HOST))
     assert blocker.reason == "Ironic reports a fault of m1"
+
+
+async def test_a_server_that_is_a_machine_is_not_evacuated(stage: Stage) -> None:
+    """Nova's driver for Ironic says so itself, and knows no service of a machine's name."""
+    there = Server(id_of("x"), "x", "small", {}, id_of("tiny"), stage.machine.uuid, "ACTIVE", "")
+    stage.double.cloud.servers[there.id], stage.machine.instance = there, there.id
+    engine = stage.engine()
+    await engine.sense()
+    leave = Evacuate(id="e", instance="x", source=HOST, target=HOSTS[0], epoch=1, incident="i")
+    (blocker,) = await engine.blockers(leave)
+    assert blocker.reason == "x is a bare_metal: Nova's driver for Ironic evacuates nothing"
 
 
 async def test_nothing_is_moved_or_placed_onto_a_machine(stage: Stage) -> None:

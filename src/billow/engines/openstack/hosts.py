@@ -269,6 +269,14 @@ def bare_host(node: IronicNode, name: str, zone: str) -> Host:
     )
 
 
+def drivers(hypervisors: Iterable[Hypervisor]) -> dict[str, str]:
+    """Return the compute services that have Ironic deploy, by the ids of the nodes that each has.
+
+    None is a host of its own: one of them drives many nodes.
+    """
+    return {each.name: each.host for each in hypervisors if each.kind == IRONIC}
+
+
 def bare_power(node: IronicNode) -> Power:
     """Return whether an Ironic node is on, by Ironic's record; unknown where that is an error."""
     return _POWERS.get(node.power, Power.UNKNOWN)

@@ -44,7 +44,7 @@ class Homes:
 
     Attributes:
         hosts: Of the pool, by what servers say of their host, or of their Ironic node.
-        bare: Which of them are machines of Ironic's.
+        bare: Ironic's nodes, also those that it does not show.
         held: Why Cinder keeps servers where they are, by server.
         groups: The group of each server that is in one that planners keep to.
     """

@@ -44,6 +44,7 @@ class Cloudscape:
         flavors: Their ids, by the names of their shapes.
         services: Ids of the nova-computes, by host.
         held: Why Cinder keeps servers where they are, by server.
+        silent: Compute services that Nova does not hear.
     """
 
     pool: Pool
@@ -51,6 +52,7 @@ class Cloudscape:
     flavors: Mapping[str, str]
     services: Mapping[str, str]
     held: Mapping[str, str] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
 
 
 def blockers(seen: Cloudscape, action: Action, under_way: Sequence[Action]) -> Iterator[Blocker]:
@@ -92,6 +94,20 @@ def _on_instance(seen: Cloudscape, action: Start | Stop | Delete) -> Iterator[Bl
             )
         return
     yield from _reachable(seen.pool, action.host)
+    yield from _driven(seen, action)
+
+
+def _driven(seen: Cloudscape, action: Start | Stop) -> Iterator[Blocker]:
+    """Yield why Nova would not have Ironic turn a machine for its server."""
+    there, server = seen.pool.instance(action.instance), seen.servers[action.instance]
+    if there.kind is Kind.VM:
+        return
+    if server.host in seen.silent:
+        why = f"nova-compute of {server.host} is down, which has Ironic turn {action.host}"
+        yield Blocker(why, "see that it runs")
+    if isinstance(action, Start) and there.state is State.STOPPED and server.vm_state == "active":
+        why = f"Nova has not seen yet that {action.host} is off: {there.id} runs, by its word"
+        yield Blocker(why, "wait: Ironic tells it, or it looks itself within some minutes")
 
 
 def _place(seen: Cloudscape, action: Place, claims: Claims) -> Iterator[Blocker]:
@@ -114,8 +130,7 @@ def _migrate(seen: Cloudscape, action: Migrate, claims: Claims) -> Iterator[Bloc
         yield from wrong
         return
     there = pool.instance(action.instance)
-    if there.kind is not Kind.VM:
-        yield Blocker(f"{there.id} is a {there.kind}: it is its host")
+    yield from _whole(there)
     kept = list(_held(seen, there.id))
     yield from kept or unmovable(there)
     if action.source == action.target:
@@ -125,6 +140,12 @@ def _migrate(seen: Cloudscape, action: Migrate, claims: Claims) -> Iterator[Bloc
     yield from _free(seen, action.instance)
     yield from _reachable(pool, action.source)
     yield from _home(pool, there, action.target, claims)
+
+
+def _whole(there: Instance) -> Iterator[Blocker]:
+    """Yield that an instance is a machine: Nova's driver of those neither moves nor resizes."""
+    if there.kind is not Kind.VM:
+        yield Blocker(f"{there.id} is a {there.kind}: it is its host")
 
 
 def _held(seen: Cloudscape, instance: str) -> Iterator[Blocker]:
@@ -149,6 +170,7 @@ def _resize(seen: Cloudscape, action: Resize, claims: Claims) -> Iterator[Blocke
         yield from wrong
         return
     there = pool.instance(action.instance)
+    yield from _whole(there)
     yield from _held(seen, there.id)
     yield from _free(seen, action.instance)
     yield from _reachable(pool, action.host)

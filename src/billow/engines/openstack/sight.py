@@ -100,6 +100,11 @@ class Sight:
         return self.view.flavors
 
     @property
+    def silent(self) -> frozenset[str]:
+        """Compute services that Nova does not hear."""
+        return frozenset(each.host for each in computes(self._memory.services) if not each.up)
+
+    @property
     def providers(self) -> Mapping[str, str]:
         """Hosts by their resource providers in Placement, Ironic's machines excepted."""
         known = self._memory.hypervisors

@@ -5,6 +5,7 @@ A guess that is made nevertheless (even NUMA nodes, the zone of a server whose w
 the careful one, and a gap says so.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,11 +13,11 @@ from typing import Final
 from billow.engines.openstack.answers import Flavor, ServerGroup
 from billow.engines.openstack.hosts import (
     HUGE_KEY,
-    IRONIC,
     Ground,
     bare_host,
     bare_names,
     computes,
+    drivers,
     grounds,
     host_of,
 )
@@ -75,7 +76,7 @@ def view_of(land: Landscape) -> View:
     shapes = Shapes(rules)
     offered = {flavor.uuid: shapes.of(flavor, {}) for flavor in _by_age(land.flavors)}
     groups = dict(_groups(land))
-    homes = Homes({**hosts, **bare}, frozenset(bare), held(land), _members(land, groups))
+    homes = Homes({**hosts, **bare}, _metal(land), held(land), _members(land, groups))
     rows = list(instances(land, shapes, homes))
     joined = {each.group for each in rows if each.group}
     pool = Pool.build(
@@ -132,8 +133,13 @@ def _by_age(flavors: tuple[Flavor, ...]) -> list[Flavor]:
 
 def _zone(land: Landscape, node: str) -> str:
     """Return the zone of the service that drives an Ironic node."""
-    host = next((each.host for each in land.hypervisors if each.name == node), "")
+    host = drivers(land.hypervisors).get(node, "")
     return next((each.zone for each in land.services if each.host == host), "")
+
+
+def _metal(land: Landscape) -> frozenset[str]:
+    """Return Ironic's nodes, also those that Nova alone tells of."""
+    return frozenset({each.uuid for each in land.nodes} | drivers(land.hypervisors).keys())
 
 
 def _groups(land: Landscape) -> Iterator[tuple[str, Group]]:
@@ -186,9 +192,9 @@ def _server_facts(land: Landscape, rows: list[Instance]) -> Iterator[Fact]:
 def _gaps(land: Landscape, ground: list[Ground], rows: list[Instance]) -> Iterator[Gap]:
     yield from (Gap(subject, why[:4096]) for subject, why in land.unseen.items())
     told = {each.service.host for each in ground}
-    ironic = {each.host for each in land.hypervisors if each.kind == IRONIC}
+    driven = drivers(land.hypervisors)
     for service in computes(land.services):
-        if service.host not in told | ironic:
+        if service.host not in told.union(driven.values()):
             yield Gap(f"host/{service.host}", "Nova has not mapped it to a cell yet")
     for each in ground:
         subject = f"host/{each.service.host}"
@@ -197,6 +203,7 @@ def _gaps(land: Landscape, ground: list[Ground], rows: list[Instance]) -> Iterat
         if each.cells > 1:
             why = f"Nova says that it has {each.cells} NUMA nodes, not their sizes: taken as even"
             yield Gap(subject, why)
+    yield from _metal_gaps(land, driven)
     yield from _leaks(ground, rows)
     homeless = [row.id for row in rows if not row.host]
     for name in homeless:
@@ -205,6 +212,19 @@ def _gaps(land: Landscape, ground: list[Ground], rows: list[Instance]) -> Iterat
     if waiting:
         yield Gap("servers", f"{waiting} are being scheduled by Nova, and are not shown yet")
     yield from _server_gaps(land, rows)
+
+
+def _metal_gaps(land: Landscape, driven: Mapping[str, str]) -> Iterator[Gap]:
+    """Yield Ironic's machines that are not shown, and those whose servers nobody can turn."""
+    unseen = driven.keys() - {each.uuid for each in land.nodes}
+    if unseen and "baremetal" not in land.unseen:
+        why = f"Nova has {len(unseen)} machines of Ironic's that Ironic does not show this user"
+        yield Gap("baremetal", why)
+    for service in computes(land.services):
+        count = Counter(driven.values())[service.host]
+        if count and not service.up:
+            why = f"Nova does not hear {service.host}, which has Ironic deploy on {count} machines"
+            yield Gap("baremetal", f"{why}: their servers cannot be started, stopped or deleted")
 
 
 def _leaks(ground: list[Ground], rows: list[Instance]) -> Iterator[Gap]:

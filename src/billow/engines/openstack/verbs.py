@@ -162,8 +162,8 @@ class OpenStackCraft:
         if pool is None or self.clock.now() - pool.taken_at > _FRESH_S:
             pool = await self.look()
         sight = self.sight
-        kept = sight.view.held
-        return Cloudscape(pool, sight.servers, sight.flavors, sight.services, kept)
+        known = sight.servers, sight.flavors, sight.services
+        return Cloudscape(pool, *known, sight.view.held, sight.silent)
 
     async def _image(self, action: Place) -> list[Blocker]:
         try:

@@ -69,7 +69,7 @@ class Recovery:
         if isinstance(action, Fence | PowerOn):
             return await hosts.power_blockers(self.scene, action)
         if isinstance(action, Repair):
-            return await hosts.unknown_blockers(self.scene, action.host)
+            return await self._unknown(action.host)
         raise Bug(f"{action.name} is no verb of recovery")
 
     async def do(self, action: Action) -> AsyncGenerator[Progress, None]:
@@ -128,6 +128,12 @@ class Recovery:
         async with contextlib.aclosing(turning):
             async for progress in turning:
                 yield progress
+
+    async def _unknown(self, host: str) -> list[Blocker]:
+        """Return that neither Ironic nor Nova knows a host, when it is so."""
+        metal = self.scene.metal
+        known = metal is not None and await metal.has(host)
+        return [] if known else await hosts.unknown_blockers(self.scene, host)
 
     async def _metal(self, action: Fence | PowerOn | PowerOff) -> Metal | None:
         """Return Ironic, where it is its business to turn a host; None where it is not."""

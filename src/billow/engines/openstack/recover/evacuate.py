@@ -18,7 +18,7 @@ from billow.engines.openstack.recover.scene import Scene, status_of
 from billow.engines.openstack.recover.ward import Ward
 from billow.errors import Conflict, NotFound, Refused, Unavailable
 from billow.model.evacuate import Evacuate
-from billow.model.kinds import Storage
+from billow.model.kinds import Kind, Storage
 from billow.model.pool import Pool
 from billow.model.run import Progress
 from billow.ports import Blocker
@@ -83,6 +83,9 @@ def _of_source(action: Evacuate, pool: Pool) -> list[Blocker]:
     instance = pool.instance(action.instance)
     if instance.host != action.source:
         return [Blocker(f"{action.instance} is on {instance.host or 'no host'}, not there")]
+    if instance.kind is not Kind.VM:
+        why = f"{action.instance} is a {instance.kind}: Nova's driver for Ironic evacuates nothing"
+        return [Blocker(why, f"repair {action.source}, or deploy it anew on another machine")]
     if instance.disk is Storage.OWN:
         why = f"the disk of {action.instance} is on {action.source} itself: Nova would begin anew"
         return [Blocker(why, f"bring {action.source} back, or restore it from a copy")]

@@ -7,15 +7,20 @@ that whoever changes it meanwhile wins.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-from billow.engines.openstack.answers import Volume
+from billow.engines.openstack.answers import Service, Volume
 from billow.engines.openstack.cloud import PAGE, Body, Cloud
-from billow.engines.openstack.decode import server_of
+from billow.engines.openstack.decode import server_of, service_of
+from billow.engines.openstack.hosts import IRONIC, bare_names
+from billow.engines.openstack.names import plain
 from billow.engines.openstack.nova import UNDER_WAY, VERSION
+from billow.engines.openstack.read import catalogue
+from billow.engines.openstack.read import hosts as host_reading
 from billow.engines.openstack.read.volumes import CINDER, volumes
 from billow.engines.openstack.recover.amiss import (
     Ailment,
@@ -73,9 +78,11 @@ class Survey:
         )
         now = datetime.fromtimestamp(self._clock.now(), UTC)
         told_of = services["services"]
+        called = await self._called(map(service_of, told_of))
+        booked = (_booked(each, now) for each in servers)
         return Books(
-            holdings=holdings,
-            servers={str(each["id"]): _booked(each, now) for each in servers},
+            holdings=tuple(replace(it, host=called.get(it.host, it.host)) for it in holdings),
+            servers={it.uuid: replace(it, host=called.get(it.host, it.host)) for it in booked},
             records=tuple(_record(each) for each in records),
             volumes=told,
             alive=frozenset(str(s["host"]) for s in told_of if s.get("state") == "up"),
@@ -163,6 +170,20 @@ class Survey:
         path = f"/attachments/{quote(attachment, safe='')}"
         with contextlib.suppress(NotFound):
             await self._cloud.call("DELETE", CINDER, path, None, ATTACHMENTS)
+
+    async def _called(self, services: Iterable[Service]) -> dict[str, str]:
+        """Return what the pool calls hosts, by their providers' names; nothing if it is not told.
+
+        Nova names a provider after the hypervisor, a host's full name, or a node of Ironic's.
+        """
+        try:
+            hypervisors, nodes = await asyncio.gather(
+                host_reading.hypervisors(self._cloud), catalogue.nodes(self._cloud)
+            )
+        except BillowError:
+            return {}
+        own = {each.name: plain(each.host) for each in hypervisors if each.kind != IRONIC}
+        return own | bare_names(nodes, services)
 
     async def _volumes(self) -> tuple[Volume, ...] | None:
         try:
