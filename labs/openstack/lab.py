@@ -28,7 +28,6 @@ from labs.openstack.parts import PARTS, parts_of
 from labs.openstack.places import (
     CLOUD,
     METAL,
-    METAL_COMPUTE,
     METRICS,
     VOLUMES,
     LabError,
@@ -135,8 +134,7 @@ class Lab:
             for part in parts_of(self.places):
                 self._step(f"schema of {part.project}", services.make_schema, self.places, part)
             for name in services.cores(self.places):  # an earlier compute waits 10 s for each try
-                if name != METAL_COMPUTE:
-                    services.core(self.places, name).start()
+                services.core(self.places, name).start()
             self._step("keys", services.make_first_user, self.places)
             for name in services.apis(self.places):
                 services.api(self.places, name).start()
@@ -145,8 +143,9 @@ class Lab:
             until(lambda: not self._silent(), lambda: f"Cinder does not see {self._silent()}")
             self._step("computes", self.start_hosts, names(computes))
             self._step("flavors", contents.make_flavors, self.client, self.places)
+            for name in services.late(self.places):
+                services.core(self.places, name).start()
             if METAL in self.places.parts:
-                services.core(self.places, METAL_COMPUTE).start()  # it ends where no Keystone is
                 self._step("machines", self.machines.enroll)
             if METRICS in self.places.parts:
                 self._step("metrics", self.metrics.make_types)

@@ -17,6 +17,7 @@ class Part:
         path: What its endpoint ends with.
         api: The name of the process, and the module that answers.
         cores: Its processes that are no APIs.
+        late: Likewise, that end where no Keystone answers as they start.
         schema: The tool that makes its tables, and what that is told after its settings.
     """
 
@@ -26,6 +27,7 @@ class Part:
     api: tuple[str, str]
     cores: tuple[str, ...]
     schema: tuple[str, ...]
+    late: tuple[str, ...] = ()
 
 
 PARTS: Final = {
@@ -34,8 +36,9 @@ PARTS: Final = {
         service="baremetal",
         path="",
         api=("ironic-api", "ironic.wsgi"),
-        cores=("ironic-conductor", METAL_COMPUTE),
+        cores=("ironic-conductor",),
         schema=("ironic-dbsync", "upgrade"),
+        late=(METAL_COMPUTE,),
     ),
     METRICS: Part(
         project="gnocchi",

@@ -13,7 +13,7 @@ from labs.openstack import servers
 from labs.openstack.parts import Part, parts_of
 from labs.openstack.places import METAL_COMPUTE, REGION, LabError, Places
 from labs.openstack.processes import Process, clean_environment, end_of, listens, until
-from labs.openstack.settings import database_url
+from labs.openstack.sections import database_url
 
 INSIDE: Final = Path(__file__).with_name("inside")
 APIS: Final = {
@@ -37,6 +37,11 @@ def apis(places: Places) -> dict[str, tuple[str, str]]:
 def cores(places: Places) -> tuple[str, ...]:
     """Return the names of the processes of a lab that are no APIs, its computes excepted."""
     return (*CORE, *(name for part in parts_of(places) for name in part.cores))
+
+
+def late(places: Places) -> tuple[str, ...]:
+    """Return likewise those that end where no Keystone answers as they start."""
+    return tuple(name for part in parts_of(places) for name in part.late)
 
 
 def api(places: Places, service: str) -> Process:
@@ -95,7 +100,7 @@ def core(places: Places, name: str) -> Process:
 
 def every_service(places: Places) -> list[Process]:
     """Return all but the computes."""
-    return [core(places, name) for name in cores(places)] + [
+    return [core(places, name) for name in cores(places) + late(places)] + [
         api(places, name) for name in apis(places)
     ]
 

@@ -2,15 +2,21 @@
 """Every configuration file of a lab, written from its places; pure but for the writing."""
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-from labs.openstack.gnocchi import gnocchi
+from labs.openstack.part_settings import OF_PARTS
 from labs.openstack.parts import parts_of
 from labs.openstack.places import CLOUD, METAL, METAL_COMPUTE, PROJECT, REGION, VOLUMES, Places
-
-Section: TypeAlias = Mapping[str, object]
+from labs.openstack.sections import (
+    Section,
+    Sections,
+    database_url,
+    guard,
+    locks,
+    queue_url,
+    user_of,
+)
 
 FILTERS: Final = (
     "ComputeFilter",
@@ -23,9 +29,6 @@ FILTERS: Final = (
 )
 GPU: Final = {"vendor_id": "10de", "product_id": "20b0"}
 """The PCI device that a lab's host may have; flavors ask by `pci_passthrough:alias = gpu:1`."""
-_FAKE: Final = ("boot", "deploy", "management", "power")
-_ABSENT: Final = ("bios", "console", "raid", "rescue", "vendor")
-"""Interfaces of Ironic's drivers that are faked, and those that are left out."""
 _PASTE: Final = {
     "nova": "api-paste.ini",
     "neutron": "api-paste.ini",
@@ -51,7 +54,7 @@ def write_settings(places: Places, computes: int) -> None:
     if METAL in places.parts:
         files[f"nova/{METAL_COMPUTE}.conf"] = _ini(_metal_compute(places, computes))
     for part in parts_of(places):
-        files[f"{part.project}/{part.project}.conf"] = _ini(_OF_PARTS[part.project](places))
+        files[f"{part.project}/{part.project}.conf"] = _ini(OF_PARTS[part.project](places))
     for name, text in files.items():
         path = places.settings / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,13 +65,7 @@ def write_settings(places: Places, computes: int) -> None:
             shutil.copy(places.venv / "etc" / service / paste, places.settings / service / paste)
 
 
-def database_url(places: Places, name: str) -> str:
-    """Return how OpenStack reaches one of the databases."""
-    reach = f"billow:{places.password}@127.0.0.1:{places.ports['database']}"
-    return f"mysql+pymysql://{reach}/{name}?charset=utf8"
-
-
-def _ini(sections: Mapping[str, Section]) -> str:
+def _ini(sections: Sections) -> str:
     return "\n".join(
         f"[{name}]\n" + "".join(f"{key} = {_word(value)}\n" for key, value in section.items())
         for name, section in sections.items()
@@ -114,29 +111,6 @@ def _queue(places: Places) -> str:
     )
 
 
-def _user(places: Places, name: str) -> dict[str, object]:
-    """How a service proves to Keystone who it is."""
-    return {
-        "auth_url": places.url("identity", "/v3"),
-        "auth_type": "password",
-        "username": name,
-        "password": places.password,
-        "project_name": "service",
-        "user_domain_id": "default",
-        "project_domain_id": "default",
-        "region_name": REGION,
-    }
-
-
-def _guard(places: Places, name: str) -> Section:
-    """How a service has tokens checked."""
-    return _user(places, name) | {
-        "www_authenticate_uri": places.url("identity", "/v3"),
-        "memcached_servers": f"127.0.0.1:{places.ports['cache']}",
-        "service_token_roles_required": True,
-    }
-
-
 def _cache(places: Places) -> Section:
     return {
         "enabled": True,
@@ -145,15 +119,7 @@ def _cache(places: Places) -> Section:
     }
 
 
-def _queue_url(places: Places) -> str:
-    return f"rabbit://billow:{places.password}@127.0.0.1:{places.ports['queue']}/"
-
-
-def _locks(places: Places) -> Section:
-    return {"lock_path": places.state / "locks"}
-
-
-def _keystone(places: Places) -> Mapping[str, Section]:
+def _keystone(places: Places) -> Sections:
     return {
         "DEFAULT": {"use_stderr": True, "max_token_size": 255},
         "database": {"connection": database_url(places, "keystone")},
@@ -166,17 +132,17 @@ def _keystone(places: Places) -> Mapping[str, Section]:
     }
 
 
-def _placement(places: Places) -> Mapping[str, Section]:
+def _placement(places: Places) -> Sections:
     return {
         "DEFAULT": {"use_stderr": True},
         "api": {"auth_strategy": "keystone"},
         "placement_database": {"connection": database_url(places, "placement")},
-        "keystone_authtoken": _guard(places, "placement"),
+        "keystone_authtoken": guard(places, "placement"),
         "placement": {"randomize_allocation_candidates": False},
     }
 
 
-def _glance(places: Places) -> Mapping[str, Section]:
+def _glance(places: Places) -> Sections:
     store = {
         name: {"filesystem_store_datadir": places.state / "glance" / folder}
         for name, folder in (
@@ -189,15 +155,15 @@ def _glance(places: Places) -> Mapping[str, Section]:
     return {
         "DEFAULT": {"use_stderr": True, "enabled_backends": "fs:file"},
         "database": {"connection": database_url(places, "glance")},
-        "keystone_authtoken": _guard(places, "glance"),
+        "keystone_authtoken": guard(places, "glance"),
         "paste_deploy": {"flavor": "keystone", "config_file": paste},
         "glance_store": {"default_backend": "fs"},
         **store,
-        "oslo_concurrency": _locks(places),
+        "oslo_concurrency": locks(places),
     }
 
 
-def _neutron(places: Places) -> Mapping[str, Section]:
+def _neutron(places: Places) -> Sections:
     """Nova asks for ports at every read of servers.
 
     `port_forwarding` and a type driver that queries as it starts are there because GET /ports
@@ -209,7 +175,7 @@ def _neutron(places: Places) -> Mapping[str, Section]:
             "core_plugin": "ml2",
             "service_plugins": "router,port_forwarding",
             "auth_strategy": "keystone",
-            "transport_url": _queue_url(places),
+            "transport_url": queue_url(places),
             "state_path": places.state / "neutron",
             "api_paste_config": places.settings / "neutron" / _PASTE["neutron"],
             "notify_nova_on_port_status_changes": False,
@@ -218,8 +184,8 @@ def _neutron(places: Places) -> Mapping[str, Section]:
             "rpc_state_report_workers": 0,
         },
         "database": {"connection": database_url(places, "neutron")},
-        "keystone_authtoken": _guard(places, "neutron"),
-        "oslo_concurrency": _locks(places),
+        "keystone_authtoken": guard(places, "neutron"),
+        "oslo_concurrency": locks(places),
         "ml2": {
             "type_drivers": "local,flat,geneve",
             "tenant_network_types": "local",
@@ -231,39 +197,8 @@ def _neutron(places: Places) -> Mapping[str, Section]:
     }
 
 
-def _cinder(places: Places) -> Mapping[str, Section]:
-    """Asks Nova before it deletes an attachment; its driver is the lab's own and stores nothing."""
-    user = _user(places, "cinder")
-    return {
-        "DEFAULT": {
-            "use_stderr": True,
-            "auth_strategy": "keystone",
-            "transport_url": _queue_url(places),
-            "my_ip": "127.0.0.1",
-            "host": "lab",
-            "state_path": places.state / "cinder",
-            "api_paste_config": places.settings / "cinder" / _PASTE["cinder"],
-            "resource_query_filters_file": places.venv / "etc" / "cinder" / "resource_filters.json",
-            "enabled_backends": "pools",
-            "quota_volumes": -1,
-            "quota_gigabytes": -1,
-            "report_interval": 4,
-            "service_down_time": 24,
-            "backend_stats_polling_interval": 4,
-        },
-        "pools": {"volume_driver": "lab_volumes.LabVolumes", "volume_backend_name": "pools"},
-        "database": {"connection": database_url(places, "cinder")},
-        "keystone_authtoken": _guard(places, "cinder"),
-        "nova": user | {"interface": "public"},
-        "service_user": {"send_service_user_token": True, **user},
-        "coordination": {"backend_url": f"file://{places.state / 'cinder'}"},
-        "oslo_concurrency": _locks(places),
-        "oslo_messaging_notifications": {"driver": "noop"},
-    }
-
-
-def _nova(places: Places, computes: int) -> Mapping[str, Section]:
-    user = _user(places, "nova")
+def _nova(places: Places, computes: int) -> Sections:
+    user = user_of(places, "nova")
     sections = {
         "DEFAULT": _nova_default(places, computes),
         "api": {"auth_strategy": "keystone"},
@@ -271,14 +206,14 @@ def _nova(places: Places, computes: int) -> Mapping[str, Section]:
         "api_database": {"connection": database_url(places, "nova_api")},
         "database": {"connection": database_url(places, "nova")},
         "cache": _cache(places),
-        "keystone_authtoken": _guard(places, "nova"),
+        "keystone_authtoken": guard(places, "nova"),
         "service_user": {"send_service_user_token": True, **user},
         "scheduler": {"workers": 1, "discover_hosts_in_cells_interval": 5},
         "filter_scheduler": {"enabled_filters": ",".join(FILTERS)},
         "conductor": {"workers": 1},
         "vnc": {"enabled": False},
         "quota": {"driver": "nova.quota.NoopQuotaDriver"},
-        "oslo_concurrency": _locks(places),
+        "oslo_concurrency": locks(places),
         "oslo_messaging_notifications": {"driver": "noop"},
         "oslo_messaging_rabbit": {"heartbeat_rate": 1},
         "pci": {"device_spec": _pci(), "alias": _pci(device_type="type-PCI", name="gpu")},
@@ -288,7 +223,7 @@ def _nova(places: Places, computes: int) -> Mapping[str, Section]:
     return sections | dict.fromkeys(("placement", "neutron", "glance", "keystone"), user)
 
 
-def _compute(places: Places, computes: int) -> Mapping[str, Section]:
+def _compute(places: Places, computes: int) -> Sections:
     """A compute knows no database, or it tries to read one and is refused by its own code."""
     return {
         name: section
@@ -297,7 +232,7 @@ def _compute(places: Places, computes: int) -> Mapping[str, Section]:
     }
 
 
-def _metal_compute(places: Places, computes: int) -> Mapping[str, Section]:
+def _metal_compute(places: Places, computes: int) -> Sections:
     """The compute that lets Ironic deploy; it looks often what Ironic has."""
     default = {
         **_nova_default(places, computes),
@@ -305,7 +240,7 @@ def _metal_compute(places: Places, computes: int) -> Mapping[str, Section]:
         "host": METAL_COMPUTE,
         "update_resources_interval": 5,
     }
-    ironic = {"api_retry_interval": 1, **_user(places, "nova")}
+    ironic = {"api_retry_interval": 1, **user_of(places, "nova")}
     return {**_compute(places, computes), "DEFAULT": default, "ironic": ironic}
 
 
@@ -314,7 +249,7 @@ def _nova_default(places: Places, computes: int) -> Section:
     report_s, down_s = places.sizes.rhythm(computes)
     return {
         "use_stderr": True,
-        "transport_url": _queue_url(places),
+        "transport_url": queue_url(places),
         "state_path": places.state / "nova",
         "my_ip": "127.0.0.1",
         "compute_driver": "billow_lab.LabDriver",
@@ -330,49 +265,6 @@ def _nova_default(places: Places, computes: int) -> Section:
         "instance_usage_audit": False,
         "max_concurrent_live_migrations": places.sizes.moves_at_once,
     }
-
-
-def _ironic(places: Places) -> Mapping[str, Section]:
-    """Machines of which nothing is real: each interface is Ironic's own fake, or none."""
-    none = {f"enabled_{kind}_interfaces": f"no-{kind}" for kind in _ABSENT}
-    fake = {f"enabled_{kind}_interfaces": "fake" for kind in _FAKE}
-    user = _user(places, "ironic")
-    sections: dict[str, Section] = {
-        "DEFAULT": {
-            "use_stderr": True,
-            "auth_strategy": "keystone",
-            "transport_url": _queue_url(places),
-            "rpc_transport": "oslo",
-            "rbac_service_role_elevated_access": True,  # Nova deploys on machines of any project's
-            "host": "metal",
-            "my_ip": "127.0.0.1",
-            "enabled_hardware_types": "fake-hardware",
-            "enabled_network_interfaces": "noop",
-            "default_network_interface": "noop",
-            "enabled_firmware_interfaces": "no-firmware",
-            "enabled_inspect_interfaces": "agent",
-            **fake,
-            **none,
-            "tempdir": places.state / "ironic",
-        },
-        "database": {"connection": database_url(places, "ironic")},
-        "keystone_authtoken": _guard(places, "ironic"),
-        "conductor": {"automated_clean": False},
-        "dhcp": {"dhcp_provider": "none"},
-        "inspector": {"require_managed_boot": False},
-        "nova": user,
-        "oslo_concurrency": _locks(places),
-        "oslo_messaging_rabbit": {"heartbeat_rate": 1},
-    }
-    return sections | dict.fromkeys(("service_catalog", "glance", "neutron"), user)
-
-
-def _gnocchi(places: Places) -> Mapping[str, Section]:
-    return gnocchi(places, database_url(places, "gnocchi"), _guard(places, "gnocchi"))
-
-
-_OF_PARTS: Final = {"cinder": _cinder, "gnocchi": _gnocchi, "ironic": _ironic}
-"""By project, what writes the settings of an optional part."""
 
 
 def _pci(**more: str) -> str:

@@ -129,7 +129,7 @@ def with_settings(folder: Path, computes: int, parts: Collection[str]) -> Places
 def test_settings_are_for_our_eyes_and_the_loopback_only(tmp_path: Path) -> None:
     places = with_settings(tmp_path, 200, PARTS)
     written = [each for each in places.settings.rglob("*.*") if each.suffix in (".conf", ".yaml")]
-    assert len(written) == 11
+    assert len(written) == 12
     assert [each for each in written if each.stat().st_mode & 0o077] == []
     assert "bind-address = 127.0.0.1" in (places.settings / "database.cnf").read_text()
     assert "0.0.0.0" not in "".join(each.read_text() for each in written)  # noqa: S104

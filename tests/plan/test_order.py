@@ -131,6 +131,7 @@ def test_what_is_its_host_starts_without_power_and_nobody_else_does() -> None:
     assert [each.action.subject for each in plan.steps] == ["instance/a"]
     (rejection,) = plan.rejections
     assert (rejection.subject, rejection.reason) == ("instance/b", "start: h2 has no power")
+    assert plan.predicted.host("h1").power is Power.ON
     assert violations(pool, plan) == ()
 
 

@@ -137,6 +137,11 @@ class Instance:
         return not self.immovable
 
     @property
+    def is_host(self) -> bool:
+        """Whether it is bare metal: its host itself, which has power once it is started."""
+        return self.kind is Kind.BARE_METAL
+
+    @property
     def bound(self) -> bool:
         """Whether it can run on no other host, for a reason that does not pass."""
         return binds(self.immovable)

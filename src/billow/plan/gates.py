@@ -20,7 +20,7 @@ from billow.model.action import (
     Uncordon,
 )
 from billow.model.instances import NOWHERE
-from billow.model.kinds import Kind, Power, code_of
+from billow.model.kinds import Power, code_of
 from billow.model.pool import Pool
 from billow.model.resources import BoolArray, IntArray
 
@@ -65,7 +65,8 @@ class Gates:
             case Evacuate():
                 return self.is_dead(action) and bool(self.open_hosts[self._row(action.target)])
             case Start():
-                return bool(self.powered[self._row(action.host)]) or self._is_host(action)
+                there = self._pool.instance(action.instance)
+                return there.is_host or bool(self.powered[self._row(action.host)])
             case PowerOff():
                 return not self.population(self._row(action.host))
             case _:
@@ -92,7 +93,7 @@ class Gates:
                 self._change[self._row(action.source)] -= 1
             case Delete():
                 self._change[self._row(action.host)] -= 1
-            case Start() if self._is_host(action):
+            case Start() if self._pool.instance(action.instance).is_host:
                 self.powered[self._row(action.host)] = True
             case PowerOn():
                 self.powered[self._row(action.host)] = True
@@ -107,11 +108,6 @@ class Gates:
     def is_dead(self, action: Evacuate) -> bool:
         """Return whether it is proved that nothing runs on the source any more."""
         return bool(action.incident) or bool(self._dead[self._row(action.source)])
-
-    def _is_host(self, action: Start) -> bool:
-        """Return whether an instance is its host: what starts it gives that power."""
-        kinds = self._pool.instances.kind
-        return bool(kinds[self._pool.instance_row(action.instance)] == code_of(Kind.BARE_METAL))
 
     def _open_for_move(self, action: Migrate) -> bool:
         target = self._row(action.target)

@@ -105,7 +105,7 @@ class Scratch:
                 self._put(action.instance, action.target, action.target_nodes)
                 self._set_state(action.instance, self._after_evacuation(action.instance))
             case Start() | Resume() | Suspend() | Stop():
-                self._set_state(action.instance, _STATE_AFTER[type(action)])
+                self._turn(action)
             case Throttle():
                 row = self._pool.instance_row(action.instance)
                 self._cpu_limit[row] = action.cpu_limit_milli
@@ -142,6 +142,11 @@ class Scratch:
             memory_ratio=frozen(self._memory_ratio),
         )
         return replace(self._pool, hosts=hosts, instances=instances)
+
+    def _turn(self, action: Start | Resume | Suspend | Stop) -> None:
+        self._set_state(action.instance, _STATE_AFTER[type(action)])
+        if isinstance(action, Start) and self._pool.instance(action.instance).is_host:
+            self._power[self._pool.host_row(action.host)] = code_of(Power.ON)
 
     def _apply_to_host(
         self, action: Cordon | Uncordon | PowerOn | PowerOff | Fence | Allot

@@ -3,6 +3,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +29,7 @@ from billow.model.action import (
 )
 from billow.model.group import Group
 from billow.model.instance import Instance
-from billow.model.kinds import Rule, State
+from billow.model.kinds import Kind, Power, Rule, State
 from billow.model.pool import Pool
 from billow.model.shape import Shape
 from billow.plan.convergence import SETUP_S
@@ -287,6 +288,25 @@ def test_one_id_belongs_to_one_action() -> None:
         refused = await lab.try_to(Place(id="same", instance=Instance("y", SMALL), host="h1"))
         assert isinstance(refused, Refused)
         assert refused.code == "id-reused"
+
+    lab.run(story())
+
+
+def test_bare_metal_is_given_power_by_its_start_and_nobody_else_is() -> None:
+    asleep = [replace(host, power=Power.OFF) for host in POOL.host_views()]
+    machine, guest = (
+        replace(Instance(name, SMALL, host=host.id), state=State.STOPPED)
+        for name, host in zip(("m", "g"), asleep, strict=False)
+    )
+    lab = Lab(Pool.build(asleep, [replace(machine, kind=Kind.BARE_METAL), guest]))
+
+    async def story() -> None:
+        await lab.do(Start(id="1", instance="m", host=machine.host))
+        assert isinstance(await lab.try_to(Start(id="2", instance="g", host=guest.host)), Refused)
+        seen = await lab.engine.sense()
+        assert seen.instance("m").state is State.RUNNING
+        powers = [seen.host(each.host).power for each in (machine, guest)]
+        assert powers == [Power.ON, Power.OFF]
 
     lab.run(story())
 

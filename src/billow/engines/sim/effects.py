@@ -63,8 +63,7 @@ def achieve(ground: Ground, action: Action) -> None:
             there = _instance(ground, action.instance)
             ground.put(replace(there, cpu_limit_milli=action.cpu_limit_milli))
         case Suspend() | Start() | Resume() | Stop():
-            state = _AFTER[type(action)]
-            ground.put(replace(_instance(ground, action.instance), state=state))
+            _turn(ground, action)
         case Delete():
             ground.remove(action.instance)
         case Resize():
@@ -72,6 +71,13 @@ def achieve(ground: Ground, action: Action) -> None:
             ground.put(replace(there, shape=action.new, nodes=action.nodes))
         case _:
             _achieve_on_host(ground, action)
+
+
+def _turn(ground: Ground, action: Suspend | Start | Resume | Stop) -> None:
+    there = _instance(ground, action.instance)
+    ground.put(replace(there, state=_AFTER[type(action)]))
+    if isinstance(action, Start) and there.is_host:
+        ground.put_host(replace(_host(ground, action.host), power=Power.ON))
 
 
 def _achieve_on_host(ground: Ground, action: Action) -> None:

@@ -17,7 +17,7 @@ from billow.engines.sim.copies import Copies
 from billow.engines.sim.fault import Blow, Fault, Whom
 from billow.engines.sim.ground import Ground
 from billow.errors import Invalid
-from billow.model.action import Action, Evacuate, Fence, PowerOff, PowerOn
+from billow.model.action import Action, Evacuate, Fence, PowerOff, PowerOn, Start
 from billow.model.ha.evidence import NETWORKS, Hardware, Network
 from billow.model.host import Host
 from billow.model.hosts import Hosts
@@ -120,6 +120,10 @@ class Field:
                 self.conditions[action.host].retired = isinstance(action, PowerOff)
             case PowerOn():
                 self._on(action.host)
+            case Start():
+                there = self._ground.instance(action.instance)
+                if there is not None and there.is_host:
+                    self._on(action.host)
             case Evacuate():
                 self.copies.audit(action.instance)
             case _:

@@ -58,7 +58,8 @@ def _blockers(ground: Ground, action: Action) -> Iterator[Blocker]:
             yield from _evacuate(ground, action)
         case Start():
             yield from _present(ground, action.instance, action.host)
-            yield from _powered(ground, action.host)
+            there = ground.instance(action.instance)
+            yield from _powered(ground, action.host, wakes=there is not None and there.is_host)
         case Stop():
             yield from _present(ground, action.instance, action.host)
             if not 0 <= action.grace_s < math.inf:
@@ -257,11 +258,11 @@ def _known(ground: Ground, name: str) -> Iterator[Blocker]:
         yield Blocker(f"no host {name!a}", "billow host list shows them")
 
 
-def _powered(ground: Ground, name: str) -> Iterator[Blocker]:
+def _powered(ground: Ground, name: str, *, wakes: bool = False) -> Iterator[Blocker]:
     host = ground.host(name)
     if host is None:
         yield from _known(ground, name)
-    elif host.power is not Power.ON:
+    elif host.power is not Power.ON and not wakes:
         yield Blocker(f"host {name} has power {host.power}", f"billow host power-on {name}")
     elif host.health is Health.FAILED:
         yield Blocker(f"host {name} has failed", "fence it, then power it on")
