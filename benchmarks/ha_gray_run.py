@@ -112,6 +112,7 @@ class Trial:
             policy=self.policy,
             sights=seen.sights,
             faint=seen.faint,
+            uneven=seen.uneven,
             incidents=dict(self.open),
             history=tuple(self.history),
             answers=self.answers,

@@ -98,6 +98,7 @@ class Look:
 
     sights: dict[str, Sight]
     faint: tuple[str, ...]
+    uneven: bool
     present: int
 
 
@@ -178,7 +179,8 @@ class World:
                 host: sight_of(host, agreed.lost.get(host, {}), views, power, now)
                 for host in doubted
             }
-        return Look(sights, agreed.faint, sum(each.age_s <= 2.0 for each in views))
+        present = sum(each.age_s <= 2.0 for each in views)
+        return Look(sights, agreed.faint, agreed.uneven, present)
 
     def _gasping(self, at: float) -> list[str]:
         dead = self.death
@@ -210,6 +212,7 @@ class World:
             hosts=FLEET.hosts,
             heard_at=heard + shift,
             limit_s=LIMITS_S,
+            woke_at=max((p.end + shift for p in held if p.end <= seen_at), default=0.0),
             age_s=at - seen_at,
         )
 

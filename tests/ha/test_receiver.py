@@ -240,7 +240,7 @@ def test_whoever_says_nothing_is_closed_after_a_while(
         assert plain.recv(10) == b""
 
 
-def test_an_ear_that_was_held_up_misses_nobody_for_it(ear: Ear) -> None:
+def test_an_ear_that_was_held_up_misses_nobody_for_it_and_says_so(ear: Ear) -> None:
     ear.receiver.expect(["h1"])
     speaker = ear.speaker("h1")
     speaker.beat_for(LIMIT_S)
@@ -252,6 +252,7 @@ def test_an_ear_that_was_held_up_misses_nobody_for_it(ear: Ear) -> None:
         each for each in ear.seen if each.kind is Kind.MISSED and each.network is MANAGEMENT
     ]
     ear.until(lambda: Kind.MISSED in ear.kinds("h1"))
+    assert 0 < ear.view().woke_at < time.time()
 
 
 def test_an_ear_that_is_held_up_judges_nobody_by_what_it_did_not_hear(ear: Ear) -> None:

@@ -43,11 +43,13 @@ async def test_what_one_tells_the_others_read(store: Store) -> None:
     )
     limit_s, sound = np.array([1.0, 1.0, 2.0]), (True, False, True)
     told = replace(a_view(), limit_s=limit_s, reports={"h0001": report}, sound=sound)
+    told = replace(told, woke_at=NOW - 7.0)
     await board.publish(told)
     await board.publish(a_view("two", 5))
     one, two = await board.views()
     assert (one.observer, one.at, one.hosts, one.sound) == ("one", NOW, told.hosts, told.sound)
     assert one.reports == {"h0001": report}
+    assert (one.woke_at, two.woke_at) == (NOW - 7.0, 0.0)
     assert one.limit_s.tolist() == [1.0, 1.0, 2.0]
     assert np.abs(one.heard_at - told.heard_at).max() <= 0.0101
     assert one.missed(NOW).tolist() == [[False, True, False], *[[False] * 3] * 2]

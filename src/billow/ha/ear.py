@@ -67,12 +67,14 @@ class Report:
 
     Attributes:
         looked: When it looked last.
+        woke: When it went on after it was held up last.
         hosts: Whom it watches; None for the same as before.
         heard: The bytes of a snapshot's array.
         reports: What agents said since the report before.
     """
 
     looked: float
+    woke: float
     hosts: tuple[str, ...] | None
     heard: bytes
     reports: Mapping[str, AgentReport]
@@ -252,7 +254,7 @@ class Ear:
         if told.hosts is not None:
             watched = set(hosts)
             reports = {host: each for host, each in reports.items() if host in watched}
-        self._snapshot = Snapshot(told.looked, hosts, heard, reports)
+        self._snapshot = Snapshot(told.looked, hosts, heard, reports, told.woke)
         if told.events:
             self._events.extend(told.events)
             self._wake()

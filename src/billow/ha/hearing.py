@@ -45,11 +45,13 @@ class Heard:
         sights: Of every host that is doubted, or cared for.
         present: How many controllers speak.
         faint: Hosts that are just about to be missed.
+        uneven: Whether of hosts that fell silent together some may be lost later.
     """
 
     sights: Mapping[str, Sight]
     present: int
     faint: tuple[str, ...] = ()
+    uneven: bool = False
 
 
 class Hearing:
@@ -112,7 +114,7 @@ class Hearing:
             host: replace(sights[host], rebooted=True) for host in self._rebooted(own, cared)
         }
         present = sum(view.age_s <= VIEW_S for view in others) + 1
-        return Heard(sights, present, agreed.faint)
+        return Heard(sights, present, agreed.faint, agreed.uneven)
 
     async def aclose(self) -> None:
         """Listen to nobody any more."""

@@ -55,7 +55,8 @@ class _Voice:
         reports = snapshot.reports.items()
         fresh = {host: each for host, each in reports if self.told.get(host) is not each}
         self.hosts, self.told = snapshot.hosts, dict(snapshot.reports)
-        self.say(Report(snapshot.looked, hosts, snapshot.heard.tobytes(), fresh, events))
+        heard = snapshot.heard.tobytes()
+        self.say(Report(snapshot.looked, snapshot.woke, hosts, heard, fresh, events))
 
 
 def hearken(line: Connection) -> None:

@@ -51,4 +51,5 @@ def joined(observer: str, views: Sequence[View]) -> View:
         limit_s=limit_s,
         reports=reports,
         sound=tuple(any(each) for each in zip(*(view.sound for view in views), strict=True)),
+        woke_at=max(view.woke_at for view in views),
     )

@@ -56,7 +56,7 @@ class Matrix:
         self._clock = clock
         self._limit_s, self._first_s, self._monotonic = limit_s, first_s, monotonic
         self._lock = Lock()
-        self._looked = monotonic()
+        self._looked, self._woke = monotonic(), -np.inf
         self._rows: dict[str, int] = {}
         self._names: list[str] = []
         self._watched: tuple[str, ...] = ()
@@ -143,6 +143,7 @@ class Matrix:
         """Take it on itself that nothing could be heard for a while: it counts against nobody."""
         with self._lock:
             self._since = np.maximum(self._since, self.heard) + late_s
+            self._woke = self._monotonic()
 
     def look(self, now: float) -> list[Event]:
         """Return who is missed from now on, and who no more.
@@ -169,9 +170,10 @@ class Matrix:
     def snapshot(self) -> Snapshot:
         """Return what was heard, as of the last look; the ear may be asked at any time."""
         with self._lock:
-            hosts, rows, looked = self._watched, self._watched_rows, self._looked
+            hosts, rows = self._watched, self._watched_rows
+            looked, woke = self._looked, self._woke
             heard = np.maximum(self.heard, self._since).reshape(-1, _COUNT)[rows]
-        return Snapshot(looked, hosts, heard, self.reports())
+        return Snapshot(looked, hosts, heard, self.reports(), woke)
 
     def reports(self) -> Mapping[str, AgentReport]:
         """Return what agents said last, how long they have been well, and who answers without."""

@@ -145,6 +145,7 @@ class Responder:
             policy=self._policy,
             sights=heard.sights,
             faint=heard.faint,
+            uneven=heard.uneven,
             incidents=dict(self._open),
             history=self._history,
             answers={each.id: self._crew.deeds.answers(each.id) for each in incidents},

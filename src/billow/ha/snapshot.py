@@ -25,6 +25,7 @@ class Snapshot:
 
     Attributes:
         looked: When it was looked; nobody was missed for what came later.
+        woke: When the ear went on after it was held up last; negative infinity if it never was.
         heard: When each host was heard last on each network, `(hosts, 3) float64`; later than the
             truth where an ear was held up, or a kernel answered in its agent's place.
     """
@@ -33,6 +34,7 @@ class Snapshot:
     hosts: tuple[str, ...]
     heard: FloatArray
     reports: Mapping[str, AgentReport]
+    woke: float = -math.inf
 
 
 class Views:
@@ -65,6 +67,7 @@ class Views:
             np.full(len(NETWORKS), self._limit_s),
             reports=snapshot.reports,
             sound=self._sound(snapshot),
+            woke_at=max(0.0, snapshot.woke - snapshot.looked + at),
         )
 
     def acknowledgeable(self, view: View) -> tuple[list[str], float]:

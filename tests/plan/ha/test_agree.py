@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may speak of a host, and when a majority agrees that it is down."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -155,3 +157,11 @@ def test_clocks_that_differ_do_no_harm(layout: Layout) -> None:
     behind = View("b", behind.at - 500, behind.hosts, behind.heard_at - 500, behind.limit_s)
     agreement = agree([view(layout, "a", {"h0": ALL}), behind], layout, NOW, 3)
     assert agreement.lost["h0"][Network.STORAGE] == pytest.approx(NOW - 2.0)
+
+
+def test_who_was_held_up_just_now_makes_the_picture_uneven(layout: Layout) -> None:
+    views = [view(layout, each, {"h1": ALL}, age_s=0.2) for each in "abc"]
+    assert not agree(views, layout, NOW, 3).uneven
+    for awake_s, uneven in ((0.5, True), (2.0, False)):
+        views[1] = replace(views[1], woke_at=NOW - awake_s)
+        assert agree(views, layout, NOW, 3).uneven is uneven

@@ -3,13 +3,14 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billow.model.ha.evidence import NETWORKS, Hardware, Network, Sight, Symptom
 from billow.model.ha.incident import Method, Phase, Proof
 from billow.model.ha.policy import HaPolicy
-from billow.model.ha.response import Answer, AskAgent, CutPower, Deed, StartElsewhere
+from billow.model.ha.response import Answer, AskAgent, Clean, CutPower, Deed, StartElsewhere
 from billow.model.kinds import Power
 from billow.plan.ha.decide import decisions
 from billow.plan.ha.explain import explain
@@ -249,6 +250,43 @@ def test_a_clock_that_is_put_back_ends_no_storm() -> None:
     drive.now -= 3600.0
     drive.run(20)
     assert not drive.fenced
+
+
+@pytest.mark.parametrize("slow", [CutPower, StartElsewhere, Clean])
+def test_a_clock_that_is_put_back_holds_nobody_up(slow: type[Deed]) -> None:
+    """What was begun before may never be told by that clock to have ended."""
+    back: list[float] = []
+
+    def seen(now: float) -> dict[str, Sight]:
+        if drive.phases(["h0"]) == {Phase.QUARANTINE}:
+            back.append(now)
+        return {"h0": well("h0", now) if back else silent("h0", Power.ON, at=min(now, START))}
+
+    def outside(deed: Deed, now: float) -> Answer | None:
+        return None if now >= START and isinstance(deed, slow) else obliging(deed, now)
+
+    drive = Drive(LAYOUT, seen, outside)
+    drive.run(20)
+    assert drive.open
+    drive.now -= 3600.0
+    drive.run(20)
+    assert drive.evacuated() == ["h0"]
+    assert not drive.open
+
+
+def test_one_that_was_held_up_is_waited_for_before_anything_is_ended() -> None:
+    """It misses late: of the hosts of a switch that fails then, the first look like the only."""
+    dead = {"h0": silent("h0", Power.ON, at=START - 2.0)}
+    known = Evidence(fence=1, layout=LAYOUT, sights=dead, controllers=3, present=3, uneven=True)
+    first = decisions(known, START)[0]
+    assert "held up" in first.facts.shut
+    assert not next(each for each in first.rulings if each.gate.name == "even").gate.open
+    later = replace(known, incidents={"h0": first.turn.incident})
+    assert decisions(later, START + 1.0)[0].turn.incident.phase is Phase.WAITING
+    assert decisions(later, START + 4.0)[0].turn.incident.phase is Phase.FENCING
+    assert decisions(replace(later, uneven=False), START + 1.0)[0].turn.incident.phase is (
+        Phase.FENCING
+    )
 
 
 def test_hosts_that_are_about_to_be_missed_count_for_a_storm() -> None:

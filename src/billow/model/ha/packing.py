@@ -33,6 +33,7 @@ def pack_view(view: View) -> bytes:
         "limit_s": view.limit_s.tolist(),
         "reports": written(view.told()),
         "sound": view.sound,
+        "woke_at": view.woke_at,
     }
     text = json.dumps(head, separators=(",", ":")).encode()
     return zlib.compress(_LENGTH.pack(len(text)) + text + ages.T.tobytes(), 1)
@@ -55,5 +56,6 @@ def unpack_view(packed: bytes, hosts: tuple[str, ...], *, age_s: float = 0.0) ->
         limit_s=np.array(head["limit_s"]),
         reports=cast(Mapping[str, AgentReport], reports),
         sound=tuple(head["sound"]),
+        woke_at=head.get("woke_at", 0.0),
         age_s=age_s,
     )

@@ -24,6 +24,8 @@ class View:
         limit_s: A host is missed on a network after so long, `(3,) float64`.
         reports: What agents said last; in another controller's view, those that it told.
         sound: Per network, whether it reaches its witnesses there.
+        woke_at: When it went on after it was held up last, by its own clock; 0 if it never was. Of
+            whom it heard before it says that it hears them, until it missed them for `limit_s`.
         age_s: How long ago it was kept, by the store's clock, when it was read there.
     """
 
@@ -34,6 +36,7 @@ class View:
     limit_s: FloatArray
     reports: Mapping[str, AgentReport] = field(default_factory=dict)
     sound: tuple[bool, ...] = (True,) * len(NETWORKS)
+    woke_at: float = 0.0
     age_s: float = 0.0
 
     def __post_init__(self) -> None:

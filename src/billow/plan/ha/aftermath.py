@@ -45,7 +45,7 @@ def _next_of(victim: Victim, incident: Incident, facts: Facts, terms: Terms) -> 
         )
     if victim.fate is not Fate.STARTING:
         return victim
-    if victim.fence != facts.fence:
+    if victim.fence != facts.fence or victim.began_at > facts.now:
         return replace(victim, fence=facts.fence, began_at=facts.now)
     deed = StartElsewhere(victim.instance, incident.host, victim.target, victim.epoch)
     answer = facts.answer(deed, victim.began_at)
@@ -71,7 +71,7 @@ def quarantined(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     answer = facts.answer(order, incident.since) if asked else None
     if answer is not None and answer.ok:
         return closed(incident, facts, "back, and clean")
-    if asked and facts.now - incident.since < terms.again_s:
+    if asked and not facts.is_over(incident.since, terms.again_s):
         return None
     noticed = incident.noticed if asked else (*incident.noticed, key)
     asking = replace(incident, noticed=noticed, since=facts.now)

@@ -25,6 +25,10 @@ MOST_WITNESSES: Final = 2
 FAINT_SHARES: Final = (0.5, 1.6)
 """Who was not heard for so much of the limit is faint; whoever is silent for longer was judged."""
 
+EVEN_SHARE: Final = 1.5
+"""Who was held up misses hosts no later than others after so much of the limit; a round of beats is
+in it."""
+
 ALONE_SHARE: Final = 0.3
 """Who alone misses so many of the hosts is broken itself."""
 
@@ -49,6 +53,8 @@ class Agreement:
         unjudged: Of each host that is missed where too few may judge, on which networks.
         torn: Of each host that a majority misses and another hears, on which networks: a network
             that is torn in part, and no fault of the host.
+        uneven: Whether one who was held up just now hears hosts that others do not hear any more,
+            by its own word: of hosts that fell silent together some are lost later than others.
     """
 
     lost: Mapping[str, Mapping[Network, float]] = field(default_factory=dict)
@@ -56,6 +62,7 @@ class Agreement:
     unjudged: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     torn: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     faint: tuple[str, ...] = ()
+    uneven: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +155,13 @@ def agree(views: Sequence[View], layout: Layout, now: float, voters: int) -> Agr
         unjudged=_named(few, sober, layout),
         faint=_faint(silence, layout),
         torn=_named((sober.votes >= quorum) & sober.heard, sober, layout),
+        uneven=any(map(_is_uneven, speaking)),
     )
+
+
+def _is_uneven(view: View) -> bool:
+    awake_s = view.at - view.woke_at + view.age_s
+    return awake_s < EVEN_SHARE * float(view.limit_s.max())
 
 
 def _faint(silence: Silence, layout: Layout) -> tuple[str, ...]:

@@ -71,6 +71,10 @@ class Facts:
     victims: tuple[Victim, ...] = ()
     rooms: Mapping[str, str] = field(default_factory=dict)
 
+    def is_over(self, since: float, limit_s: float) -> bool:
+        """Whether a time limit is over; one that begins later than now is: a clock was put back."""
+        return not 0.0 <= self.now - since < limit_s
+
     def answer(self, deed: object, since: float) -> Answer | None:
         """Return how a deed ended that was begun at `since`; None while it is under way."""
         found = (each for each in self.answers if each.deed == deed and each.at >= since)

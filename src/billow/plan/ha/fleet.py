@@ -131,6 +131,8 @@ class Evidence:
             without one is left as it is, unless its host is proved dead.
         faint: Hosts that nobody heard just now on some network, though it is too early to miss
             them: they count for a storm, so that the first of many is not taken for the only one.
+        uneven: Whether a controller was held up just now, so that of hosts that fell silent
+            together some are lost later than others.
         incidents: The open one of each host.
         history: Incidents closed within the last `HaPolicy.quarantine_s + flap_s`.
         answers: How this controller's own deeds ended, by incident.
@@ -146,6 +148,7 @@ class Evidence:
     policy: HaPolicy = field(default_factory=HaPolicy)
     sights: Mapping[str, Sight] = field(default_factory=dict)
     faint: Collection[str] = ()
+    uneven: bool = False
     incidents: Mapping[str, Incident] = field(default_factory=dict)
     history: Sequence[Incident] = ()
     answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict)

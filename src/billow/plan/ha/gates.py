@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import floor, inf
+from typing import Final
 
 from billow.model.ha.care import Maintenance, Reach
 from billow.model.ha.evidence import Sight
@@ -60,6 +61,10 @@ class Tally:
 
     busy: int
     begun: tuple[float, ...]
+
+
+MOST_UNEVEN_S: Final = 4.0
+"""For no longer is waited for a controller that was held up."""
 
 
 def is_dark(sight: Sight | None, incident: Incident | None) -> bool:
@@ -135,6 +140,7 @@ class Gates:
         yield self._calm(host)
         mine = self.current.get(host)
         if recovery is Recovery.RESTART and (mine is None or mine.phase is not Phase.FENCING):
+            yield self._even(mine)
             yield self._canary(host)
             yield self._at_once(host)
             yield self._window(host)
@@ -228,6 +234,22 @@ class Gates:
         lasts = "it lasts" if storm.ended_at == inf else "it is over, the cool-down runs"
         rule = f"storm in {storm.scope}: {share:.0%} of its hosts or more were suspected together"
         return Ruling(Gate("storm", open=False, text=f"{rule}; {lasts}"), rule)
+
+    def _even(self, incident: Incident | None) -> Ruling:
+        """Wait for who was held up: it misses late, and a storm would be seen too late.
+
+        Not for one that is held up again and again.
+        """
+        if not self.evidence.uneven or incident is None:
+            return Ruling(Gate("even", open=True, text="no controller was held up just now"))
+        waits_s = abs(self.now - incident.suspected_at)
+        text = f"a controller was held up just now, suspected for {waits_s:.1f} s"
+        rule = (
+            "a controller was held up: it may miss other hosts later"
+            if waits_s < MOST_UNEVEN_S
+            else ""
+        )
+        return Ruling(Gate("even", not rule, text), rule)
 
     def _canary(self, host: str) -> Ruling:
         """Let the first evacuation after a storm go alone."""

@@ -223,9 +223,9 @@ def _booted(incident: Incident, facts: Facts) -> Proof | None:
 
 
 def _under_way(incident: Incident, last: Attempt, facts: Facts, terms: Terms) -> Turn | None:
-    if last.fence != facts.fence:  # in its place: nobody will ever say how the old try ended
+    if why := _is_void(last, facts):  # in its place: nobody will ever say how the old try ended
         others = replace(incident, attempts=incident.attempts[:-1])
-        return _begin(others, facts, last.method, last.over, "its controller is gone: again")
+        return _begin(others, facts, last.method, last.over, f"{why}: again")
     limit_s = terms.agent_s if last.method is Method.AGENT else terms.bmc_s
     answer = facts.answer(_deed(incident, last), last.began_at)
     if answer is not None:
@@ -233,6 +233,13 @@ def _under_way(incident: Incident, last: Attempt, facts: Facts, terms: Terms) ->
     if facts.now - last.began_at >= limit_s:
         return _failed(incident, f"no answer within {limit_s:g} s")
     return None
+
+
+def _is_void(attempt: Attempt, facts: Facts) -> str:
+    """Return why no answer will ever be known for that of a try; empty where one may come."""
+    if attempt.fence != facts.fence:
+        return "its controller is gone"
+    return "the clock was put back" if attempt.began_at > facts.now else ""
 
 
 def _is_new(facts: Facts) -> bool:
@@ -281,7 +288,7 @@ def _next_try(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
             free = replace(incident, held="")
             return _begin(free, facts, method, over, "the next way to a proof")
     last = incident.attempts[-1] if incident.attempts else None
-    if ways and last is not None and facts.now - last.began_at >= terms.again_s:
+    if ways and last is not None and facts.is_over(last.began_at, terms.again_s):
         again = replace(incident, attempts=())
         return _begin(again, facts, *ways[0], "all ways were tried: once more")
     return _held(incident, facts, "nothing proves yet that it is dead")
