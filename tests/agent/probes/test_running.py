@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clocks, pressure, and those who run the guests: whether they still answer."""
 
+import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -127,6 +129,28 @@ def stands_still(pid: int) -> bool:
     """Return whether every thread of a process is stopped."""
     stats = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/stat")]
     return all(each.rpartition(")")[2].split()[0] == "T" for each in stats)
+
+
+def test_a_guest_that_begins_later_and_stands_still_is_told_until_it_ends(tmp_path: Path) -> None:
+    program = tmp_path / "qemu-system-x86_64"
+    shutil.copy(shutil.which("dash") or "/bin/sh", program)
+    standstill, wall = Standstill(), itertools.count(1)
+
+    def told() -> list[str]:
+        found = list(standstill.look(next(wall)))
+        return [each.text for each in found if each.instance == tmp_path.name]
+
+    assert told() == []
+    command = [program, "-c", "read line", "-name", f"guest={tmp_path.name}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        assert until(lambda: told() == ["its process is stopped"], 20) < 20
+        os.kill(process.pid, signal.SIGCONT)
+        assert until(lambda: told() == [], 20) < 20
+        process.kill()
+    assert told() == []
+    kept = [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    assert Path(f"/proc/{process.pid}/stat") not in kept
 
 
 @pytest.mark.qemu
