@@ -12,7 +12,7 @@ from billow.agent.probes.probe import Probe
 from billow.model.ha.evidence import Hardware, Symptom
 
 WAITS_S: Final = 3.0
-FORGET_AFTER: Final = 5
+FORGET_AFTER: Final = 15
 """After so many looks every process is looked at again: one becomes a guest after it began."""
 _TEXTS: Final = {
     "T": "its process is stopped",
