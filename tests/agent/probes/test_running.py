@@ -141,7 +141,7 @@ def test_a_guest_that_begins_later_and_stands_still_is_told_until_it_ends(tmp_pa
         return [each.text for each in found if each.instance == tmp_path.name]
 
     assert told() == []
-    command = [program, "-c", "read line", "-name", f"guest={tmp_path.name}"]
+    command = [str(program), "-c", "read line", "-name", f"guest={tmp_path.name}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         os.kill(process.pid, signal.SIGSTOP)
         assert until(lambda: told() == ["its process is stopped"], 20) < 20
