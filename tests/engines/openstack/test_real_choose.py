@@ -45,6 +45,15 @@ def shut(lab: Lab) -> set[str]:
     return {each["name"] for each in lab.client.get("placement", path)["resource_providers"]}
 
 
+def sizes(lab: Lab) -> set[int]:
+    """Return how much memory Placement says that hosts have, MiB."""
+    rows = lab.client.get("placement", "/resource_providers")["resource_providers"]
+    kept = [row["uuid"] for row in rows if row["name"] in lab.hosts]
+    paths = [f"/resource_providers/{each}/inventories" for each in kept]
+    told = [lab.client.get("placement", path)["inventories"] for path in paths]
+    return {each["MEMORY_MB"]["total"] for each in told}
+
+
 async def test_servers_go_where_placement_chose(
     fresh_cloud: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +65,7 @@ async def test_servers_go_where_placement_chose(
     there, closed = fresh_cloud.hosts[:2], fresh_cloud.hosts[2:]
     disable(fresh_cloud, closed)
     await until(lambda: shut(fresh_cloud) == set(closed), "Placement does not hear of it")
+    await until(lambda: sizes(fresh_cloud) == {MEMORY_MIB}, "Placement has other sizes")
     async with opened(fresh_cloud, tmp_path) as billow:
         requests = wanted(ON_EACH * len(there))
         found = await billow.choose(requests)
