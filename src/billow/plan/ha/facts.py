@@ -72,7 +72,7 @@ class Facts:
     rooms: Mapping[str, str] = field(default_factory=dict)
 
     def is_over(self, since: float, limit_s: float) -> bool:
-        """Whether a time limit is over; one that begins later than now is: a clock was put back."""
+        """Whether a time limit is over; so is one from later than now: a clock was put back."""
         return not 0.0 <= self.now - since < limit_s
 
     def answer(self, deed: object, since: float) -> Answer | None:

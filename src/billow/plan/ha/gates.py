@@ -19,6 +19,9 @@ from billow.model.ha.incident import Fate, Incident, Phase, Recovery
 from billow.model.kinds import Power
 from billow.plan.ha.fleet import Evidence, Scope
 
+MOST_UNEVEN_S: Final = 4.0
+"""So long after its host was suspected an incident waits for a controller that was held up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
@@ -61,10 +64,6 @@ class Tally:
 
     busy: int
     begun: tuple[float, ...]
-
-
-MOST_UNEVEN_S: Final = 4.0
-"""For no longer is waited for a controller that was held up."""
 
 
 def is_dark(sight: Sight | None, incident: Incident | None) -> bool:
@@ -242,14 +241,12 @@ class Gates:
         """
         if not self.evidence.uneven or incident is None:
             return Ruling(Gate("even", open=True, text="no controller was held up just now"))
-        waits_s = abs(self.now - incident.suspected_at)
-        text = f"a controller was held up just now, suspected for {waits_s:.1f} s"
-        rule = (
-            "a controller was held up: it may miss other hosts later"
-            if waits_s < MOST_UNEVEN_S
-            else ""
-        )
-        return Ruling(Gate("even", not rule, text), rule)
+        suspected_s = abs(self.now - incident.suspected_at)
+        text = f"a controller was held up just now, its host is suspected for {suspected_s:.1f} s"
+        if suspected_s >= MOST_UNEVEN_S:
+            return Ruling(Gate("even", open=True, text=text))
+        rule = "a controller was held up: it may miss other hosts later"
+        return Ruling(Gate("even", open=False, text=text), rule)
 
     def _canary(self, host: str) -> Ruling:
         """Let the first evacuation after a storm go alone."""

@@ -223,20 +223,20 @@ def _booted(incident: Incident, facts: Facts) -> Proof | None:
 
 
 def _under_way(incident: Incident, last: Attempt, facts: Facts, terms: Terms) -> Turn | None:
-    if why := _is_void(last, facts):  # in its place: nobody will ever say how the old try ended
+    if why := _unanswerable(last, facts):  # in its place: nobody will say how the old try ended
         others = replace(incident, attempts=incident.attempts[:-1])
         return _begin(others, facts, last.method, last.over, f"{why}: again")
     limit_s = terms.agent_s if last.method is Method.AGENT else terms.bmc_s
     answer = facts.answer(_deed(incident, last), last.began_at)
     if answer is not None:
         return _failed(incident, answer.text or "it was not done")
-    if facts.now - last.began_at >= limit_s:
+    if facts.is_over(last.began_at, limit_s):
         return _failed(incident, f"no answer within {limit_s:g} s")
     return None
 
 
-def _is_void(attempt: Attempt, facts: Facts) -> str:
-    """Return why no answer will ever be known for that of a try; empty where one may come."""
+def _unanswerable(attempt: Attempt, facts: Facts) -> str:
+    """Return why nobody will ever say how a try ended; empty where somebody may."""
     if attempt.fence != facts.fence:
         return "its controller is gone"
     return "the clock was put back" if attempt.began_at > facts.now else ""
