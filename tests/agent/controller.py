@@ -5,15 +5,19 @@ import socket
 import ssl
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from billow.model.ha.evidence import Network
 from billow.model.ha.wire import Frame, Message, decode, encode
 
 Found = TypeVar("Found")
+
+SAID_WITHIN_S: Final = 0.01
+"""After so long without a beat it is looked whether there is an order to give."""
 
 
 class Controller:
@@ -33,6 +37,8 @@ class Controller:
         self.heard: list[tuple[float, Message]] = []
         self.lines: dict[Network, ssl.SSLSocket] = {}
         self.said: dict[Network, dict[str, Any]] = {}
+        self._given: defaultdict[ssl.SSLSocket, deque[bytes]] = defaultdict(deque)
+        """What is to be said over each line; only the thread that reads it may also write."""
         self._number = 0
         self._ended = False
         threading.Thread(target=self._accept, daemon=True).start()
@@ -58,7 +64,16 @@ class Controller:
     def _hear(self, plain: socket.socket) -> None:
         with suppress(OSError), self.context.wrap_socket(plain, server_side=True) as line:
             data, own = bytearray(), {}
-            while not self._ended and (read := line.recv(65_536)):
+            line.settimeout(SAID_WITHIN_S)
+            while not self._ended:
+                while self._given[line]:
+                    line.sendall(self._given[line].popleft())
+                try:
+                    read = line.recv(65_536)
+                except TimeoutError:
+                    continue
+                if not read:
+                    return
                 data += read
                 for message in decode(data):
                     self.heard.append((time.monotonic(), message))
@@ -74,7 +89,7 @@ class Controller:
         """Give an order over a line."""
         self._number += 1
         order = Message(Frame.ORDER, network, self._number, time.monotonic(), body)
-        self.lines[network].sendall(encode(order))
+        self._given[self.lines[network]].append(encode(order))
 
     def asked(self, name: str, timeout_s: float = 20.0, **body: object) -> dict[str, Any]:
         """Give an order and return its answer."""
