@@ -99,6 +99,19 @@ def test_an_older_fence_is_refused_over_a_restart_and_a_boot(
     assert guest.poll() is None
 
 
+def test_a_cleaning_that_was_meant_for_another_boot_is_refused(
+    host: Host, controllers: Begin
+) -> None:
+    controller = controllers("c1")
+    host.agent("--controller", f"c1={controller.address}", "--boot", "two")
+    controller.until(lambda: len(controller.lines) == 3)
+    late = controller.asked("o1", do="clean", fence=1, boot="one")
+    assert (late["ok"], late["text"]) == (False, "it is of another boot: one")
+    assert hello(controller)["quarantined"] is True
+    assert controller.asked("o2", do="clean", fence=1, boot="two")["ok"]
+    controller.until(lambda: hello(controller)["quarantined"] is False)
+
+
 def test_the_same_order_is_obeyed_once_and_answered_alike(host: Host, controllers: Begin) -> None:
     controller = controllers("c1")
     host.agent("--controller", f"c1={controller.address}")

@@ -72,6 +72,8 @@ class Obedience:
             return None
         if order.get("do") not in FREE and (why := self._older(order.get("fence", 0))):
             return self._answered(order, {"ok": False, "text": why})
+        if (boot := order.get("boot")) and boot != self.memory.obeyed.boot:
+            return self._answered(order, {"ok": False, "text": f"it is of another boot: {boot}"})
         return self._begin(name, order, now)
 
     def _older(self, fence: object) -> str:

@@ -133,7 +133,7 @@ class Deeds:
         body: dict[str, object] = {"do": "fence", "fence": deed.fence}
         if isinstance(deed, Clean):
             elsewhere = [each.instance for each in incident.victims if each.target]
-            body |= {"do": "clean", "instances": elsewhere}
+            body |= {"do": "clean", "instances": elsewhere, "boot": deed.boot}
         async with asyncio.timeout(self._hands.terms.agent_s):
             said = await self._hands.orders.order(deed.host, deed.over, body)
         text = str(said.get("text", ""))

@@ -215,7 +215,8 @@ class Responder:
             come = Incident(
                 id=name, host=sight.host, opened_at=now, row=0, since=now, phase=Phase.CLOSED
             )
-            self._crew.deeds.begin(come, Clean(sight.host, sight.reachable[0], self._fence))
+            clean = Clean(sight.host, sight.reachable[0], self._fence, sight.boot)
+            self._crew.deeds.begin(come, clean)
 
     def _lay_out(self, pool: Pool, watched: Watched, hung: Hung) -> Layout:
         """Say where watched hosts stand, anew when the hosts or the watch are others."""

@@ -322,6 +322,15 @@ async def test_what_returns_is_cleaned_of_what_runs_elsewhere() -> None:
     assert list(held.world.field.copies.on("h1")) == ["a2"]
 
 
+async def test_a_cleaning_of_another_boot_is_refused() -> None:
+    held = Hosts()
+    held.strike("host h1 goes dark", "host h1 comes up")
+    late = await held.engine.order("h1", M, {"do": "clean", "fence": 3, "boot": "1"})
+    assert (late["ok"], late["text"]) == (False, "it is of another boot: 1")
+    assert held.engine.view(held.clock.now()).reports["h1"].quarantined
+    assert (await held.engine.order("h1", M, {"do": "clean", "fence": 3, "boot": "2"}))["ok"]
+
+
 async def test_a_last_gasp_is_heard_if_anybody_can_hear_it() -> None:
     held = Hosts()
     held.strike("host h2 loses everything", "host h1 gasps", "host h2 gasps")

@@ -95,6 +95,8 @@ class Watched:
         fence = int(str(body.get("fence", 0)))
         if fence < there.obeyed:
             return {"ok": False, "text": f"older fence {fence}: {there.obeyed} was obeyed"}
+        if (boot := body.get("boot")) and boot != str(there.boot):
+            return {"ok": False, "text": f"it is of another boot: {boot}"}
         match body.get("do"):
             case "fence":
                 gone = sorted(self._world().field.copies.on(host))

@@ -106,11 +106,16 @@ class CloseOff:
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """Let a host that came back remove what runs elsewhere by now, before it counts."""
+    """Let a host that came back remove what runs elsewhere by now, before it counts.
+
+    Attributes:
+        boot: In which it came back; in a later one it refuses, however late the order comes.
+    """
 
     host: str
     over: Network
     fence: int
+    boot: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ def quarantined(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     sight = facts.sight
     if sight.lost or sight.hardware or sight.clean_beats < terms.clean_beats:
         return None
-    order, key = Clean(incident.host, sight.reachable[0], facts.fence), f"clean/{facts.fence}"
+    order = Clean(incident.host, sight.reachable[0], facts.fence, sight.boot)
+    key = f"clean/{facts.fence}"
     asked = key in incident.noticed
     answer = facts.answer(order, incident.since) if asked else None
     if answer is not None and answer.ok:
