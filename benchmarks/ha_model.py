@@ -2,21 +2,30 @@
 """No double run: every state of a small world under the production protocol of high availability.
 
 What is searched: hosts that fail in every way, orders that arrive late or never, and controllers
-that stop anywhere, in every order, within a number of faults. Each search names its bounds. A
-search that is not whole within `--most` states is an error, not a figure. The last figures let
+that stop anywhere, in every order. The first search has no bound on the faults, and remembers less
+of the world, so that more can happen in it; the others count the faults and name their bounds. That
+the first stands for these is checked at each step of the search with two hosts and two instances.
+A search that is not whole within `--most` states is an error, not a figure. The last figures let
 nothing fail any more from every visited state on: each must come to a good end.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from benchmarks.figure import Better, Figure
+from billow.testing.ha.boundless import Boundless
+from billow.testing.ha.choices import choices_of
 from billow.testing.ha.healing import Mended
+from billow.testing.ha.records import Records
 from billow.testing.ha.search import Found, Search
-from billow.testing.ha.world import SPARE, Rules
+from billow.testing.ha.stands import Compared, Likeness
+from billow.testing.ha.states import States
+from billow.testing.ha.sweep import swept
+from billow.testing.ha.world import INSTANCES, LEASE, SPARE, Rules
 
 _ONE_HOST = Rules(failing=(0,))
 _ONE_INSTANCE = Rules(placed=(0, SPARE))
@@ -35,6 +44,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
     """Search each world, the smaller ones first."""
     most = int(arguments.most)
+    records = Records(LEASE)
+    boundless = Boundless(choices_of(records))
+    name = "two failing hosts, one instance among others, any number of faults"
+    yield from _searched(name, lambda: _swept(boundless, most, records.turns()))
     worlds = (
         ("one failing host", replace(_ONE_HOST, faults=arguments.one_host)),
         ("two failing hosts, one instance", replace(_ONE_INSTANCE, faults=arguments.one_instance)),
@@ -42,16 +55,37 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
     )
     for words, rules in worlds:
         name = f"{words}, {rules.faults} faults"
-        yield from _searched(name, Search(rules), most)
+        yield from _searched(name, partial(Search(rules).run, most))
+    yield from _alike(boundless, replace(_BOTH, faults=arguments.both))
     for words, mended in (("it returns", Mended()), ("it is off for good", Mended(boots=False))):
         rules = replace(_ONE_HOST, faults=arguments.heals, heals=True)
         name = f"one failing host, {rules.faults} faults, then all is mended and {words}"
-        yield from _searched(name, Search(rules, mended=mended), most)
+        yield from _searched(name, partial(Search(rules, mended=mended).run, most))
 
 
-def _searched(name: str, search: Search, most: int) -> Iterator[Figure]:
+def _swept(world: Boundless, most: int, asked: int) -> Found:
+    return replace(swept(world, most), asked=asked)
+
+
+def _alike(world: Boundless, rules: Rules) -> Iterator[Figure]:
+    """Compare each step of a counted world with what the boundless one can do."""
+    search, compared = Search(rules), Compared()
+    seen = [Likeness(search, world, instance) for instance in INSTANCES]
+
+    def watch(level: States) -> None:
+        for each in seen:
+            each.compare(level, compared)
+
+    search.run(watch=watch)
+    if compared.example:
+        print(f"the boundless world lacks: {compared.example}", file=sys.stderr)
+    words = f"steps of {compared.steps} with {rules.faults} faults that the boundless world lacks"
+    yield Figure(words, compared.strange, "steps", goal=0)
+
+
+def _searched(name: str, search: Callable[[], Found]) -> Iterator[Figure]:
     began = time.perf_counter()
-    found = search.run(most)
+    found = search()
     took_s = time.perf_counter() - began
     if not found.whole and not found.broken:
         raise SystemExit(f"{name}: not whole after {found.states:,} states; raise --most")

@@ -135,7 +135,11 @@ class Controllers:
         yield "another controller leads", after
 
     def _leave(self, after: States, host: int) -> None:
-        """Make old orders of what was begun for a host; forget what was answered."""
+        """Make old orders of what was begun for a host; forget what was answered.
+
+        What was ordered before the last order that it obeyed the host refuses from then on.
+        """
+        after.put(after[f"obeyed{host}"] > 0, 0, f"old_ask{host}", f"old_clean{host}")
         for instance in INSTANCES:
             start = after[f"start{host}{instance}"]
             target = self._target[instance][after[f"record{host}"]]

@@ -174,12 +174,14 @@ class Records:
 
     def number(self, incident: Incident | None) -> int:
         """Return the number of an incident; a new one gets the next."""
-        short = shortened(incident) if incident else None
-        if short not in self._number:
-            self._number[short] = len(self._known)
-            self._known.append(short)
-            self._full.append(incident)
-        return self._number[short]
+        if incident not in self._number:
+            short = shortened(incident) if incident else None
+            if short not in self._number:
+                self._number[short] = len(self._known)
+                self._known.append(short)
+                self._full.append(incident)
+            self._number[incident] = self._number[short]
+        return self._number[incident]
 
     def launch_number(self, launch: Launch) -> int:
         """Return the number of a turn; a new one gets the next."""

@@ -6,7 +6,7 @@ each other, within the number of faults. Two states count as one when their fing
 are the same: among a hundred million states the odds that one was overlooked so are 1 in 3,000.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -77,7 +77,7 @@ class Search:
         self._healing = Healing(rules, self.controllers, mended) if mended else None
         self._levels: list[States] = []
 
-    def run(self, most: int = 10**9) -> Found:
+    def run(self, most: int = 10**9, watch: Callable[[States], None] | None = None) -> Found:
         """Visit all states, until a property does not hold or `most` are visited.
 
         With the fewest faults first: a state that was visited need not be visited again with less
@@ -85,6 +85,7 @@ class Search:
 
         Args:
             most: States after which the search gives up.
+            watch: Called with all states of one distance, before it goes on from them.
         """
         found, visited = Found(), Visited()
         level = beginning(self.rules)
@@ -96,6 +97,8 @@ class Search:
                 found.states, found.asked = visited.count, self.records.turns()
                 if self._is_over(level, found) or visited.count >= most:
                     return found
+                if watch:
+                    watch(level)
                 level = self._level(level, visited, found, later)
                 found.depth += 1
             found.by_faults.append(visited.count)

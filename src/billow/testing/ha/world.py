@@ -149,9 +149,10 @@ def lost(states: States, host: int) -> Cells:
 
 
 def put_out(states: States, host: int) -> None:
-    """Take the power from a host."""
+    """Take the power from a host; a cleaning that was ordered before it refuses afterwards."""
     for name in ("on", "frozen", "lease", "fly", "obeyed", "quarantine", "other", "published"):
         states[f"{name}{host}"] = 0
+    states[f"old_clean{host}"] = 0
     end_all(states, host)
 
 
