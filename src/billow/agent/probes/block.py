@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Block devices: requests that do not come back, RAIDs and multipaths that have lost a leg."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from billow.model.ha.evidence import Hardware, Symptom
 BLOCK: Final = Path("/sys/block")
 MDSTAT: Final = Path("/proc/mdstat")
 STALLED_S: Final = 3.0
+_WAITING: Final = 8
+"""Where in a `stat` file stands how many requests are under way."""
 _LEFT_OUT: Final = ("loop", "ram", "zram", "fd", "sr")
 
 
@@ -93,19 +96,27 @@ class Multipath(Probe):
 def read_traffic(folder: Path) -> dict[str, Traffic]:
     """Return the traffic of every device below a folder like `/sys/block`."""
     found_now = {}
-    for device in sorted(folder.iterdir() if folder.exists() else ()):
-        if device.name.startswith(_LEFT_OUT):
+    for device in sorted(os.listdir(folder) if folder.exists() else ()):
+        if device.startswith(_LEFT_OUT):
             continue
         try:
-            stat = (device / "stat").read_text().split()
-            waiting = sum(map(int, (device / "inflight").read_text().split()))
+            stat = _read(f"{folder}/{device}/stat").split()
         except OSError:  # it has just gone
             continue
-        found_now[device.name] = Traffic(done_of(stat), waiting)
+        found_now[device] = Traffic(done_of(stat), int(stat[_WAITING]))
     return found_now
 
 
-def done_of(stat: list[str]) -> int:
+def _read(file: str) -> bytes:
+    """Return a small file by as few calls as can be: it is read twice a second."""
+    opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(opened, 4096)
+    finally:
+        os.close(opened)
+
+
+def done_of(stat: list[bytes]) -> int:
     """Return how many requests came back: reads, writes, discards and flushes of a `stat` file."""
     return sum(int(stat[position]) for position in (0, 4, 11, 15) if position < len(stat))
 

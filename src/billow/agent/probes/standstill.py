@@ -12,6 +12,8 @@ from billow.agent.probes.probe import Probe
 from billow.model.ha.evidence import Hardware, Symptom
 
 WAITS_S: Final = 3.0
+SEARCHED_EVERY: Final = 3
+"""At each so-manyth look new guests are searched for: a young one has not stood still for long."""
 FORGET_AFTER: Final = 15
 """After so many looks every process is looked at again: one becomes a guest after it began."""
 _TEXTS: Final = {
@@ -51,7 +53,9 @@ class Standstill(Probe):
 
     def look(self, wall: float) -> Iterable[Symptom]:
         """Return each guest that has stood still for a while."""
-        self._search()
+        if self._looks % SEARCHED_EVERY == 0:
+            self._search()
+        self._looks += 1
         for pid, guest in list(self._guests.items()):
             if not guest.look(wall):
                 os.close(self._guests.pop(pid).stat)
@@ -70,7 +74,6 @@ class Standstill(Probe):
                 stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
                 self._guests[pid] = _Watched(instance_of(command_of(pid)), stat)
         self._seen = living
-        self._looks += 1
 
 
 def _state(stat: int) -> str:
