@@ -96,7 +96,7 @@ class Multipath(Probe):
 def read_traffic(folder: Path) -> dict[str, Traffic]:
     """Return the traffic of every device below a folder like `/sys/block`."""
     found_now = {}
-    for device in sorted(os.listdir(folder) if folder.exists() else ()):
+    for device in sorted(each.name for each in os.scandir(folder)) if folder.exists() else ():
         if device.startswith(_LEFT_OUT):
             continue
         try:
