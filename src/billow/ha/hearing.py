@@ -44,7 +44,7 @@ class Heard:
     Attributes:
         sights: Of every host that is doubted, or cared for.
         present: How many controllers speak.
-        faint: Hosts that are just about to be missed.
+        faint: Hosts that are about to be missed.
         uneven: Whether of hosts that fell silent together some may be lost later.
     """
 

@@ -71,6 +71,16 @@ def test_two_of_three_agree_while_the_third_says_nothing(layout: Layout) -> None
     assert two.lost["h0"][Network.TENANT] == pytest.approx(NOW - 2.0)
 
 
+def test_whom_one_misses_while_the_others_stand_still_is_faint_for_as_long(layout: Layout) -> None:
+    """A storm whose hosts were lost one after the other must not seem over in between."""
+    still = [view(layout, each, age_s=1.7) for each in "bc"]
+    agreement = agree([view(layout, "a", {"h0": ALL, "h1": ALL}), *still], layout, NOW, 3)
+    assert not agreement.lost
+    assert agreement.faint == ("h0", "h1")
+    judged = agree([view(layout, each, {"h0": ALL}) for each in "abc"], layout, NOW, 3)
+    assert (set(judged.lost), judged.faint) == ({"h0"}, ())
+
+
 def test_who_is_heard_by_anybody_is_not_lost_the_network_is_torn(layout: Layout) -> None:
     """Nifty: a partial partition. Two that miss it do not make a host dead that a third hears."""
     views = [view(layout, each, {"h0": ALL}) for each in "ab"]

@@ -10,7 +10,7 @@ from billow.model.ha.policy import HaPolicy
 
 FOUND = (
     *(21, 91, 205, 321, 370, 448, 985, 1257, 2057, 2080, 2382, 2959, 2960, 3404, 8930),
-    *(123_966, 134_171),
+    *(123_966, 134_171, 491_941),
 )
 """Seeds that once ended a healthy host."""
 MISSED = (40_982, 61_003, 100_464)

@@ -23,7 +23,8 @@ MOST_WITNESSES: Final = 2
 """So many hosts on other switches must be heard; half of them where there are fewer than four."""
 
 FAINT_SHARES: Final = (0.5, 1.6)
-"""Who was not heard for so much of the limit is faint; whoever is silent for longer was judged."""
+"""Who was not heard for so much of the limit is faint; whoever is silent for longer was judged, or
+is faint as long as too few judge."""
 
 EVEN_SHARE: Final = 1.5
 """Who was held up misses hosts no later than others after so much of the limit; a round of beats is
@@ -53,6 +54,8 @@ class Agreement:
         unjudged: Of each host that is missed where too few may judge, on which networks.
         torn: Of each host that a majority misses and another hears, on which networks: a network
             that is torn in part, and no fault of the host.
+        faint: Whom nobody heard just now on some network, and who is not lost there: it is too
+            early, or those who would miss it stand still themselves.
         uneven: Whether one who was held up just now hears hosts that others do not hear any more,
             by its own word: of hosts that fell silent together some are lost later than others.
     """
@@ -149,11 +152,12 @@ def agree(views: Sequence[View], layout: Layout, now: float, voters: int) -> Agr
     lonely = _lonely(ballot, watched, quorum)
     sober = replace(ballot, may=may & ~lonely[:, None])
     few = np.asarray(sober.may.sum(axis=0) < quorum) & np.asarray(sober.missed.any(axis=0))
+    down = (sober.votes >= quorum) & ~sober.heard
     return Agreement(
-        lost=_lost(sober, silence, layout, quorum, now),
+        lost=_lost(sober, silence, layout, down, now),
         faults=tuple(_faults(ballot, speaking, lonely)),
         unjudged=_named(few, sober, layout),
-        faint=_faint(silence, layout),
+        faint=_faint(silence, layout, rows, down),
         torn=_named((sober.votes >= quorum) & sober.heard, sober, layout),
         uneven=any(map(_is_uneven, speaking)),
     )
@@ -164,10 +168,11 @@ def _is_uneven(view: View) -> bool:
     return awake_s < EVEN_SHARE * float(view.limit_s.max())
 
 
-def _faint(silence: Silence, layout: Layout) -> tuple[str, ...]:
+def _faint(silence: Silence, layout: Layout, rows: IntArray, down: BoolArray) -> tuple[str, ...]:
     least, most = FAINT_SHARES
     share = (silence.by_now_s / silence.limit_s).min(axis=0)
-    faint = np.asarray((share > least) & (share <= most))
+    faint = np.asarray((share > least) & np.isfinite(share))
+    faint[rows] &= (share[rows] <= most) | ~down
     return tuple(layout.hosts[row] for row in np.flatnonzero(faint.any(axis=1)))
 
 
@@ -218,9 +223,9 @@ def _lonely(ballot: Ballot, watched: BoolArray, quorum: int) -> BoolArray:
 
 
 def _lost(
-    ballot: Ballot, silence: Silence, layout: Layout, quorum: int, now: float
+    ballot: Ballot, silence: Silence, layout: Layout, down: BoolArray, now: float
 ) -> dict[str, dict[Network, float]]:
-    doubted, networks = np.nonzero((ballot.votes >= quorum) & ~ballot.heard)
+    doubted, networks = np.nonzero(down)
     if not len(doubted):
         return {}
     heard_s = silence.by_now_s[:, ballot.rows].min(axis=0)

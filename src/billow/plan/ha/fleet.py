@@ -130,7 +130,8 @@ class Evidence:
         sights: Of each host that is not well, and of each that has an open incident. An incident
             without one is left as it is, unless its host is proved dead.
         faint: Hosts that nobody heard just now on some network, though it is too early to miss
-            them: they count for a storm, so that the first of many is not taken for the only one.
+            them, or too few can: they count for a storm, so that the first of many is not taken for
+            the only one.
         uneven: Whether a controller was held up just now, so that of hosts that fell silent
             together some are lost later than others.
         incidents: The open one of each host.
