@@ -22,10 +22,9 @@ from billow.testing.ha.choices import choices_of
 from billow.testing.ha.healing import Mended
 from billow.testing.ha.records import Records
 from billow.testing.ha.search import Found, Search
-from billow.testing.ha.stands import Compared, Likeness
-from billow.testing.ha.states import States
+from billow.testing.ha.stands import compare
 from billow.testing.ha.sweep import swept
-from billow.testing.ha.world import INSTANCES, LEASE, SPARE, Rules
+from billow.testing.ha.world import LEASE, SPARE, Rules
 
 _ONE_HOST = Rules(failing=(0,))
 _ONE_INSTANCE = Rules(placed=(0, SPARE))
@@ -69,14 +68,7 @@ def _swept(world: Boundless, most: int, asked: int) -> Found:
 
 def _alike(world: Boundless, rules: Rules) -> Iterator[Figure]:
     """Compare each step of a counted world with what the boundless one can do."""
-    search, compared = Search(rules), Compared()
-    seen = [Likeness(search, world, instance) for instance in INSTANCES]
-
-    def watch(level: States) -> None:
-        for each in seen:
-            each.compare(level, compared)
-
-    search.run(watch=watch)
+    _, compared = compare(Search(rules), world)
     if compared.example:
         print(f"the boundless world lacks: {compared.example}", file=sys.stderr)
     words = f"steps of {compared.steps} with {rules.faults} faults that the boundless world lacks"

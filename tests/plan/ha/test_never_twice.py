@@ -42,12 +42,10 @@ def test_whatever_fails_nothing_runs_twice(rules: Rules) -> None:
         replace(ONE_FAILS, lying=True),
         replace(ONE_FAILS, faults=3),
         replace(ONE_INSTANCE, fenced=False),
-        Rules(faults=2),
     ],
     ids=[
         *("no watchdog", "no management controllers", "views", "slow acknowledgements"),
         *("late writing", "lying management controller", "three faults", "no fence"),
-        "two hosts and two instances",
     ],
 )
 def test_whatever_else_fails_nothing_runs_twice(rules: Rules) -> None:

@@ -17,9 +17,9 @@ from billow.model.ha.incident import Incident
 from billow.testing.ha.boundless import Boundless
 from billow.testing.ha.choices import look_of
 from billow.testing.ha.codes import MARK_BITS, MARKS, Codes, blank, mask_of, put
-from billow.testing.ha.search import Search
+from billow.testing.ha.search import Found, Search
 from billow.testing.ha.states import Mask, States
-from billow.testing.ha.world import DONE, HOSTS, NOT_DONE
+from billow.testing.ha.world import DONE, HOSTS, INSTANCES, NOT_DONE
 
 SECOND: Final = "a second passes"
 CHUNK: Final = 1 << 15
@@ -40,6 +40,18 @@ class Compared:
     steps: int = 0
     strange: int = 0
     example: str = ""
+
+
+def compare(search: Search, world: Boundless) -> tuple[Found, Compared]:
+    """Compare all steps of a search of the counted world, as they are from either instance."""
+    compared = Compared()
+    seen = [Likeness(search, world, instance) for instance in INSTANCES]
+
+    def watch(level: States) -> None:
+        for each in seen:
+            each.compare(level, compared)
+
+    return search.run(watch=watch), compared
 
 
 class Likeness:
