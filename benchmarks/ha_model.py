@@ -4,7 +4,7 @@
 What is searched: hosts that fail in every way, orders that arrive late or never, and controllers
 that stop anywhere, in every order. The first search has no bound on the faults, and remembers less
 of the world, so that more can happen in it; the others count the faults and name their bounds. That
-the first stands for these is checked at each step of the search with two hosts and two instances.
+the first stands for these is checked at each of their steps.
 A search that is not whole within `--most` states is an error, not a figure. The last figures let
 nothing fail any more from every visited state on: each must come to a good end.
 """
@@ -55,7 +55,7 @@ def figures(arguments: argparse.Namespace) -> Iterator[Figure]:
     for words, rules in worlds:
         name = f"{words}, {rules.faults} faults"
         yield from _searched(name, partial(Search(rules).run, most))
-    yield from _alike(boundless, replace(_BOTH, faults=arguments.both))
+        yield from _alike(name, boundless, Search(rules))
     for words, mended in (("it returns", Mended()), ("it is off for good", Mended(boots=False))):
         rules = replace(_ONE_HOST, faults=arguments.heals, heals=True)
         name = f"one failing host, {rules.faults} faults, then all is mended and {words}"
@@ -66,12 +66,12 @@ def _swept(world: Boundless, most: int, asked: int) -> Found:
     return replace(swept(world, most), asked=asked)
 
 
-def _alike(world: Boundless, rules: Rules) -> Iterator[Figure]:
+def _alike(name: str, world: Boundless, search: Search) -> Iterator[Figure]:
     """Compare each step of a counted world with what the boundless one can do."""
-    _, compared = compare(Search(rules), world)
+    _, compared = compare(search, world)
     if compared.example:
         print(f"the boundless world lacks: {compared.example}", file=sys.stderr)
-    words = f"steps of {compared.steps} with {rules.faults} faults that the boundless world lacks"
+    words = f"{name}: steps of {compared.steps} that the boundless world lacks"
     yield Figure(words, compared.strange, "steps", goal=0)
 
 

@@ -38,6 +38,7 @@ _BMC, _CLEAN, _START = 1, 8, 16
 """Which answers an incident waits for: `Look.awaits`."""
 _TABLE: Final = {"there": BODY_BITS, "well": BODY_BITS + 1}
 """What is seen beside the host's own cells, and its place."""
+_POWERED: Final = ("on", "lease", "lag", "quarantine")
 _WELL: Final = {"on": 1, "lease": LEASE}
 _SIZES: Final = {"on": 2, "age": OLDEST + 1, "there": 2, "well": 2}
 
@@ -121,16 +122,17 @@ class Boundless:
         yield f"{host} is not heard, and its clock loses the second", put(slow, **{f"lag{host}": 1})
         after = put(after, **{f"lease{host}": lease - (lease > 0)})
         fired = (on > 0) & (lease == 1)
-        after[fired] = self._out(after[fired], host)
+        after[fired] = _out(after[fired], host)
         yield f"{host} is not heard", after
 
     def _power(self, codes: Codes, host: int) -> Iterator[Step]:
         on = cell(codes, f"on{host}") > 0
-        yield f"{host} loses its power", self._out(codes[on], host)
-        cut = self._out(codes[self._awaited(codes, host, _BMC)], host)
+        yield f"{host} loses its power", _out(codes[on], host)
+        cut = _out(codes[self._awaited(codes, host, _BMC)], host)
         yield f"{host} is turned off, and its controller is told", put(cut, **{f"cut{host}": 1})
         off = codes[~on & (cell(codes, f"age{host}") > 1)]
         up = {"on": 1, "lease": LEASE, "quarantine": self.care.quarantined}
+        up |= {"old_clean": 0} if self.care.bound else {}
         yield f"{host} boots", put(off, **{f"{name}{host}": value for name, value in up.items()})
 
     def _agent(self, codes: Codes, host: int) -> Iterator[Step]:
@@ -149,8 +151,7 @@ class Boundless:
         begun = self._begun(codes, host, _CLEAN, "clean")
         asked = _obeyed(_cleaned(codes[on & begun], host), host)
         yield f"{host} cleans itself, and says so", put(asked, **{f"clean{host}": 1})
-        free = cell(codes, f"obeyed{host}") == 0
-        old = _cleaned(codes[on & free & (cell(codes, f"old_clean{host}") > 0)], host)
+        old = _cleaned(codes[on & (cell(codes, f"old_clean{host}") > 0)], host)
         yield f"{host} cleans itself for an older controller", put(old, **{f"old_clean{host}": 0})
 
     def _start(self, codes: Codes, host: int) -> Iterator[Step]:
@@ -182,18 +183,14 @@ class Boundless:
             yield f"an older controller starts it on {number}", after
 
     def _led_anew(self, codes: Codes) -> Codes:
-        """Return the states after another controller became the writer: all is an old order now.
-
-        What was ordered before the last order that a host obeyed it refuses from then on.
-        """
+        """Return the states after another controller became the writer: all is an old order now."""
         after, old_start = codes, cell(codes, "old_start")
         for host in HOSTS:
             look = cell(codes, f"look{host}")
             bit = np.uint64(1) << (self._target[host][look] + np.uint64(3 * host))
             old_start |= np.where(self._begun(codes, host, _START, "start"), bit, np.uint64(0))
-            older = cell(codes, f"old_clean{host}") & ~cell(codes, f"obeyed{host}")
-            old_clean = older | self._begun(codes, host, _CLEAN, "clean")
-            gone = {f"{name}{host}": 0 for name in ("cut", "agent", "clean", "start", "obeyed")}
+            old_clean = cell(codes, f"old_clean{host}") | self._begun(codes, host, _CLEAN, "clean")
+            gone = {f"{name}{host}": 0 for name in ("cut", "agent", "clean", "start")}
             now = {f"old_clean{host}": old_clean, f"look{host}": self._orphan[look]}
             after = put(after, **gone, **now)
         return put(after, old_start=old_start)
@@ -244,7 +241,7 @@ class Boundless:
         bits = self.number(choice.look) << PLACE[f"look{host}"]
         yield keep, bits
         if look.awaits & ~awaits & _CLEAN and not seen.clean:
-            yield keep & ~mask_of(f"obeyed{host}"), bits | mask_of(f"old_clean{host}")
+            yield keep, bits | mask_of(f"old_clean{host}")
 
     def _awaited(self, codes: Codes, host: int, what: int) -> Mask:
         return np.asarray(self._awaits[cell(codes, f"look{host}")] & np.uint64(what) > 0)
@@ -254,17 +251,16 @@ class Boundless:
         unsaid = cell(codes, f"{name}{host}") == 0
         return np.asarray(self._awaited(codes, host, what) & unsaid)
 
-    def _out(self, codes: Codes, host: int) -> Codes:
-        """Take the power from a host."""
-        names = ["on", "lease", "lag", "obeyed", "quarantine"]
-        names += ["old_clean"] * self.care.bound
-        return put(_ended(codes, host), **{f"{name}{host}": 0 for name in names})
-
 
 def running_twice(codes: Codes) -> Mask:
     """Return where the instance runs on two hosts."""
     runs = cell(codes, "runs")
     return np.asarray((runs & (runs - (runs > 0))) > 0)
+
+
+def _out(codes: Codes, host: int) -> Codes:
+    """Take the power from a host."""
+    return put(_ended(codes, host), **{f"{name}{host}": 0 for name in _POWERED})
 
 
 def _ended(codes: Codes, host: int) -> Codes:
@@ -281,8 +277,8 @@ def _cleaned(codes: Codes, host: int) -> Codes:
 
 
 def _obeyed(codes: Codes, host: int) -> Codes:
-    """Let a host refuse older controllers from now on, where one may still order something."""
-    return put(codes, **{f"obeyed{host}": cell(codes, f"old_clean{host}")})
+    """Let a host obey, and refuse what an older controller ordered from then on."""
+    return put(codes, **{f"old_clean{host}": 0})
 
 
 def _takes(codes: Codes, target: Codes) -> Mask:

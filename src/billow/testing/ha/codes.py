@@ -17,7 +17,7 @@ Codes: TypeAlias = NDArray[np.uint64]
 BODY: Final = {"on": 1, "age": 2, "cut": 1, "agent": 2, "clean": 1, "start": 2, "look": 6}
 """What of a host the next step of its incident depends on, and how many bits that takes."""
 BODY_BITS: Final = sum(BODY.values())
-_HOST: Final = BODY | {"lease": 2, "lag": 1, "quarantine": 1, "obeyed": 1, "old_clean": 1}
+_HOST: Final = BODY | {"lease": 2, "lag": 1, "quarantine": 1, "old_clean": 1}
 _BITS: Final = {f"{name}{host}": bits for host in HOSTS for name, bits in _HOST.items()} | {
     "home": 2,
     "runs": 3,

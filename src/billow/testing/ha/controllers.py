@@ -96,23 +96,23 @@ class Controllers:
 
     def _settle_orders(self, after: States, host: int, wanted: Cells, *, kept: bool) -> None:
         """Forget what nobody waits for; an order that is kept is of this controller's own fence."""
-        cut, clean, said, ask, obeyed = (
-            after[f"{name}{host}"] for name in ("cut", "clean", "said_agent", "ask", "obeyed")
+        cut, clean, said, ask = (
+            after[f"{name}{host}"] for name in ("cut", "clean", "said_agent", "ask")
         )
         gone = wanted & 1 == 0
         after[f"old_cut{host}"] |= kept & gone & (cut == BEGUN)
         cut[gone] = NONE
         gone = wanted & 8 == 0
         old = kept & gone & (clean == BEGUN)
+        _refuse_older(after, host, old)
         after[f"old_clean{host}"] |= old
-        obeyed[old] = 0
         clean[gone] = NONE
         for bit, place in ((1, 1), (2, 3)):
             gone = wanted & (2 * bit) == 0
             said[gone] -= said[gone] // place % 3 * place
             old = kept & gone & (ask & bit > 0)
+            _refuse_older(after, host, old)
             after[f"old_ask{host}"][old] |= bit
-            obeyed[old] = 0
             ask[gone] &= 3 - bit
 
     def _next(self, states: States) -> Iterator[Step]:
@@ -135,11 +135,8 @@ class Controllers:
         yield "another controller leads", after
 
     def _leave(self, after: States, host: int) -> None:
-        """Make old orders of what was begun for a host; forget what was answered.
-
-        What was ordered before the last order that it obeyed the host refuses from then on.
-        """
-        after.put(after[f"obeyed{host}"] > 0, 0, f"old_ask{host}", f"old_clean{host}")
+        """Make old orders of what was begun for a host; forget what was answered."""
+        _refuse_older(after, host, np.ones(len(after), dtype=np.bool_))
         for instance in INSTANCES:
             start = after[f"start{host}{instance}"]
             target = self._target[instance][after[f"record{host}"]]
@@ -149,7 +146,7 @@ class Controllers:
         after[f"old_cut{host}"] |= after[f"cut{host}"] == BEGUN
         after[f"old_ask{host}"] |= after[f"ask{host}"]
         after[f"old_clean{host}"] |= after[f"clean{host}"] == BEGUN
-        for name in ("cut", "ask", "clean", "said_agent", "obeyed"):
+        for name in ("cut", "ask", "clean", "said_agent"):
             after[f"{name}{host}"] = 0
 
     def decide(self, states: States, host: int) -> Iterator[Step]:
@@ -278,6 +275,15 @@ class Controllers:
                 some[f"start{host}{instance}"] = BEGUN
             some[f"left{instance}"] |= (launch.left >> instance & 1) * self.rules.heals
         after.rows[mask] = some.rows
+
+
+def _refuse_older(after: States, host: int, mask: Mask) -> None:
+    """Forget what was ordered before the last order that a host obeyed, and that it obeyed one.
+
+    An order of the controller that it obeyed may be on its way then: the host will not refuse that.
+    """
+    older = mask & (after[f"obeyed{host}"] > 0)
+    after.put(older, 0, f"old_ask{host}", f"old_clean{host}", f"obeyed{host}")
 
 
 def _said(order: int) -> int:

@@ -71,7 +71,7 @@ class Likeness:
             said, start = states[f"said_agent{host}"], states[f"start{host}{instance}"]
             record = states[f"record{host}"]
             looks = np.where(record > 0, self._looks[host][record], self._none)
-            old_clean = states[f"old_clean{host}"]
+            obeys = states[f"obeyed{host}"] == 0
             cells = {ours: states[f"{name}{host}"] for name, ours in _ALIKE}
             cells |= {
                 "look": looks,
@@ -80,8 +80,7 @@ class Likeness:
                 "clean": states[f"clean{host}"] == DONE,
                 "start": (start == DONE) + 2 * (start == NOT_DONE),
                 "lag": states[f"lag{host}"] == 2,
-                "old_clean": old_clean,
-                "obeyed": states[f"obeyed{host}"] & old_clean,
+                "old_clean": states[f"old_clean{host}"] * obeys,
             }
             codes = put(codes, **{f"{name}{host}": value for name, value in cells.items()})
         names = ("home", "runs", "old_start")

@@ -149,10 +149,10 @@ def lost(states: States, host: int) -> Cells:
 
 
 def put_out(states: States, host: int) -> None:
-    """Take the power from a host; a cleaning that was ordered before it refuses afterwards."""
+    """Take the power from a host."""
+    states.put(states[f"obeyed{host}"] > 0, 0, f"old_clean{host}")  # it refuses that, on or off
     for name in ("on", "frozen", "lease", "fly", "obeyed", "quarantine", "other", "published"):
         states[f"{name}{host}"] = 0
-    states[f"old_clean{host}"] = 0
     end_all(states, host)
 
 
@@ -237,7 +237,10 @@ class World:
         yield from self.boot(states, host)
 
     def boot(self, states: States, host: int) -> Iterator[Step]:
-        """Yield a host's return; it takes longer than noticing that it was away."""
+        """Yield a host's return; it takes longer than noticing that it was away.
+
+        What it was told to clean in an earlier boot it refuses.
+        """
         mask = (states[f"on{host}"] == 0) & (states[f"heard{host}"] > 1)
         if self.rules.heals:
             for instance in INSTANCES:
@@ -248,6 +251,7 @@ class World:
         after[f"on{host}"] = 1
         after[f"lease{host}"] = LEASE * self.rules.lease
         after[f"quarantine{host}"] = self.rules.quarantined
+        after[f"old_clean{host}"] = 0
         if self.rules.autostart:
             for instance in INSTANCES:
                 home = after[f"home{instance}"] == host
