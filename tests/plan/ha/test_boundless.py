@@ -58,11 +58,11 @@ def _compared(choices: Choices, rules: Rules) -> Compared:
 @pytest.mark.parametrize(
     ("care", "step"),
     [
-        (Care(bound=False), "cleans itself for an older controller"),
+        (Care(refuses=False), "cleans itself for an older controller"),
         (Care(quarantined=False), "ends all, and says so"),
         (Care(home_first=False), "home 2 -> 1"),
     ],
-    ids=["a cleaning of another boot", "no quarantine", "a start without the home"],
+    ids=["an old cleaning", "no quarantine", "a start without the home"],
 )
 def test_what_is_left_out_is_found(choices: Choices, care: Care, step: str) -> None:
     found = swept(Boundless(choices, care))

@@ -50,12 +50,12 @@ class Care:
     Attributes:
         quarantined: A host that was fenced or booted starts nothing before it was cleaned.
         home_first: The record of homes is asked and changed before a start.
-        bound: A host cleans itself only in the boot for which that was ordered.
+        refuses: A host refuses an old order to clean: of another boot, or older than one obeyed.
     """
 
     quarantined: bool = True
     home_first: bool = True
-    bound: bool = True
+    refuses: bool = True
 
 
 class Boundless:
@@ -132,8 +132,8 @@ class Boundless:
         yield f"{host} is turned off, and its controller is told", put(cut, **{f"cut{host}": 1})
         off = codes[~on & (cell(codes, f"age{host}") > 1)]
         up = {"on": 1, "lease": LEASE, "quarantine": self.care.quarantined}
-        up |= {"old_clean": 0} if self.care.bound else {}
-        yield f"{host} boots", put(off, **{f"{name}{host}": value for name, value in up.items()})
+        booted = put(off, **{f"{name}{host}": value for name, value in up.items()})
+        yield f"{host} boots", self._refusing(booted, host)
 
     def _agent(self, codes: Codes, host: int) -> Iterator[Step]:
         """Yield that an agent ends all, for whatever controller; nothing starts there then."""
@@ -141,7 +141,7 @@ class Boundless:
         ended = put(_ended(codes[on], host), **{f"quarantine{host}": self.care.quarantined})
         yield f"{host} ends all for an older controller", ended
         for bit in (1, 2):
-            asked = _obeyed(ended[self._awaited(ended, host, 2 * bit)], host)
+            asked = self._refusing(ended[self._awaited(ended, host, 2 * bit)], host)
             yield f"{host} ends all, and its answer is lost", asked
             said = cell(asked, f"agent{host}") | np.uint64(bit)
             yield f"{host} ends all, and says so", put(asked, **{f"agent{host}": said})
@@ -149,7 +149,7 @@ class Boundless:
     def _cleaning(self, codes: Codes, host: int) -> Iterator[Step]:
         on = cell(codes, f"on{host}") > 0
         begun = self._begun(codes, host, _CLEAN, "clean")
-        asked = _obeyed(_cleaned(codes[on & begun], host), host)
+        asked = self._refusing(_cleaned(codes[on & begun], host), host)
         yield f"{host} cleans itself, and says so", put(asked, **{f"clean{host}": 1})
         old = _cleaned(codes[on & (cell(codes, f"old_clean{host}") > 0)], host)
         yield f"{host} cleans itself for an older controller", put(old, **{f"old_clean{host}": 0})
@@ -246,6 +246,10 @@ class Boundless:
     def _awaited(self, codes: Codes, host: int, what: int) -> Mask:
         return np.asarray(self._awaits[cell(codes, f"look{host}")] & np.uint64(what) > 0)
 
+    def _refusing(self, codes: Codes, host: int) -> Codes:
+        """Return the states in which a host refuses what it was told to clean before."""
+        return put(codes, **{f"old_clean{host}": 0}) if self.care.refuses else codes
+
     def _begun(self, codes: Codes, host: int, what: int, name: str) -> Mask:
         """Return where an order is under way: it is waited for, and nothing was said to it."""
         unsaid = cell(codes, f"{name}{host}") == 0
@@ -274,11 +278,6 @@ def _running(codes: Codes, target: Codes) -> Codes:
 def _cleaned(codes: Codes, host: int) -> Codes:
     ended = np.where(cell(codes, "home") != host, _ended(codes, host), codes)
     return put(ended, **{f"quarantine{host}": 0, f"age{host}": 0})
-
-
-def _obeyed(codes: Codes, host: int) -> Codes:
-    """Let a host obey, and refuse what an older controller ordered from then on."""
-    return put(codes, **{f"old_clean{host}": 0})
 
 
 def _takes(codes: Codes, target: Codes) -> Mask:
