@@ -4,9 +4,9 @@
 What is searched: hosts that fail in every way, orders that arrive late or never, and controllers
 that stop anywhere, in every order. The first search has no bound on the faults, and remembers less
 of the world, so that more can happen in it; the others count the faults and name their bounds. That
-the first stands for these is checked at each of their steps.
-A search that is not whole within `--most` states is an error, not a figure. The last figures let
-nothing fail any more from every visited state on: each must come to a good end.
+the first stands for these is checked at each of their steps. A search that is not whole within
+`--most` states is an error, not a figure. The last figures let nothing fail any more from every
+visited state on: each must come to a good end.
 """
 
 import argparse
@@ -67,7 +67,10 @@ def _swept(world: Boundless, most: int, asked: int) -> Found:
 
 
 def _alike(name: str, world: Boundless, search: Search) -> Iterator[Figure]:
-    """Compare each step of a counted world with what the boundless one can do."""
+    """Compare each step of a counted world with what the boundless one can do.
+
+    In a walk of its own, so that the speed of the search is that of a search.
+    """
     _, compared = compare(search, world)
     if compared.example:
         print(f"the boundless world lacks: {compared.example}", file=sys.stderr)

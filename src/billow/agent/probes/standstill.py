@@ -13,9 +13,9 @@ from billow.model.ha.evidence import Hardware, Symptom
 
 WAITS_S: Final = 3.0
 SEARCHED_EVERY: Final = 3
-"""At each so-manyth look new guests are searched for: a young one has not stood still for long."""
+"""Once in so many looks new guests are searched for: a young one has not stood still for long."""
 FORGET_AFTER: Final = 15
-"""After so many looks every process is looked at again: one becomes a guest after it began."""
+"""Once in so many looks the search is among all processes: one becomes a guest after it began."""
 _TEXTS: Final = {
     "T": "its process is stopped",
     "t": "its process is held by a debugger",

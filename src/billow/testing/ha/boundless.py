@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from billow.testing.ha.choices import OTHER, Choice, Choices, Look, Seen
 from billow.testing.ha.codes import (
+    ALL,
     BODY,
     BODY_BITS,
     CELLS,
@@ -45,7 +46,7 @@ _SIZES: Final = {"on": 2, "age": OLDEST + 1, "there": 2, "well": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Care:
-    """What of the design is left out, to see whether that is found.
+    """Parts of the design, each of which can be left out to see whether that is found.
 
     Attributes:
         quarantined: A host that was fenced or booted starts nothing before it was cleaned.
@@ -237,7 +238,7 @@ class Boundless:
             "clean": (choice.clean or not awaits & _CLEAN) * mask_of(f"clean{host}"),
             "start": (choice.start or not awaits & _START) * mask_of(f"start{host}"),
         }
-        keep = ((1 << 64) - 1) & ~sum(gone.values())
+        keep = ALL & ~sum(gone.values())
         bits = self.number(choice.look) << PLACE[f"look{host}"]
         yield keep, bits
         if look.awaits & ~awaits & _CLEAN and not seen.clean:

@@ -30,7 +30,8 @@ MARKS: Final = sum(_BITS.values())
 """The place of the first free bit."""
 MARK_BITS: Final = 63 - MARKS
 _NEVER_0: Final = 1 << 63
-_ALL: Final = (1 << 64) - 1
+ALL: Final = (1 << 64) - 1
+"""Every bit."""
 
 
 def cell(codes: Codes, name: str) -> Codes:
@@ -41,7 +42,7 @@ def cell(codes: Codes, name: str) -> Codes:
 def put(codes: Codes, **cells: object) -> Codes:
     """Return the states with some cells written: a number, or one for each state."""
     for name, value in cells.items():
-        kept = codes & np.uint64(_ALL & ~mask_of(name))
+        kept = codes & np.uint64(ALL & ~mask_of(name))
         codes = kept | (np.asarray(value).astype(np.uint64) << np.uint64(PLACE[name]))
     return codes
 

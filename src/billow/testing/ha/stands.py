@@ -16,14 +16,13 @@ import numpy as np
 from billow.model.ha.incident import Incident
 from billow.testing.ha.boundless import Boundless
 from billow.testing.ha.choices import look_of
-from billow.testing.ha.codes import MARK_BITS, MARKS, Codes, blank, mask_of, put
+from billow.testing.ha.codes import ALL, MARK_BITS, MARKS, Codes, blank, mask_of, put
 from billow.testing.ha.search import Found, Search
 from billow.testing.ha.states import Mask, States
 from billow.testing.ha.world import DONE, HOSTS, INSTANCES, NOT_DONE
 
 SECOND: Final = "a second passes"
 CHUNK: Final = 1 << 15
-_ALL: Final = (1 << 64) - 1
 _ALIKE: Final = (("on", "on"), ("heard", "age"), ("lease", "lease"), ("quarantine", "quarantine"))
 
 
@@ -127,7 +126,7 @@ class Likeness:
             after = [sources, *(codes for _, codes in self._world.steps(sources))]
         able = np.unique(np.concatenate(after))
         lags = [mask_of(f"lag{host}") for host in HOSTS]
-        like = (steps & np.uint64(_ALL & ~less) for less in (0, lags[0], lags[1], sum(lags)))
+        like = (steps & np.uint64(ALL & ~less) for less in (0, lags[0], lags[1], sum(lags)))
         return np.asarray(np.any([np.isin(each, able) for each in like], axis=0))
 
     def _look(self, host: int) -> Callable[[Incident], int]:
