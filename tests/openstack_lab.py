@@ -61,32 +61,34 @@ def _running(parts: Collection[str] = (), metal: int = 0) -> Iterator["Lab"]:
 
 
 @pytest.fixture
-def fresh_cloud(openstack_lab: "Lab") -> Iterator["Lab"]:
-    """Give a test the lab without servers or faults, and put right what it leaves."""
-    yield openstack_lab
-    openstack_lab.restore()
+def fresh_cloud(openstack_lab: "Lab", monkeypatch: pytest.MonkeyPatch) -> Iterator["Lab"]:
+    """Give a test the lab, without servers or faults, as its cloud; put right what it leaves."""
+    yield from _fresh(openstack_lab, monkeypatch)
 
 
 @pytest.fixture
-def fresh_volumes(parts_lab: "Lab") -> Iterator["Lab"]:
+def fresh_volumes(parts_lab: "Lab", monkeypatch: pytest.MonkeyPatch) -> Iterator["Lab"]:
     """Give a test the lab with Cinder likewise."""
-    yield from _fresh(parts_lab, "volumes")
+    yield from _fresh(parts_lab, monkeypatch, "volumes")
 
 
 @pytest.fixture
-def fresh_metrics(parts_lab: "Lab") -> Iterator["Lab"]:
+def fresh_metrics(parts_lab: "Lab", monkeypatch: pytest.MonkeyPatch) -> Iterator["Lab"]:
     """Give a test the lab with Gnocchi likewise, which knows no server."""
-    yield from _fresh(parts_lab, "metrics")
+    yield from _fresh(parts_lab, monkeypatch, "metrics")
 
 
 @pytest.fixture
-def fresh_machines(parts_lab: "Lab") -> Iterator["Lab"]:
+def fresh_machines(parts_lab: "Lab", monkeypatch: pytest.MonkeyPatch) -> Iterator["Lab"]:
     """Give a test the lab with machines of Ironic's likewise: available, and on."""
-    yield from _fresh(parts_lab, "metal")
+    yield from _fresh(parts_lab, monkeypatch, "metal")
 
 
-def _fresh(lab: "Lab", part: str) -> Iterator["Lab"]:
-    if part not in lab.places.parts:
-        pytest.skip(f"{lab.places.root} has no {part}: bring it up with --{part}")
+def _fresh(lab: "Lab", monkeypatch: pytest.MonkeyPatch, *parts: str) -> Iterator["Lab"]:
+    for part in parts:
+        if part not in lab.places.parts:
+            pytest.skip(f"{lab.places.root} has no {part}: bring it up with --{part}")
+    for name, value in lab.environment.items():
+        monkeypatch.setenv(name, value)
     yield lab
     lab.restore()

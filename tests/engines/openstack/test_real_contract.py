@@ -19,7 +19,5 @@ class TestNova(EngineContract):
     verbs = VERBS
 
     @pytest.fixture
-    def stand(self, fresh_cloud: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabStand:
-        for name, value in fresh_cloud.environment.items():
-            monkeypatch.setenv(name, value)
+    def stand(self, fresh_cloud: Lab, tmp_path: Path) -> LabStand:
         return LabStand(tmp_path, fresh_cloud)

@@ -27,9 +27,7 @@ ORDER = "/states/power$"
 
 
 @pytest.fixture
-def cloud(fresh_machines: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    for name, value in fresh_machines.environment.items():
-        monkeypatch.setenv(name, value)
+def cloud(fresh_machines: Lab) -> Lab:
     return fresh_machines
 
 

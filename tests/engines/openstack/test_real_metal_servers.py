@@ -30,9 +30,7 @@ NAME = "whole"
 
 
 @pytest.fixture
-def cloud(fresh_machines: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    for name, value in fresh_machines.environment.items():
-        monkeypatch.setenv(name, value)
+def cloud(fresh_machines: Lab) -> Lab:
     return fresh_machines
 
 

@@ -27,9 +27,7 @@ AN_HOUR_S = 3600.0
 
 
 @pytest.fixture
-def lab(fresh_metrics: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    for name, value in fresh_metrics.environment.items():
-        monkeypatch.setenv(name, value)
+def lab(fresh_metrics: Lab) -> Lab:
     return fresh_metrics
 
 

@@ -32,9 +32,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def cloud(fresh_cloud: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    for name, value in fresh_cloud.environment.items():
-        monkeypatch.setenv(name, value)
+def cloud(fresh_cloud: Lab) -> Lab:
     return fresh_cloud
 
 

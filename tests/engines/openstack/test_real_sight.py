@@ -21,9 +21,7 @@ pytestmark = [
 
 
 @pytest.fixture
-async def sight(fresh_cloud: Lab, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sight]:
-    for name, value in fresh_cloud.environment.items():
-        monkeypatch.setenv(name, value)
+async def sight(fresh_cloud: Lab) -> AsyncIterator[Sight]:
     cloud = Cloud(open_transport("", 8), calls_at_once=8, calls_per_s=200)
     yield Sight(cloud, SystemClock())
     await cloud.aclose()

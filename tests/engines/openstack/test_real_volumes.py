@@ -39,9 +39,7 @@ CINDER = "block-storage"
 
 
 @pytest.fixture
-def lab(fresh_volumes: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    for name, value in fresh_volumes.environment.items():
-        monkeypatch.setenv(name, value)
+def lab(fresh_volumes: Lab) -> Lab:
     return fresh_volumes
 
 
