@@ -202,7 +202,7 @@ class Stage:
         )
         words = [
             *(sys.executable, "-m", "billow.agent", "--host", node.name),
-            *("--state", str(folder / "agent"), "--boot", boot.read_text()),
+            *("--state", str(folder / "agent"), "--boot", boot.read_text(), "--own-namespace"),
             *(word for each in NETWORKS for word in (f"--{each}", node.address(each))),
             *(word for each in controllers for word in ("--controller", each)),
             *("--pool", f"pool={folder / frozen.POOL}", "--disk", f"disk={folder / frozen.DISK}"),

@@ -74,7 +74,9 @@ class Host:
         """Start its agent."""
         own = [part for each in NETWORKS for part in (f"--{each}", LOCAL[each])]
         command = (sys.executable, "-m", "billow.agent", "--host", self.name, *own)
-        return self.start(*command, "--state", str(self.folder), *arguments)
+        # Without it the agent would end the guests of every other test on this machine.
+        here = ("--own-namespace", "--state", str(self.folder))
+        return self.start(*command, *here, *arguments)
 
     def guest(self, instance: str) -> subprocess.Popen[bytes]:
         """Start something that looks like QEMU and does nothing."""

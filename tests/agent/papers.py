@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_DAY = timedelta(days=1)
+
 
 class Authority:
     """Signs papers."""
@@ -22,7 +24,7 @@ class Authority:
             .sign(self.key, hashes.SHA256())
         )
 
-    def papers(self, folder: Path, role: str, name: str) -> Path:
+    def papers(self, folder: Path, role: str, name: str, lasts: timedelta = _DAY) -> Path:
         """Write the key, the certificate and the authority of one party."""
         folder.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
@@ -33,17 +35,26 @@ class Authority:
                 serialization.NoEncryption(),
             )
         )
-        signed = self.sign(key.public_key(), role, name)
+        signed = self.sign(key.public_key(), role, name, lasts)
         (folder / "agent.crt").write_bytes(signed)
         (folder / "ca.crt").write_bytes(self.pem())
         return folder
 
-    def sign(self, public: ec.EllipticCurvePublicKey, role: str, name: str) -> bytes:
+    def renewed(self, folder: Path, role: str, name: str) -> bytes:
+        """Return a new certificate for the key in a folder."""
+        old = x509.load_pem_x509_certificate((folder / "agent.crt").read_bytes())
+        public = old.public_key()
+        assert isinstance(public, ec.EllipticCurvePublicKey)
+        return self.sign(public, role, name)
+
+    def sign(
+        self, public: ec.EllipticCurvePublicKey, role: str, name: str, lasts: timedelta = _DAY
+    ) -> bytes:
         """Return the certificate of a party."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         uri = x509.UniformResourceIdentifier(f"billow://{role}/{name}")
         certificate = (
-            _begun(subject, self.name, public)
+            _begun(subject, self.name, public, lasts)
             .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
             .sign(self.key, hashes.SHA256())
         )
@@ -55,7 +66,10 @@ class Authority:
 
 
 def _begun(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: ec.EllipticCurvePublicKey,
+    lasts: timedelta = _DAY,
 ) -> x509.CertificateBuilder:
     moment = datetime.now(UTC)
     return (
@@ -65,5 +79,5 @@ def _begun(
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(moment - timedelta(hours=1))
-        .not_valid_after(moment + timedelta(days=1))
+        .not_valid_after(moment + lasts)
     )

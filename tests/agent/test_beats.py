@@ -4,6 +4,7 @@
 import itertools
 import os
 import signal
+import ssl
 import statistics
 import time
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from billow.agent.line import Line, Route, State
 from billow.model.ha.evidence import NETWORKS, Network
-from billow.model.ha.wire import Frame
+from billow.model.ha.wire import MOST_BYTES, Frame, decode
 from tests.agent.controller import Controller
 from tests.agent.ground import Host
 
@@ -105,6 +107,17 @@ def test_a_process_of_it_that_dies_is_begun_anew_and_no_guest_is_touched(
         controller.until(lambda: len(controller.of(Frame.HELLO)) >= 6)
     controller.until(lambda: controller.said[Network.TENANT]["guests"] == ["i1"])
     assert guest.poll() is None
+
+
+def test_what_is_too_long_for_a_frame_does_not_end_a_line() -> None:
+    line = Line(Route("c1", Network.TENANT, "", ("", 0)), ssl.create_default_context())
+    line.state = State.UP
+    line.beat(1.0, b"x" * (MOST_BYTES + 1))
+    [beat] = decode(line._outgoing)
+    assert (beat.kind, beat.body, line.state) == (Frame.BEAT, {}, State.UP)
+    line.send(Frame.ANSWER, 1.0, b"x" * (MOST_BYTES + 1))
+    assert line._outgoing == b""
+    assert line.state is State.UP
 
 
 def test_it_ends_in_order_and_leaves_its_guests(host: Host, controllers: Begin) -> None:

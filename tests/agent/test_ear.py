@@ -55,6 +55,13 @@ def agent_of(host: Host, ear: Ear) -> int:
     return host.agent("--controller", f"c1={places}", "--beat", "0.05").pid
 
 
+@pytest.fixture
+def single(host: Host, tmp_path: Path) -> Iterator[Ear]:
+    """An ear with one address and one port for all three networks, in the host's namespace."""
+    with contextlib.ExitStack() as stack:
+        yield host.inside(lambda: stack.enter_context(ear_in(tmp_path / "ear", port=8521)))
+
+
 def running(ear: Ear) -> tuple[str, ...]:
     """Return the guests that the host says to run."""
     report = ear.matrix.snapshot().reports.get("h1")
@@ -82,6 +89,23 @@ def test_it_is_heard_acknowledged_and_reported(host: Host, ear: Ear) -> None:
     ear.until(served, 20)
     report = ear.matrix.snapshot().reports["h1"]
     assert (report.lease_s, report.quarantined, report.gasped) == (0, True, False)
+
+
+def test_one_address_serves_for_all_networks_on_either_side(host: Host, single: Ear) -> None:
+    enrolled(single.enrolment, "h1", host.folder)
+    single.receiver.expect(["h1"])
+    assert set(single.receiver.ports().values()) == {8521}
+    own = [word for each in NETWORKS for word in (f"--{each}", "127.0.0.1")]
+    host.agent(*own, "--controller", "c1=127.0.0.1", "--beat", "0.05")
+    single.until(lambda: single.kinds("h1").count(Kind.CAME) == 3, 20)
+    came = {each.network for each in single.seen if each.kind is Kind.CAME}
+    assert came == set(NETWORKS)
+    single.until(lambda: bool((single.matrix.beats[:3] > 20).all()), 20)
+    single.until(lambda: single.matrix.snapshot().reports["h1"].clean_beats > 10, 20)
+    assert Kind.MISSED not in single.kinds("h1")
+    for number, network in enumerate(NETWORKS):
+        order = single.order("h1", network, {"id": f"o{number}", "do": "clean", "fence": 5})
+        assert asyncio.run(order)["ok"]
 
 
 def test_it_obeys_and_what_dies_is_told(host: Host, ear: Ear) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from billow.agent.guests import WHOLE
 from billow.agent.memory import Memory, Obeyed, runtime_folder
+from billow.agent.orders import Obedience
 
 
 def until(ready: Callable[[], bool]) -> None:
@@ -58,6 +60,27 @@ def test_a_disk_that_cannot_be_written_holds_up_nothing(state: Path) -> None:
     assert kept(state) == {}
     (state / "obeyed.new").rmdir()
     until(lambda: kept(state).get("fence") == 3)
+
+
+def test_a_full_place_in_memory_is_no_reason_not_to_obey(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory = Memory(state, "one")
+    obedience = Obedience(memory, {}, {}, WHOLE)
+    in_the_way = runtime_folder(state) / "obeyed.new"
+    in_the_way.mkdir()
+    looked = obedience.take({"id": "o1", "do": "nothing", "fence": 4}, 0.0)
+    assert looked is not None
+    assert looked["text"] == "unknown order 'nothing'"
+    assert memory.obeyed.fence == 4
+    until(lambda: kept(state).get("fence") == 4)
+    assert capsys.readouterr().err.count("yet") == 1
+    in_the_way.rmdir()
+    file = runtime_folder(state) / "obeyed.json"
+    until(lambda: file.exists() and json.loads(file.read_text())["fence"] == 4)
+    older = obedience.take({"id": "o2", "do": "nothing", "fence": 3}, 0.0)
+    assert older is not None
+    assert older["text"] == "older fence 3: 4 was obeyed"
 
 
 def test_the_highest_fence_of_both_places_counts(state: Path) -> None:

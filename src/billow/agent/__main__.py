@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         case "stand-in":
             from billow.agent.watchdog import stand_in
 
-            return stand_in(options.state)
+            return stand_in(options)
     from billow.agent.papers import see
     from billow.agent.parent import Parent
 

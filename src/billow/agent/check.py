@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from billow.agent import privilege
+from billow.agent import autostart, privilege
 from billow.agent.options import Options
+from billow.agent.prober import blind_probes
 from billow.agent.probes.register import all_probes
 from billow.agent.trust import as_client
 from billow.agent.watchdog import STAND_IN, no_way_out
@@ -22,23 +23,36 @@ class Line:
 
     Attributes:
         well: Whether it is there; None for what is merely absent and harms nothing.
+        warns: Whether it is there and does harm, though an agent can do without its end.
     """
 
     what: str
     well: bool | None
     text: str
+    warns: bool = False
+
+    @property
+    def word(self) -> str:
+        """How it stands, in a word."""
+        if self.warns:
+            return "WARNING"
+        return {True: "ok", False: "MISSING", None: "absent"}[self.well]
 
 
 def check(options: Options, *, as_json: bool) -> int:
     """Print every line; return 1 when something is missing that an agent needs."""
     lines = [*_papers(options), *_lines(options), *_watchdog(options), *_rights()]
-    lines += [_probe(probe.name, probe.missing()) for probe in all_probes(options)]
+    lines += _autostart()
+    blind = blind_probes(options.state)
+    lines += [
+        _probe(probe.name, probe.missing(), blind.get(probe.name, ""))
+        for probe in all_probes(options)
+    ]
     if as_json:
         sys.stdout.write(json.dumps([asdict(each) for each in lines]) + "\n")
     else:
-        words = {True: "ok", False: "MISSING", None: "absent"}
         for each in lines:
-            sys.stdout.write(f"{words[each.well]:8}{each.what:17}{each.text}\n")
+            sys.stdout.write(f"{each.word:8}{each.what:17}{each.text}\n")
     return 1 if any(each.well is False for each in lines) else 0
 
 
@@ -82,5 +96,21 @@ def _rights() -> Iterator[Line]:
         yield Line("rights", well=True, text="memory locked, real-time, not ended for memory")
 
 
-def _probe(name: str, missing: str) -> Line:
+def _autostart() -> Iterator[Line]:
+    """Say what starts guests when this host boots, before it is cleaned."""
+    try:
+        found = list(autostart.starters())
+    except OSError as error:
+        yield Line("autostart", well=None, text=f"cannot be seen: {error}")
+        return
+    for text in found:
+        yield Line("autostart", well=None, text=text, warns=True)
+    if not found:
+        yield Line("autostart", well=True, text="neither libvirt nor nova starts guests at boot")
+
+
+def _probe(name: str, missing: str, blind: str) -> Line:
+    """Say whether a probe can look; `blind` is why that of the running agent cannot, if so."""
+    if blind:
+        return Line(name, well=None, text=f"the running agent cannot look: {blind}", warns=True)
     return Line(name, well=None if missing else True, text=missing or "looks")

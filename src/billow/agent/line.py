@@ -16,9 +16,10 @@ from enum import Enum
 from typing import Final
 
 from billow.agent.options import Address
+from billow.agent.talk import say
 from billow.errors import Invalid
 from billow.model.ha.evidence import Network
-from billow.model.ha.wire import Frame, Message, decode, framed
+from billow.model.ha.wire import MOST_BYTES, Frame, Message, decode, framed
 
 PAUSE_S: Final = (0.05, 0.5)
 """Between a failure and the next try, at least and at most; between them it is diced."""
@@ -151,17 +152,24 @@ class Line:
 
     def beat(self, now: float, body: bytes) -> None:
         """Send a beat; `now` is what the lease counts from when it is acknowledged."""
-        self.send(Frame.BEAT, now, body)
+        self.send(Frame.BEAT, now, body if len(body) <= MOST_BYTES else b"")
         self._sent[self._number] = now
         if len(self._sent) > REMEMBERED:
             del self._sent[next(iter(self._sent))]
 
     def send(self, kind: Frame, now: float, body: bytes = b"") -> None:
-        """Send a frame, or as much of it as the socket takes now."""
+        """Send a frame, or as much of it as the socket takes now; one that is too long is not sent.
+
+        A line that would end for what it cannot say would end again and again.
+        """
         if self.state is not State.UP:
             return
         self._number += 1
-        self._outgoing += framed(kind, self.route.network, (self._number, now), body)
+        try:
+            self._outgoing += framed(kind, self.route.network, (self._number, now), body)
+        except Invalid as error:
+            say(f"{kind.name} is not sent: {error}")
+            return
         self.flush(now)
 
     def flush(self, now: float) -> None:

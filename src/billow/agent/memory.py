@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from billow.agent.talk import say
 from billow.agent.threads import begin
 
 AGAIN_S: Final = 1.0
@@ -56,23 +57,45 @@ class Memory:
         highest = max(each.fence for each in read)
         self.obeyed = replace(read[0], fence=highest).in_boot(boot)
         self._asked = threading.Event()
+        self._lock = threading.Lock()
+        """Held while the place in memory is written."""
+        self._behind = False
+        """Whether the place in memory could not be written."""
         begin("memory", self._write_for_ever)
 
     def change(self, **changed: object) -> None:
-        """Remember in memory now, and on the disk soon."""
+        """Remember in memory now, and on the disk soon. Never raises for lack of room."""
         self.obeyed = replace(self.obeyed, **changed)  # type: ignore[arg-type]
-        _write(self._files[0], self.obeyed, synced=False)
+        self._write_in_memory()
         self._asked.set()
+
+    def _write_in_memory(self) -> None:
+        with self._lock:
+            try:
+                _write(self._files[0], self.obeyed, synced=False)
+                self._behind = False
+            except OSError as error:  # full: this process knows it, and the disk soon will
+                if not self._behind:
+                    say(f"what was obeyed is not in {self._files[0]} yet: {error}")
+                self._behind = True
 
     def _write_for_ever(self) -> None:
         while True:
             self._asked.wait()
             self._asked.clear()
-            try:
-                _write(self._files[1], self.obeyed, synced=True)
-            except OSError:  # full, or read-only: a probe says so
+            if self._behind:
+                self._write_in_memory()
+            written = self._written()
+            if self._behind or not written:
                 self._asked.set()
                 threading.Event().wait(AGAIN_S)
+
+    def _written(self) -> bool:
+        try:
+            _write(self._files[1], self.obeyed, synced=True)
+        except OSError:  # full, or read-only: a probe says so
+            return False
+        return True
 
 
 def runtime_folder(state: Path) -> Path:

@@ -3,9 +3,10 @@
 
 import argparse
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -41,8 +42,8 @@ class Options:
         state: Folder with the certificate, the key and the highest obeyed fence.
         boot: The id of this boot.
         machine: The machine's own identity (SMBIOS UUID), as its management controller shows it.
-        local: Address of this host on each network; a network without one is not spoken on.
-        controllers: By name, its address on each network.
+        local: Address of this host on each network; networks that share a wire share it.
+        controllers: By name, its address on each network, likewise.
         beat_s: Seconds between two beats.
         lease_s: What it can promise when a controller arms it; 0 for no lease.
         watchdog: The device; `stand-in` for a process that ends the guests instead; empty for none.
@@ -51,6 +52,8 @@ class Options:
         gateways: Addresses on the tenant network that must answer.
         qmp: Pattern of the sockets on which guests are asked for their state; empty for none.
         kmsg: The kernel's log; a pipe in its place in a lab.
+        own_namespace: Whether only guests in the agent's own network namespace are this host's: in
+            a lab one machine is many hosts. On a true host every hypervisor counts, in whichever.
     """
 
     host: str
@@ -68,6 +71,7 @@ class Options:
     gateways: tuple[str, ...] = ()
     qmp: str = ""
     kmsg: Path = Path("/dev/kmsg")
+    own_namespace: bool = False
 
     @property
     def asked_at(self) -> dict[str, str]:
@@ -80,10 +84,16 @@ class Options:
 
 
 def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
-    """Return the options in a command line and the rest of what it says. Raises Invalid."""
+    """Return the options in a command line and the rest of what it says.
+
+    Raises Invalid; but what is merely to be checked may lack addresses.
+    """
     given = _parser().parse_args(arguments)
     state = Path(given.state or default_state_dir() / "agent")
     local = {each: text for each in NETWORKS if (text := getattr(given, each.value))}
+    local = {each: _numeric(text) for each, text in local.items()}
+    if not given.check and given.role != "stand-in":
+        _check_whole(local)
     if not 0.02 <= given.beat <= 60:
         raise Invalid(f"{given.beat:g} s are no time between beats", fix="0.02 to 60, 0.2 is usual")
     if given.lease and not given.watchdog:
@@ -104,8 +114,22 @@ def read(arguments: Sequence[str]) -> tuple[Options, argparse.Namespace]:
         gateways=tuple(given.gateway),
         qmp=given.qmp,
         kmsg=Path(given.kmsg),
+        own_namespace=given.own_namespace,
     )
     return options, given
+
+
+def _check_whole(local: Mapping[Network, str]) -> None:
+    """Raise Invalid unless the host has an address on each network.
+
+    Controllers miss a host on a network on which it does not speak, and take that path for lost.
+    """
+    if lacking := [f"--{each}" for each in NETWORKS if each not in local]:
+        names = " and ".join(lacking)
+        raise Invalid(
+            f"an agent must speak on all three networks, and there is no {names}",
+            fix=f"add {names}; networks that share a wire may have the same address",
+        )
 
 
 def boot_id() -> str:
@@ -136,20 +160,23 @@ def controllers_of(texts: Sequence[str]) -> dict[str, dict[Network, Address]]:
     for text in texts:
         name, equals, rest = text.rpartition("=")
         parts = rest.split(",")
-        if len(parts) not in {1, len(NETWORKS)}:
+        if len(parts) not in {1, len(NETWORKS)} or not all(parts):
             raise Invalid(
-                f"controller {text!r} has {len(parts)} addresses",
-                fix=f"give one, or one for each of {', '.join(NETWORKS)}",
+                f"controller {text!r} has {sum(map(bool, parts))} addresses",
+                fix=f"give one, or one for each of {', '.join(NETWORKS)}; two may be the same",
             )
         each = parts * (len(NETWORKS) // len(parts))
         found[name if equals else parts[0]] = {
-            network: address_of(part) for network, part in zip(NETWORKS, each, strict=True) if part
+            network: address_of(part) for network, part in zip(NETWORKS, each, strict=True)
         }
     return found
 
 
 def address_of(text: str) -> Address:
-    """Return host and port of `ADDR`, `ADDR:PORT` or `[ADDR6]:PORT`. Raises Invalid."""
+    """Return host and port of `ADDR`, `ADDR:PORT` or `[ADDR6]:PORT`. Raises Invalid for a name.
+
+    To look a name up may take seconds, just when networks fail, and no beat would go out meanwhile.
+    """
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
         port = rest.removeprefix(":")
@@ -157,9 +184,19 @@ def address_of(text: str) -> Address:
         host, _, port = text.partition(":")
     else:
         host, port = text, ""
-    if not host or (port and not port.isdecimal()):
+    if port and not port.isdecimal():
         raise Invalid(f"{text!r} is no address", fix="write ADDRESS:PORT")
-    return host, int(port or DEFAULT_PORT)
+    return _numeric(host), int(port or DEFAULT_PORT)
+
+
+def _numeric(text: str) -> str:
+    """Return an IP address as it is. Raises Invalid for anything else."""
+    try:
+        ip_address(text)
+    except ValueError:
+        fix = "write its IP address, like 10.0.1.1 or fd00::1: names are not looked up"
+        raise Invalid(f"{text!r} is no IP address", fix=fix) from None
+    return text
 
 
 def _places(given: argparse.Namespace) -> Iterator[Place]:
@@ -209,6 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         add(name, action="append", default=[], metavar=shown, help=f"{text}; repeat it")
     add("--boot", default="", help=argparse.SUPPRESS)
     add("--kmsg", default="/dev/kmsg", help=argparse.SUPPRESS)
+    add("--own-namespace", action="store_true", help=argparse.SUPPRESS)
     add("--check", action="store_true", help="say what it can look at here, and end")
     add("--json", action="store_true", help="with --check: as JSON")
     roles = ("parent", "speaker", "prober", "stand-in")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from billow.agent.guests import Guest, namespace, running
+from billow.agent.guests import Guest, running, unseen
 from billow.agent.memory import Memory
 
 DEADLINE_S: Final = 4.0
@@ -34,6 +34,7 @@ class Pending:
     Attributes:
         waiting: The guests that must end first, by process number.
         settled_at: When the last of them had ended; 0 while one runs.
+        unseen: A process that may be a guest for all that this agent may see; 0 for none.
     """
 
     order: Order
@@ -41,6 +42,16 @@ class Pending:
     waiting: dict[int, Guest]
     gone: list[str] = field(default_factory=list)
     settled_at: float = 0.0
+    unseen: int = 0
+
+    @property
+    def stuck(self) -> str:
+        """Why it is not done."""
+        if self.unseen:
+            return f"cannot see process {self.unseen}: the agent needs root"
+        if forbidden := [str(pid) for pid, guest in self.waiting.items() if guest.forbidden]:
+            return f"cannot end process {', '.join(forbidden)}: the agent needs root"
+        return ", ".join(map(str, self.waiting)) or "new ones keep coming"
 
 
 class Obedience:
@@ -49,16 +60,18 @@ class Obedience:
     Args:
         guests: The guests that run now, by process number; the speaker's own.
         others: Who carries out the other kinds, by what `do` says.
+        net: Where guests count, as in `guests.counted`.
     """
 
     def __init__(
-        self, memory: Memory, guests: dict[int, Guest], others: Mapping[str, Handler]
+        self, memory: Memory, guests: dict[int, Guest], others: Mapping[str, Handler], net: int
     ) -> None:
         self.memory = memory
         self.changed = False
         """Whether what a HELLO says has changed since it was last looked at."""
         self._guests = guests
         self._others = others
+        self._net = net
         self._pending: dict[str, Pending] = {}
         self._under_way: dict[str, tuple[Order, float]] = {}
         self._answers: dict[str, Order] = {}
@@ -149,8 +162,7 @@ class Obedience:
 
     def _settled(self, pending: Pending, now: float) -> Order | None:
         if now - pending.began_at > DEADLINE_S:
-            stuck = ", ".join(str(pid) for pid in pending.waiting) or "new ones keep coming"
-            text = f"not ended within {DEADLINE_S:g} s: {stuck}"
+            text = f"not ended within {DEADLINE_S:g} s: {pending.stuck}"
             return self._answered(pending.order, {"ok": False, "text": text, "gone": pending.gone})
         if pending.waiting:
             return None
@@ -160,10 +172,15 @@ class Obedience:
         return self._proved(pending)
 
     def _proved(self, pending: Pending) -> Order | None:
-        """Look once more at all processes, and answer when none is left that should not be."""
+        """Look once more at all processes, and answer when none is left that should not be.
+
+        What cannot be seen may be a guest: it is looked at again, for it may be just about to end.
+        """
         order, named = pending.order, _named(pending.order)
-        unknown = any(pid not in self._guests for pid in running(namespace()))
-        if unknown or any(_means(order, guest) for guest in self._guests.values()):
+        unknown = any(pid not in self._guests for pid in running(self._net))
+        pending.unseen = next(unseen(self._net), 0)
+        meant = any(_means(order, guest) for guest in self._guests.values())
+        if unknown or pending.unseen or meant:
             pending.settled_at = 0.0
             return None
         if order.get("do") == "clean":

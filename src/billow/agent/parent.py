@@ -82,6 +82,7 @@ class Parent:
         self._prober = Child("prober", arguments, self._theirs.fileno())
         self._watchdog: Watchdog | None = None
         self._tried_at = 0.0
+        self._said = ""
 
     def run(self) -> int:
         """Stay until told to end; the instances run on. Returns an exit code."""
@@ -92,7 +93,7 @@ class Parent:
             for child in (self._speaker, self._prober):
                 child.tend(moment)
             self._see_to_speaker(moment)
-            self._feed(moment)
+            self._feed()
             settled = self._speaker.process and self._prober.process
             heard = signal.sigtimedwait(awaited, ROUND_S if settled else SOON_S)
             if heard and heard.si_signo in ENDED:
@@ -103,22 +104,40 @@ class Parent:
         if silent_s > HANGS_S:
             self._speaker.end(signal.SIGKILL)
 
-    def _feed(self, moment: float) -> None:
-        """Feed the watchdog while the lease holds; it is opened when one is armed."""
-        if moment >= self._board.feed_until or not self._options.watchdog:
+    def _feed(self) -> None:
+        """Feed the watchdog while the lease holds; it is opened when one is armed.
+
+        One that took no food is kept, and offered some again next time: opened anew it would be
+        busy, and held by this very process.
+        """
+        if not self._options.watchdog or not self._holds:
             return
         try:
-            if self._watchdog is None and moment - self._tried_at >= 1.0:
-                self._tried_at = moment
-                options = self._options
-                self._watchdog = opened(options.watchdog, options.state, options.lease_s)
-                self._board.device_s = self._watchdog.timeout_s
-            if self._watchdog is not None:
-                self._watchdog.feed()
+            watchdog = self._watchdog or self._opened()
+            if watchdog is not None and self._holds:  # to open it may have taken a while
+                watchdog.feed()
                 self._board.fed_at = now()
         except (OSError, Unavailable) as error:
-            say(error)
-            self._watchdog = None
+            self._say(str(error))
+
+    @property
+    def _holds(self) -> bool:
+        return now() < self._board.feed_until
+
+    def _opened(self) -> Watchdog | None:
+        """Open the watchdog, once a second at most. Raises Unavailable, OSError."""
+        if now() - self._tried_at < 1.0:
+            return None
+        self._tried_at = now()
+        self._watchdog = opened(self._options)
+        self._board.device_s = self._watchdog.timeout_s
+        return self._watchdog
+
+    def _say(self, text: str) -> None:
+        """Say what is wrong, and not again while it stays the same."""
+        if text != self._said:
+            self._said = text
+            say(text)
 
     def _end(self) -> int:
         """End the children in order. While a lease binds, the watchdog acts unless one comes."""

@@ -23,6 +23,7 @@ from billow.agent.orders import Order
 from billow.agent.talk import say
 from billow.agent.threads import begin
 from billow.agent.trust import as_server
+from billow.errors import Invalid, NotFound
 
 ANSWER_S: Final = 0.5
 UNSERVED_S: Final = 2.5
@@ -45,12 +46,13 @@ class Answering:
         self._refused_until: dict[str, float] = {}
         self._said_at: dict[str, float] = {}
         self._lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
 
     def start(self) -> None:
         """Begin to listen on every address of this host, where a port was named."""
         if not self._options.listen:
             return
-        context = as_server(self._options.state)
+        self._context = as_server(self._options.state)
         for address in sorted(set(self._options.local.values())):
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             try:
@@ -58,7 +60,18 @@ class Answering:
             except OSError as error:
                 say(f"peers cannot ask on {address}: {error}")
                 continue
-            begin("peers", partial(self._serve, listener, context))
+            begin("peers", partial(self._serve, listener))
+
+    def renew(self) -> None:
+        """Show the new papers that lie on the disk from now on; a thread reads them."""
+        if self._context is not None:
+            begin("papers", self._read_papers)
+
+    def _read_papers(self) -> None:
+        try:
+            self._context = as_server(self._options.state)
+        except (OSError, NotFound) as error:
+            say(f"peers see the old papers: {error}")
 
     def unserved(self, asker: str) -> bool:
         """Return whether it says to a host that it is unserved, and remember that it did."""
@@ -88,13 +101,14 @@ class Answering:
         left_s = max(0.0, round(said_at + lease_s - moment, 3))
         return {"ok": left_s == 0, "text": f"refused to {host}", "left_s": left_s}
 
-    def _serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+    def _serve(self, listener: socket.socket) -> None:
         while True:
             with suppress(OSError, ValueError):
                 plain, _ = listener.accept()
                 with plain:
                     plain.settimeout(ANSWER_S)
-                    self._answer(plain, context)
+                    if context := self._context:
+                        self._answer(plain, context)
 
     def _answer(self, plain: socket.socket, context: ssl.SSLContext) -> None:
         with context.wrap_socket(plain, server_side=True) as secure:
@@ -131,7 +145,7 @@ class Asking:
         try:
             with socket.create_connection(address_of(text), timeout=ANSWER_S) as plain:
                 return self._read(peer, plain)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, Invalid):
             return None
 
     def _read(self, peer: str, plain: socket.socket) -> bool | None:

@@ -34,8 +34,7 @@ class Promise:
         self._board = Board(options.state)
         self._asking = Asking(context)
         self._excused_at = 0.0
-        if self._board.fed_at and not self.lease.lease_s:
-            self._board.feed_until = FAR  # it runs, and nothing is promised
+        self._feed_unless_promised()
         self._acked_at = self._board.feed_until - self._left_s if self._restored else now()
         self._ask = threading.Event()
         begin("lease", self._ask_for_ever)
@@ -72,13 +71,25 @@ class Promise:
             self._board.feed_until = lease.feed_until(self._acked_at, self._excused_at)
             if lease.asks(moment, self._acked_at):
                 self._ask.set()
+        else:
+            self._feed_unless_promised()
+
+    def _feed_unless_promised(self) -> None:
+        """Have a watchdog that runs fed for ever while nothing is promised: nothing shall reset."""
+        if self._board.device_s and not self.lease.lease_s:
+            self._board.feed_until = FAR
 
     def disarm(self, order: Order, waited_s: float) -> Order:
         """End the promise; a watchdog that runs is fed for ever."""
         del order, waited_s
         self._memory.change(lease_s=0.0, peers={})
-        self._board.feed_until = FAR if self._board.fed_at else 0.0
+        self._board.feed_until = 0.0
+        self._feed_unless_promised()
         return {"ok": True, "text": "no lease binds"}
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Show new papers to the peers from now on."""
+        self._asking = Asking(context)
 
     def arm(self, order: Order, waited_s: float) -> Order | None:
         """Begin the promise; None while the watchdog has not been fed yet."""

@@ -15,6 +15,8 @@ from billow.model.ha.wire import MOST_BYTES, packed
 MOST_SYMPTOMS: Final = 64
 MOST_TEXT: Final = 300
 MOST_DEATHS: Final = 32
+MOST_DATAGRAM: Final = 100_000
+"""So many bytes the prober tells the speaker at once: half of what a socket takes by default."""
 REMEMBERED_S: Final = 60.0
 """A guest's death is told for so long, so that a line that was down hears it, too."""
 
@@ -39,11 +41,11 @@ class Report:
 
     def symptoms(self, found: Iterable[Symptom]) -> bool:
         """Set the symptoms, the worst first; True when they changed."""
-        ordered = sorted(found, key=lambda each: (-each.grade, each.probe, each.subject))
-        return self.put("symptoms", [_document(each) for each in ordered[:MOST_SYMPTOMS]])
+        return self.put("symptoms", documents(found))
 
     def died(self, instance: str, at: float, text: str) -> None:
         """Note the end of a guest."""
+        text = text[:MOST_TEXT]
         self._deaths.append({"instance": instance, "at": round(at, 3), "text": text})
         self.put("died", list(self._deaths))
 
@@ -56,7 +58,7 @@ class Report:
     def body(self, seen: dict[str, int]) -> bytes:
         """Return what has changed since `seen`, which is brought up to date; empty for nothing.
 
-        What does not fit into one frame goes with the next.
+        What does not fit into one frame goes with the next; of a part that fits into none, a part.
         """
         news = tuple(name for name, version in self._versions.items() if seen.get(name) != version)
         if not news:
@@ -68,10 +70,25 @@ class Report:
     def _fitting(self, news: tuple[str, ...]) -> tuple[bytes, tuple[str, ...]]:
         while True:
             if news not in self._packed:
-                self._packed[news] = packed({name: self._parts[name] for name in news})
-            if len(self._packed[news]) <= MOST_BYTES or len(news) == 1:
+                parts = {name: self._parts[name] for name in news}
+                self._packed[news] = packed(parts) if len(news) > 1 else fitted(parts, MOST_BYTES)
+            if len(self._packed[news]) <= MOST_BYTES:
                 return self._packed[news], news
             news = news[:-1]
+
+
+def documents(found: Iterable[Symptom]) -> list[dict[str, object]]:
+    """Return the worst symptoms as JSON documents, the worst first, with bounded texts."""
+    ordered = sorted(found, key=lambda each: (-each.grade, each.probe, each.subject))
+    return [_document(each) for each in ordered[:MOST_SYMPTOMS]]
+
+
+def fitted(parts: dict[str, object], most_bytes: int) -> bytes:
+    """Return parts packed; the longest is halved, from its end, until all of them fit."""
+    while len(data := packed(parts)) > most_bytes:
+        longest = max(parts, key=lambda name: len(packed({name: parts[name]})))
+        parts = {**parts, longest: _halved(parts[longest])}
+    return data
 
 
 def matrix(ages: Iterable[tuple[str, str, float]]) -> dict[str, dict[str, float]]:
@@ -83,7 +100,17 @@ def matrix(ages: Iterable[tuple[str, str, float]]) -> dict[str, dict[str, float]
 
 
 def _document(symptom: Symptom) -> dict[str, object]:
-    return asdict(symptom) | {"grade": int(symptom.grade), "text": symptom.text[:MOST_TEXT]}
+    bounded = {name: getattr(symptom, name)[:MOST_TEXT] for name in ("subject", "text")}
+    return asdict(symptom) | {"grade": int(symptom.grade), **bounded}
+
+
+def _halved(value: object) -> object:
+    """Return the first half of a list or of a mapping; nothing of what has no halves."""
+    if isinstance(value, list):
+        return value[: len(value) // 2]
+    if isinstance(value, dict):
+        return dict(list(value.items())[: len(value) // 2])
+    return None
 
 
 def _at(death: dict[str, object]) -> float:

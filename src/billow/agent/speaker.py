@@ -16,7 +16,7 @@ from billow import __version__
 from billow.agent.census import Census
 from billow.agent.clock import now, wall
 from billow.agent.findings import Findings
-from billow.agent.guests import Guest
+from billow.agent.guests import Guest, counted
 from billow.agent.line import Line, Route, State
 from billow.agent.memory import Memory
 from billow.agent.options import Options
@@ -55,11 +55,12 @@ class Speaker:
             "refuse": self.answering.refuse,
             "papers": self.renewal.take,
         }
-        self.obedience = Obedience(self.memory, self.guests, others)
+        net = counted(own_namespace=options.own_namespace)
+        self.obedience = Obedience(self.memory, self.guests, others, net)
         self.findings = Findings(options)
         self._prober = prober
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.census = Census(lambda: os.eventfd_write(self._bell, 1))
+        self.census = Census(lambda: os.eventfd_write(self._bell, 1), net)
         self._epoll = select.epoll()
         self._by_socket: dict[int, Line] = {}
         self._wanted: dict[int, int] = {}
@@ -142,6 +143,8 @@ class Speaker:
         """Show new papers: at once where a line is down, and where it is up one after the other."""
         for place, line in enumerate(self.lines):
             line.renew(context, now() + place * RENEW_EVERY_S)
+        self.promise.renew(context)
+        self.answering.renew()
 
     def _tend(self, line: Line) -> None:
         moment = now()

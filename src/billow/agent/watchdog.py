@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from billow.agent.clock import now
-from billow.agent.guests import namespace, running
+from billow.agent.guests import counted, running
 from billow.agent.memory import runtime_folder
+from billow.agent.options import Options
 from billow.errors import Unavailable
 
 STAND_IN: Final = "stand-in"
 STAND_IN_S: Final = 2.0
 _SET_TIMEOUT: Final = 0xC0045706  # WDIOC_SETTIMEOUT, linux/watchdog.h
 _KEEPALIVE: Final = 0x80045705  # WDIOC_KEEPALIVE
+_GET_TIMEOUT: Final = 0x80045707  # WDIOC_GETTIMEOUT
+_STOP: Final = b"V"  # a device that is closed after this one does not reset, unless `nowayout`
 _EVERY_S: Final = 0.1
 
 
@@ -40,7 +43,8 @@ class Watchdog(Protocol):
 class Device:
     """The kernel's watchdog.
 
-    Raises Unavailable when it cannot be had: no such device, or somebody else holds it.
+    Raises Unavailable when it cannot be had: no such device, somebody else holds it, or it does not
+    say how long it waits, and then it is stopped again.
     """
 
     def __init__(self, path: Path, wanted_s: float) -> None:
@@ -51,10 +55,23 @@ class Device:
                 f"there is no watchdog: {path}: {error.strerror}",
                 fix="load its module; where systemd holds it, set RuntimeWatchdogSec=0",
             ) from error
-        seconds = array.array("i", [max(1, int(wanted_s))])
-        with suppress(OSError):  # some have one time-out only: it is read back
-            fcntl.ioctl(self._handle, _SET_TIMEOUT, seconds)
-        self.timeout_s = float(seconds[0])
+        with suppress(OSError):  # some have one time-out only, or other ones: it is read back
+            fcntl.ioctl(self._handle, _SET_TIMEOUT, array.array("i", [max(1, int(wanted_s))]))
+        try:
+            self.timeout_s = self._told_s()
+        except OSError as error:
+            self._stop()
+            raise Unavailable(f"{path} does not say how long it waits: {error.strerror}") from error
+
+    def _told_s(self) -> float:
+        seconds = array.array("i", [0])
+        fcntl.ioctl(self._handle, _GET_TIMEOUT, seconds)
+        return float(seconds[0])
+
+    def _stop(self) -> None:
+        with suppress(OSError):
+            os.write(self._handle, _STOP)
+        os.close(self._handle)
 
     def feed(self) -> None:
         """Give it food."""
@@ -64,14 +81,16 @@ class Device:
 class StandIn:
     """The process that ends the guests, begun when it is not there yet."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, options: Options) -> None:
         self.timeout_s = STAND_IN_S
-        self._pipe = runtime_folder(state) / "food"
+        self._pipe = runtime_folder(options.state) / "food"
         with suppress(FileExistsError):
             os.mkfifo(self._pipe, 0o600)
         # Held for reading, too: so it opens at once, whether the process is there yet or not.
         self._handle = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        command = [sys.executable, "-m", "billow.agent", "--role", STAND_IN, "--state", str(state)]
+        command = [sys.executable, "-m", "billow.agent", "--role", STAND_IN]
+        command += ["--state", str(options.state)]
+        command += ["--own-namespace"] if options.own_namespace else []
         subprocess.Popen(command, start_new_session=True)  # noqa: S603 (itself)
 
     def feed(self) -> None:
@@ -80,9 +99,12 @@ class StandIn:
             os.write(self._handle, b".")
 
 
-def opened(name: str, state: Path, lease_s: float) -> Watchdog:
+def opened(options: Options) -> Watchdog:
     """Return the watchdog that an operator named. Raises Unavailable."""
-    return StandIn(state) if name == STAND_IN else Device(Path(name), wanted_s(name, lease_s))
+    name = options.watchdog
+    if name == STAND_IN:
+        return StandIn(options)
+    return Device(Path(name), wanted_s(name, options.lease_s))
 
 
 def wanted_s(name: str, lease_s: float) -> float:
@@ -98,13 +120,14 @@ def no_way_out(path: Path) -> bool | None:
     return None
 
 
-def stand_in(state: Path) -> int:
+def stand_in(options: Options) -> int:
     """Be the stand-in: wait for food, and end every guest when none comes. Returns an exit code.
 
     A second one ends at once. It never stops by itself: a watchdog that can be talked out of it
     is none.
     """
-    folder = runtime_folder(state)
+    folder = runtime_folder(options.state)
+    net = counted(own_namespace=options.own_namespace)
     with (folder / "stand-in.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,11 +135,11 @@ def stand_in(state: Path) -> int:
             return 0
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        return _watch(os.open(folder / "food", os.O_RDWR | os.O_NONBLOCK), folder)
+        return _watch(os.open(folder / "food", os.O_RDWR | os.O_NONBLOCK), folder, net)
 
 
-def _watch(food: int, folder: Path) -> int:
-    fed_at, net, acted = now(), namespace(), False
+def _watch(food: int, folder: Path, net: int) -> int:
+    fed_at, acted = now(), False
     while True:
         with suppress(BlockingIOError):
             if os.read(food, 65_536):
@@ -131,5 +154,5 @@ def _watch(food: int, folder: Path) -> int:
 
 def _end_all(net: int) -> None:
     for pid in running(net):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
