@@ -21,6 +21,7 @@ from billow.errors import Invalid, Refused, Unavailable
 from billow.state_folder import default_state_dir
 
 TIMEOUT_S: Final = 30.0
+_MOST_PROBLEM: Final = 65_536
 
 
 def enrol(arguments: Sequence[str]) -> int:
@@ -70,10 +71,22 @@ def _asked(url: str, token: str, body: dict[str, str]) -> dict[str, Any]:
             document: dict[str, Any] = json.load(answer)
             return document
     except urllib.error.HTTPError as error:
-        details = (error.read(2000).decode(errors="replace"),)
-        raise Refused(f"the control plane answered {error.code}", details) from error
+        raise _refused(error.code, error.read(_MOST_PROBLEM)) from error
     except (OSError, ValueError) as error:
         raise Unavailable(f"{url} does not answer: {error}", fix="look at URL") from error
+
+
+def _refused(status: int, answer: bytes) -> Refused:
+    """Return what a control plane answered instead of papers: its problem, in its words."""
+    try:
+        problem = json.loads(answer)
+        details = tuple(map(str, problem["details"]))
+        return Refused(str(problem["title"]), details, fix=str(problem["fix"]))
+    except (ValueError, KeyError, TypeError):
+        details = (answer[:200].decode(errors="replace"),)
+        return Refused(
+            f"what answered {status} is no control plane", details, fix="see that URL is right"
+        )
 
 
 def _keep(state: Path, key: bytes, answer: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ class Progress:
         probe: `storage`, `guest`, ... as in a symptom.
         at: When it last went well, by `clock.now`.
         limit_s: When that is longer ago, it is a symptom.
+        grade: Of that symptom; SOUND for what never went well yet, as far as the prober knows.
     """
 
     probe: str
@@ -68,13 +69,19 @@ class Findings:
         if "symptoms" in found:
             self._found = tuple(map(symptom_of, found["symptoms"]))
         for entry in found.get("progress", ()):
-            progress = progress_of(entry)
-            self._progress[progress.what] = progress
+            self._note(progress_of(entry))
         prober = Progress(
             "agent", "prober", now, self._window_s * 2, Hardware.PREDICTED, "the prober is silent"
         )
         self._progress[prober.what] = prober
         return str(found.get("gasp", ""))
+
+    def _note(self, progress: Progress) -> None:
+        """Keep a progress; a prober that was begun anew has not seen yet what went well before."""
+        known = self._progress.get(progress.what)
+        if known is not None and known.grade > progress.grade is Hardware.SOUND:
+            progress = replace(known, at=max(known.at, progress.at))
+        self._progress[progress.what] = progress
 
     def late(self, late_s: float) -> None:
         """Note how much too late a beat came."""

@@ -11,15 +11,16 @@ import pytest
 
 from billow.agent.probes.block import (
     Traffic,
-    judge_mdstat,
     judge_multipath,
     read_traffic,
     stalled_since,
 )
 from billow.agent.probes.chassis import judge as judge_chassis
-from billow.agent.probes.drive import judge_nvme, judge_smart
+from billow.agent.probes.drive import Nvme, Smart, judge_nvme, judge_smart
 from billow.agent.probes.memory import Edac, judge_ras, poisoned_kib, read_edac, read_ras
 from billow.agent.probes.mounts import Mounts
+from billow.agent.probes.program import output
+from billow.agent.probes.raid import judge_mdstat
 from billow.model.ha.evidence import Hardware, Symptom
 
 HURTS, FORECAST = Hardware.HURTING, Hardware.PREDICTED
@@ -139,6 +140,68 @@ def test_disks_by_smartctl(answer: dict[str, object], count: int) -> None:
     assert len(list(judge_smart("sda", answer, 1))) == count
 
 
+def program(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the drives' probes find a program of this name, a shell script."""
+    (folder / name).write_text(f"#!/bin/sh\n{text}")
+    (folder / name).chmod(0o755)
+    monkeypatch.setattr("billow.agent.probes.drive.found", lambda name: str(folder / name))
+
+
+SMARTCTL = """
+case "$*" in
+--version) echo 'smartctl 7.3 2022-02-28 r5338 [x86_64-linux]' ;;
+*--scan*) echo '{"devices": [{"name": "/dev/sda", "type": "sat"}, {"name": "/dev/sdb", "type":
+  "sat"}, {"name": "/dev/sdc", "type": "sat"}]}' ;;
+*sda) echo '{"smart_status": {"passed": false}}' ;;
+*sdb) %s ;;
+*sdc) echo '{"smart_status": {"passed": false}}' ;;
+esac
+"""
+
+
+def test_a_drive_that_hangs_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("billow.agent.probes.drive.ASK_S", 0.5)
+    fails = """echo '{"smart_status": {"passed": false}}'"""
+    probe = Smart()
+    for said, there in (
+        ("exec sleep 60", ["sda", "sdc"]),
+        ("echo no JSON", ["sda", "sdc"]),
+        (fails, ["sda", "sdb", "sdc"]),
+        ("exec sleep 60", ["sda", "sdb", "sdc"]),
+    ):
+        program(tmp_path, "smartctl", SMARTCTL % said, monkeypatch)
+        assert probe.missing() == ""
+        assert [each.subject for each in probe.look(1)] == there, said
+
+
+def test_a_smartctl_that_knows_no_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = 'echo "smartctl 6.6 2017-11-05 r4594"; echo "=======> UNRECOGNIZED OPTION: j"; exit 1'
+    program(tmp_path, "smartctl", old, monkeypatch)
+    assert "too old" in Smart().missing()
+    with pytest.raises(OSError, match="prints no JSON"):
+        list(Smart().look(1))
+    (tmp_path / "nvme0").touch()
+    assert Nvme(tmp_path).missing() == "", "nvme-cli looks in its place"
+
+
+def test_every_nvme_drive_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = """case "$2" in *nvme12) echo '{"critical_warning": 4}' ;; *) echo '{}' ;; esac"""
+    program(tmp_path, "nvme", answer, monkeypatch)
+    for name in ("nvme0", "nvme0n1", "nvme12", "nvme12n1", "nvme12n1p1", "nvme-fabrics"):
+        (tmp_path / name).touch()
+    probe = Nvme(tmp_path)
+    assert [name for name, _ in probe.drives()] == ["nvme0", "nvme12"]
+    assert [each.subject for each in probe.look(1)] == ["nvme12"]
+
+
+def test_a_program_that_hangs_or_fails() -> None:
+    assert output("/bin/sh", "-c", "echo said; exit 3") == "said\n"
+    with pytest.raises(OSError, match="sh: failed to connect"):
+        output("/bin/sh", "-c", "echo failed to connect >&2; exit 1", must_succeed=True)
+    with pytest.raises(TimeoutError, match="does not end"):
+        output("/bin/sleep", "60", timeout_s=0.1)
+
+
 def test_sectors_of_a_disk() -> None:
     def table(pending: int) -> dict[str, object]:
         rows = [
@@ -176,6 +239,53 @@ def test_raids() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("level", "counts", "grade"),
+    [
+        ("raid1", "[2/1] [U_]", FORECAST),
+        ("raid1", "[2/0] [__]", HURTS),
+        ("raid1", "[3/1] [U__]", FORECAST),
+        ("raid4", "[3/1] [U__]", HURTS),
+        ("raid5", "level 5, 512k chunk, algorithm 2 [3/2] [UU_]", FORECAST),
+        ("raid5", "level 5, 512k chunk, algorithm 2 [3/1] [U__]", HURTS),
+        ("raid6", "level 6, 512k chunk, algorithm 2 [4/2] [_UU_]", FORECAST),
+        ("raid6", "level 6, 512k chunk, algorithm 2 [4/1] [_U__]", HURTS),
+        ("raid10", "512K chunks 2 near-copies [4/3] [_UUU]", FORECAST),
+        ("raid10", "512K chunks 2 near-copies [4/2] [_UU_]", FORECAST),
+        ("raid10", "512K chunks 2 near-copies [4/2] [__UU]", HURTS),
+        ("raid10", "512K chunks 2 far-copies [4/2] [__UU]", FORECAST),
+        ("raid10", "512K chunks 2 offset-copies [4/1] [__U_]", HURTS),
+        ("raid10", "512K chunks 2 near-copies 2 far-copies [4/1] [___U]", FORECAST),
+        ("(auto-read-only) raid5", "[3/1] [U__]", HURTS),
+    ],
+)
+def test_how_many_members_a_level_can_do_without(level: str, counts: str, grade: Hardware) -> None:
+    text = f"md0 : active {level} sda1[0] sdb1[1]\n      248896 blocks super 1.2 {counts}\n"
+    assert [each.grade for each in judge_mdstat(text, 1)] == [grade]
+
+
+def test_raids_without_a_count_of_members() -> None:
+    text = """Personalities : [raid0] [raid1]
+md0 : inactive sda1[0](S)
+      4190208 blocks super 1.2
+
+md1 : active raid0 sdc1[0] sdd1[1]
+      2095104 blocks super 1.2 512k chunks
+
+md2 : active raid0 sde1[0](F) sdf1[1]
+      2095104 blocks super 1.2 512k chunks
+
+md127 : inactive sdb[1](S) sda[0](S)
+      5552 blocks super external:imsm
+
+md126 : active raid1 sdb[1] sda[0]
+      2095104 blocks super external:/md127/0 [2/2] [UU]
+
+unused devices: <none>
+"""
+    assert short(list(judge_mdstat(text, 1))) == [("drive", "md0", HURTS), ("drive", "md2", HURTS)]
+
+
 def test_multipath() -> None:
     text = """sda mpatha active ready
 sdb mpatha failed faulty
@@ -183,9 +293,18 @@ sdc mpathb failed faulty
 sdd mpathb failed faulty
 sde mpathc active ready
 sdf [orphan] undef undef
+sdg mpathd failed i/o timeout
+sdh mpathd failed i/o timeout
+sdi mpathe active i/o pending
+sdj mpathe active ready
+sdk mpathf active i/o timeout
+sdl mpathf active ready
 """
     found = list(judge_multipath(text, 1))
-    assert short(found) == [("drive", "mpatha", FORECAST), ("drive", "mpathb", HURTS)]
+    assert short(found) == [
+        ("drive", "mpatha", FORECAST), ("drive", "mpathb", HURTS), ("drive", "mpathd", HURTS),
+        ("drive", "mpathf", FORECAST),
+    ]  # fmt: skip
 
 
 def test_a_device_of_which_nothing_comes_back() -> None:
@@ -219,25 +338,44 @@ def test_a_file_system_that_became_read_only(tmp_path: Path) -> None:
 
 
 SDR = """Inlet Temp       | 04h | ok  |  7.1 | 23 degrees C
-CPU1 Temp        | 01h | cr  |  3.1 | 92 degrees C
-CPU2 Temp        | 02h | nr  |  3.2 | 105 degrees C
+CPU1 Temp        | 01h | ucr |  3.1 | 92 degrees C
+CPU2 Temp        | 02h | unr |  3.2 | 105 degrees C
 Fan1A            | 30h | ok  |  7.1 | 5040 RPM
-Fan2A            | 32h | cr  |  7.1 | 0 RPM
+Fan2A            | 32h | lcr |  7.1 | 0 RPM
+Fan3A            | 33h | lnr |  7.1 | 0 RPM
+Fan4A            | 34h | cr  |  7.1 | 0 RPM
+Fan5A            | 35h | lnc |  7.1 | 1200 RPM
+Fan Block 1      | 36h | lcr | 29.1 | 0 percent
 PS1 Status       | 70h | ok  | 10.1 | Presence detected
 PS2 Status       | 71h | ok  | 10.2 | Presence detected, Power Supply AC lost
 PSU3 Status      | 75h | cr  | 10.3 | Failure detected
-PS Redundancy    | 77h | ok  |  7.1 | Redundancy Degraded
+PSU4 Status      | 76h | ok  | 10.4 | Presence detected, AC lost or out-of-range
+PSU5 Status      | 77h | ok  | 10.5 | Presence detected, Predictive failure
+PS Redundancy    | 78h | ok  |  7.1 | Redundancy Degraded
+Drive 3          | 7Bh | ok  |  4.3 | Drive Present, Drive Fault
+Drive 4          | 7Ch | ok  |  4.4 | Drive Present, Predictive Failure
+Bay 5            | 7Dh | ok  | 26.5 | Predictive Failure Asserted
+Bay 6            | 7Eh | ok  | 26.6 | Predictive Failure Deasserted
 SD1              | 7Ah | ns  | 11.3 | Disabled
 Voltage 1        | 6Ch | ok  | 10.1 | 232 Volts
 """
 
 
 def test_a_chassis() -> None:
+    """States and texts as ipmitool 1.8.19 has them in `ipmi_sdr.c` and `ipmi_sel.h`."""
     assert short(list(judge_chassis(SDR, 1))) == [
         ("temperature", "CPU1 Temp 01h", FORECAST),
         ("temperature", "CPU2 Temp 02h", HURTS),
         ("fan", "Fan2A 32h", FORECAST),
+        ("fan", "Fan3A 33h", FORECAST),
+        ("fan", "Fan4A 34h", FORECAST),
+        ("fan", "Fan Block 1 36h", FORECAST),
         ("power", "PS2 Status 71h", FORECAST),
         ("power", "PSU3 Status 75h", FORECAST),
-        ("power", "PS Redundancy 77h", FORECAST),
+        ("power", "PSU4 Status 76h", FORECAST),
+        ("power", "PSU5 Status 77h", FORECAST),
+        ("power", "PS Redundancy 78h", FORECAST),
+        ("drive", "Drive 3 7Bh", FORECAST),
+        ("drive", "Drive 4 7Ch", FORECAST),
+        ("drive", "Bay 5 7Dh", FORECAST),
     ]

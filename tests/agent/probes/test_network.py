@@ -14,8 +14,8 @@ import pytest
 
 from billow.agent.probes.conntrack import judge as judge_conntrack
 from billow.agent.probes.gateway import Gateways, asked
-from billow.agent.probes.nic import Bond, Cards, judge_bond, read_bond, read_card
-from billow.agent.probes.vswitch import Vswitch
+from billow.agent.probes.nic import Bond, Cards, judge_bond, read_bond, read_card, stacked_on
+from billow.agent.probes.vswitch import AGAIN_S, Vswitch, runs
 from billow.model.ha.evidence import Hardware, Network, Symptom
 from tests.agent.ground import Host, own_links, run, within
 
@@ -158,6 +158,31 @@ def test_half_a_bond() -> None:
     assert (found.grade, found.network) == (HURTS, Network.TENANT)
 
 
+@pytest.mark.parametrize("address_on", ["bond0", "bond0.100", "br-ten"])
+def test_half_a_bond_under_what_has_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address_on: str
+) -> None:
+    cards, bonds = tmp_path / "net", tmp_path / "bonding"
+    for name in ("eth2", "eth3", "eth9", "bond0", "bond9", "bond0.100", "br-ten", "tap7", "sto"):
+        card(cards / name, carrier=1, carrier_changes=1, speed=10_000)
+    stack = (("eth2", "bond0"), ("bond0", "bond0.100"), ("bond0.100", "br-ten"), ("tap7", "br-ten"))
+    for lower, upper in (*stack, ("bond0", "sto")):
+        (cards / lower / f"upper_{upper}").symlink_to(cards / upper)
+        (cards / upper / f"lower_{lower}").symlink_to(cards / lower)
+    bonds.mkdir()
+    for name in ("bond0", "bond9"):
+        (bonds / name).write_text(BOND.format(first="down"))
+    assert stacked_on("bond0", cards) == {"bond0", "bond0.100", "br-ten", "sto"}
+    found_on = {"10.0.1.1": address_on, "10.0.2.1": "sto"}
+    monkeypatch.setattr("billow.agent.probes.nic.interfaces", lambda: found_on)
+    local = {Network.TENANT: "10.0.1.1", Network.STORAGE: "10.0.2.1"}
+    one = Cards({Network.TENANT: "10.0.1.1"}, cards, bonds)
+    assert [each.text for each in one.look(1)] == ["half a bond: eth2 is down"], address_on
+    assert len(list(Cards(local, cards, bonds).look(1))) == 1, "it is one bond"
+    (bonds / "bond0").write_text(BOND.format(first="down").replace(": up", ": down"))
+    assert {each.network for each in Cards(local, cards, bonds).look(2)} == set(local)
+
+
 def test_a_table_of_connections() -> None:
     assert list(judge_conntrack(100, 262_144, 1)) == []
     assert [each.grade for each in judge_conntrack(240_000, 262_144, 1)] == [FORECAST]
@@ -193,3 +218,34 @@ def test_a_switch_that_lives_hangs_and_is_dead(tmp_path: Path) -> None:
     (tmp_path / "ovs-vswitchd.pid").write_text(f"{child.pid}\n")
     [found] = probe.look(3)
     assert (found.text, found.network) == ("ovs-vswitchd does not run", Network.TENANT)
+
+
+def test_a_switch_that_ended_in_order(tmp_path: Path) -> None:
+    probe, pid_file = Vswitch((tmp_path,)), tmp_path / "ovs-vswitchd.pid"
+    child = subprocess.Popen(["true"])
+    child.wait()
+    pid_file.write_text(f"{child.pid}\n")
+    assert len(list(probe.look(1))) == 1
+    pid_file.unlink()
+    assert list(probe.look(2)) == [], "it may be begun anew"
+    [found] = probe.look(1 + AGAIN_S)
+    assert (found.text, found.network) == ("ovs-vswitchd has ended", Network.TENANT)
+    assert list(Vswitch((tmp_path,)).look(1)) == [], "one that never ran"
+
+
+def test_a_switch_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    child = subprocess.Popen(["true"])
+    child.wait()
+    assert not runs(child.pid)
+    monkeypatch.setattr(os, "kill", refuse)
+    assert runs(child.pid), "it may not be signalled, and so it is there"
+    (tmp_path / "ovn-controller.pid").write_text(f"{os.getpid()}\n")
+    probe = Vswitch((tmp_path,))
+    [found] = probe.look(1)
+    assert "does not answer" in found.text
+    monkeypatch.setattr("billow.agent.probes.vswitch.answers", refuse)
+    with pytest.raises(PermissionError):
+        list(probe.look(2))

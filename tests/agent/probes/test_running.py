@@ -202,3 +202,23 @@ def test_a_libvirt_that_hangs_is_told_by_its_age(
     [hangs] = probe.progress()
     assert hangs.at == answered.at
     assert hangs.limit_s == LIMIT_S
+
+
+def test_a_libvirt_that_refuses_has_not_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    virsh = tmp_path / "virsh"
+    refuses = "#!/bin/sh\necho 'error: failed to connect to the hypervisor' >&2; exit 1\n"
+    virsh.write_text(refuses)
+    virsh.chmod(0o755)
+    monkeypatch.setattr("billow.agent.probes.answers.found", lambda name: str(tmp_path / name))
+    probe = Libvirt()
+    with pytest.raises(OSError, match="failed to connect"):
+        probe.look(1)
+    assert list(probe.progress()) == [], "it never answered: it may run no guests at all"
+    virsh.write_text("#!/bin/sh\nexit 0\n")
+    assert list(probe.look(2)) == []
+    [answered] = probe.progress()
+    virsh.write_text(refuses)
+    assert list(probe.look(3)) == []
+    assert [each.at for each in probe.progress()] == [answered.at]

@@ -72,13 +72,20 @@ class Libvirt(Probe):
         return "" if any(each.exists() for each in self._sockets) else "libvirt does not run"
 
     def look(self, wall: float) -> Iterable[Symptom]:
-        """Ask once; that it does not answer is told by its age."""
+        """Ask once; that it does not answer is told by its age.
+
+        Raises OSError when it never answered and refuses: it may not be there for guests at all.
+        """
         del wall
         command = (found("virsh"), "-r", "-k", "0", "list", "--name")
-        self._answered_at = self._answered_at or now()
-        with suppress(OSError):
-            output(*command, timeout_s=WAIT_S)
+        try:
+            output(*command, timeout_s=WAIT_S, must_succeed=True)
             self._answered_at = now()
+        except TimeoutError:
+            self._answered_at = self._answered_at or now()
+        except OSError:
+            if not self._answered_at:
+                raise
         return []
 
     def progress(self) -> Iterable[Progress]:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Block devices: requests that do not come back, RAIDs and multipaths that have lost a leg."""
+"""Block devices: requests that do not come back, multipaths that have lost a leg."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from billow.agent.probes.program import found, output
 from billow.model.ha.evidence import Hardware, Symptom
 
 BLOCK: Final = Path("/sys/block")
-MDSTAT: Final = Path("/proc/mdstat")
 STALLED_S: Final = 3.0
 _WAITING: Final = 8
 """Where in a `stat` file stands how many requests are under way."""
+_GIVEN_UP: Final = frozenset({"faulty", "i/o timeout"})
+"""What multipathd's own check says of a path that does not work."""
 _LEFT_OUT: Final = ("loop", "ram", "zram", "fd", "sr")
 
 
@@ -55,24 +55,6 @@ class Stall(Probe):
             if wall - since >= STALLED_S:
                 text = "requests are under way and none comes back"
                 yield Symptom("drive", device, Hardware.HURTING, text, round(since, 3))
-
-
-class Raid(Probe):
-    """Software RAIDs with a member missing."""
-
-    name = "drive-raid"
-    period_s = 5.0
-
-    def __init__(self, file: Path = MDSTAT) -> None:
-        self._file = file
-
-    def missing(self) -> str:
-        """Return what the host lacks for it."""
-        return "" if self._file.exists() else "no software RAID"
-
-    def look(self, wall: float) -> Iterable[Symptom]:
-        """Return each RAID that is not whole."""
-        return list(judge_mdstat(self._file.read_text(encoding="utf-8"), wall))
 
 
 class Multipath(Probe):
@@ -133,28 +115,19 @@ def stalled_since(
     return stalled
 
 
-def judge_mdstat(text: str, wall: float) -> Iterator[Symptom]:
-    """Yield the RAIDs in /proc/mdstat that are not whole."""
-    for match in re.finditer(r"^(md\S*) : (\S+) (.*)\n.*?\[(\d+)/(\d+)\]", text, re.MULTILINE):
-        name, state, _, wanted, there = match.groups()
-        if state != "active":
-            yield Symptom("drive", name, Hardware.HURTING, "the RAID does not work", wall)
-        elif int(there) < int(wanted):
-            missing = f"{there} of {wanted} members are there"
-            yield Symptom(
-                "drive", name, Hardware.PREDICTED, f"the RAID is not whole: {missing}", wall
-            )
-
-
 def judge_multipath(text: str, wall: float) -> Iterator[Symptom]:
-    """Yield the maps that lost paths: lines of device, map, state in the kernel and as checked."""
+    """Yield the maps that lost paths: lines of device, map, state in the kernel and as checked.
+
+    The last may be two words. One whose check is under way (`i/o pending`) works meanwhile.
+    """
     paths: dict[str, list[bool]] = {}
-    for words in (line.split() for line in text.splitlines()):
+    for words in (line.split(maxsplit=3) for line in text.splitlines()):
         if len(words) == 4 and words[1] not in {"[orphan]", "##"}:
-            paths.setdefault(words[1], []).append(words[2] == "active" and words[3] != "faulty")
-    for name, works in sorted(paths.items()):
-        if not any(works):
+            works = words[2] == "active" and words[3].strip() not in _GIVEN_UP
+            paths.setdefault(words[1], []).append(works)
+    for name, works_of in sorted(paths.items()):
+        if not any(works_of):
             yield Symptom("drive", name, Hardware.HURTING, "no path to it is left", wall)
-        elif not all(works):
-            missing = f"{sum(works)} of {len(works)} paths are left"
+        elif not all(works_of):
+            missing = f"{sum(works_of)} of {len(works_of)} paths are left"
             yield Symptom("drive", name, Hardware.PREDICTED, missing, wall)

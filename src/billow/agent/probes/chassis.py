@@ -11,13 +11,25 @@ from billow.model.ha.evidence import Hardware, Symptom
 
 DEVICES: Final = (Path("/dev/ipmi0"), Path("/dev/ipmi/0"), Path("/dev/ipmidev/0"))
 _SAYS: Final = (
+    ("predictive failure deasserted", "", ""),
     ("power supply ac lost", "power", "a power supply has no power"),
+    ("out-of-range", "power", "a power supply's feed is lost or out of range"),
     ("failure detected", "power", "a power supply failed"),
-    ("predictive failure", "power", "a power supply forecasts its failure"),
+    ("drive fault", "drive", "a drive has failed"),
+    ("in critical array", "drive", "a drive's array has lost its redundancy"),
+    ("in failed array", "drive", "a drive's array has failed"),
+    ("predictive failure", "", "it forecasts its failure"),
     ("redundancy lost", "power", "redundancy is lost"),
     ("redundancy degraded", "power", "redundancy is degraded"),
 )
-_CRITICAL: Final = {"cr": "critical", "nr": "beyond what it bears"}
+"""What discrete sensors say, with the probe; by what the sensor belongs to where that is empty."""
+_CRITICAL: Final = dict.fromkeys(("cr", "lcr", "ucr"), "critical") | dict.fromkeys(
+    ("nr", "lnr", "unr"), "beyond what it bears"
+)
+"""`sdr elist` says on which side (`ucr`: above), `sdr list` does not."""
+_TOO_HOT: Final = frozenset({"nr", "unr"})
+_BELONGS: Final = {"10": "power", "19": "power", "4": "drive", "26": "drive", "29": "fan"}
+"""Entity ids of the IPMI specification, table 43-13: power supply and unit, disk and bay, fan."""
 
 
 class Chassis(Probe):
@@ -44,20 +56,34 @@ def judge(text: str, wall: float) -> Iterator[Symptom]:
         words = [word.strip() for word in line.split("|")]
         if len(words) != 5:
             continue
-        name, number, state, _, reading = words
+        name, number, state, entity, reading = words
         subject = f"{name} {number}"
         for sign, probe, seen in _SAYS:
             if sign in reading.lower():
-                yield Symptom(probe, subject, Hardware.PREDICTED, seen, wall)
+                if seen:
+                    of = probe or owner(entity, reading)
+                    yield Symptom(of, subject, Hardware.PREDICTED, seen, wall)
                 break
         else:
-            yield from _by_state(subject, state, reading, wall)
+            yield from _by_state(subject, (state, entity, reading), wall)
 
 
-def _by_state(subject: str, state: str, reading: str, wall: float) -> Iterator[Symptom]:
+def owner(entity: str, reading: str) -> str:
+    """Return the probe's name for what a sensor belongs to."""
+    if "degrees" in reading:
+        return "temperature"
+    if "RPM" in reading:
+        return "fan"
+    if "Drive" in reading:
+        return "drive"
+    return _BELONGS.get(entity.partition(".")[0], "chassis")
+
+
+def _by_state(subject: str, sensor: tuple[str, str, str], wall: float) -> Iterator[Symptom]:
+    state, entity, reading = sensor
     if state not in _CRITICAL:
         return
-    hot = "degrees" in reading
-    probe = "temperature" if hot else "fan" if "RPM" in reading else "chassis"
-    grade = Hardware.HURTING if hot and state == "nr" else Hardware.PREDICTED
+    probe = owner(entity, reading)
+    burns = probe == "temperature" and state in _TOO_HOT
+    grade = Hardware.HURTING if burns else Hardware.PREDICTED
     yield Symptom(probe, subject, grade, f"its value is {_CRITICAL[state]}", wall)

@@ -2,6 +2,8 @@
 """Drives: what they forecast of themselves, by smartctl's JSON and nvme-cli's."""
 
 import json
+import re
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -23,48 +25,113 @@ WORN_PERCENT: Final = 100
 _EXIT_FAILING, _EXIT_PREFAIL, _EXIT_ERRORS = 8, 16, 64  # bits 3, 4 and 6: smartctl(8)
 _REALLOCATED, _PENDING, _UNCORRECTABLE = 5, 197, 198
 _MANY_SECTORS: Final = 10
+_FIRST_WITH_JSON: Final = 7
+ASK_S: Final = 20.0
+"""A drive that has not answered by then hangs."""
 
 Document = dict[str, Any]
 
 
-class Smart(Probe):
+class Drives(Probe):
+    """Asks each drive by itself: one that does not answer hides no other, nor what it said before.
+
+    Raises OSError when none answers.
+    """
+
+    period_s = 300.0
+
+    def __init__(self) -> None:
+        self._said: dict[str, tuple[Symptom, ...]] = {}
+
+    def look(self, wall: float) -> Iterable[Symptom]:
+        """Ask each drive."""
+        refusals: list[OSError] = []
+        drives = list(self.drives())
+        for name, question in drives:
+            try:
+                self._said[name] = tuple(self.judge(name, asked(*question), wall))
+            except OSError as error:
+                refusals.append(error)
+            yield from self._said.get(name, ())
+        if refusals and len(refusals) == len(drives):
+            raise refusals[0]
+
+    @abstractmethod
+    def drives(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        """Yield the name of each drive and the command that asks it. Does I/O."""
+
+    @abstractmethod
+    def judge(self, drive: str, answer: Document, wall: float) -> Iterator[Symptom]:
+        """Yield what an answer says of a drive."""
+
+
+class Smart(Drives):
     """Every drive that smartctl finds."""
 
     name = "drive-smart"
-    period_s = 300.0
 
     def missing(self) -> str:
         """Return what the host lacks for it."""
-        return "" if found("smartctl") else "no smartctl: install smartmontools"
+        if not found("smartctl"):
+            return "no smartctl: install smartmontools"
+        return "" if smartctl_speaks_json() else "smartctl is too old: install smartmontools 7"
 
-    def look(self, wall: float) -> Iterable[Symptom]:
-        """Ask each drive."""
+    def drives(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        """Yield what smartctl finds."""
         smartctl = found("smartctl")
-        drives = json.loads(output(smartctl, "--scan", "-j") or "{}").get("devices", [])
-        for each in drives:
-            answer = output(smartctl, "-j", "-a", "-n", "standby", "-d", each["type"], each["name"])
-            yield from judge_smart(Path(each["name"]).name, json.loads(answer or "{}"), wall)
+        for each in asked(smartctl, "--scan", "-j").get("devices", []):
+            question = (smartctl, "-j", "-a", "-n", "standby", "-d", each["type"], each["name"])
+            yield Path(each["name"]).name, question
+
+    def judge(self, drive: str, answer: Document, wall: float) -> Iterator[Symptom]:
+        """Yield what smartctl says of a drive."""
+        return judge_smart(drive, answer, wall)
 
 
-class Nvme(Probe):
-    """NVMe drives, where nvme-cli is there and smartctl is not."""
+class Nvme(Drives):
+    """NVMe drives, where nvme-cli is there and no smartctl that could be asked."""
 
     name = "drive-nvme"
-    period_s = 300.0
+
+    def __init__(self, folder: Path = Path("/dev")) -> None:
+        super().__init__()
+        self._folder = folder
 
     def missing(self) -> str:
         """Return what the host lacks for it."""
-        if found("smartctl"):
+        if found("smartctl") and smartctl_speaks_json():
             return "smartctl looks after NVMe drives as well"
         if not found("nvme"):
             return "no nvme: install nvme-cli"
-        return "" if list(Path("/dev").glob("nvme[0-9]")) else "no NVMe drives"
+        return "" if list(self.drives()) else "no NVMe drives"
 
-    def look(self, wall: float) -> Iterable[Symptom]:
-        """Ask each drive."""
-        for device in sorted(Path("/dev").glob("nvme[0-9]")):
-            answer = output(found("nvme"), "smart-log", str(device), "-o", "json")
-            yield from judge_nvme(device.name, json.loads(answer or "{}"), wall)
+    def drives(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        """Yield the drives, which have names as `nvme12`; `nvme12n1` is a part of one."""
+        for device in sorted(self._folder.glob("nvme*")):
+            if re.fullmatch(r"nvme\d+", device.name):
+                yield device.name, (found("nvme"), "smart-log", str(device), "-o", "json")
+
+    def judge(self, drive: str, answer: Document, wall: float) -> Iterator[Symptom]:
+        """Yield what nvme-cli says of a drive."""
+        return judge_nvme(drive, answer, wall)
+
+
+def smartctl_speaks_json() -> bool:
+    """Return whether smartctl is of a version that knows -j; an older one prints its usage."""
+    first = re.match(r"smartctl (\d+)\.", output(found("smartctl"), "--version", timeout_s=5))
+    return first is not None and int(first.group(1)) >= _FIRST_WITH_JSON
+
+
+def asked(*command: str) -> Document:
+    """Return the JSON that a program prints; empty for nothing. Raises OSError for other things."""
+    text = output(*command, timeout_s=ASK_S)
+    try:
+        answer = json.loads(text or "{}")
+    except ValueError as error:
+        raise OSError(f"{command[0]} prints no JSON: {text.strip()[:80]}") from error
+    if not isinstance(answer, dict):
+        raise OSError(f"{command[0]} prints another JSON than expected")
+    return answer
 
 
 def judge_smart(drive: str, answer: Document, wall: float) -> Iterator[Symptom]:

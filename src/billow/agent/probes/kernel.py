@@ -6,17 +6,19 @@ It waits for the next line by itself, so a line is told within milliseconds.
 
 import os
 import select
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from billow.agent.probes.kernel_rules import Meaning, meaning
+from billow.agent.probes.kernel_rules import Meaning, Rule, meaning
 from billow.agent.probes.probe import Probe
 from billow.model.ha.evidence import Hardware, Symptom
 
 KMSG: Final = Path("/dev/kmsg")
 _RECORD: Final = 8192
 _WAIT_MS: Final = 1000
+_DAY_S: Final = 86_400.0
 
 
 class KernelLog(Probe):
@@ -29,6 +31,7 @@ class KernelLog(Probe):
         self._path = path
         self._handle = -1
         self._standing: dict[tuple[str, str, Hardware], tuple[Symptom, float]] = {}
+        self._counted: dict[tuple[Rule, str], deque[float]] = {}
 
     def missing(self) -> str:
         """Return what the host lacks for it."""
@@ -62,8 +65,17 @@ class KernelLog(Probe):
                 return
             yield data.decode(errors="replace")
 
+    def _often(self, found: Meaning, wall: float) -> bool:
+        """Count a line; return whether there were as many within a day as mean something."""
+        wanted = found.rule.a_day
+        seen = self._counted.setdefault((found.rule, found.subject), deque(maxlen=wanted))
+        seen.append(wall)
+        return len(seen) == wanted and wall - seen[0] <= _DAY_S
+
     def _note(self, found: Meaning, wall: float) -> None:
         rule = found.rule
+        if rule.a_day > 1 and not self._often(found, wall):
+            return
         key = (rule.probe, found.subject, rule.grade)
         known = self._standing.get(key)
         since = known[0].since if known else round(wall, 3)
@@ -82,12 +94,14 @@ def text_of(record: str) -> str:
     """Return the kernel's message in a record of /dev/kmsg, `6,1234,56789,-;text` and more lines.
 
     Empty for what a program wrote into the log: only the kernel speaks for the kernel, and a panic
-    that anybody could write would be a proof that anybody could forge.
+    that anybody could write would be a proof that anybody could forge. Empty as well for the rest
+    of a line into which another CPU broke (`c`; `+` in old kernels): it may begin with a name.
     """
     head, _, rest = record.partition(";")
-    priority = head.split(",", 1)[0]
-    from_kernel = priority.isdecimal() and int(priority) >> 3 == 0
-    return rest.split("\n", 1)[0] if from_kernel else ""
+    words = head.split(",")
+    from_kernel = words[0].isdecimal() and int(words[0]) >> 3 == 0
+    whole = len(words) < 4 or words[3] not in {"c", "+"}
+    return rest.split("\n", 1)[0] if from_kernel and whole else ""
 
 
 def _opened(path: Path) -> int:

@@ -42,6 +42,10 @@ class Bond:
     legs: Mapping[str, bool]
 
 
+Watched = list[tuple[str, Network]]
+"""Each card with a network that goes over it; several may go over one."""
+
+
 class Cards(Probe):
     """The cards that have this host's own addresses, and the legs of their bonds."""
 
@@ -62,11 +66,19 @@ class Cards(Probe):
 
     def look(self, wall: float) -> Iterable[Symptom]:
         """Return what is wrong with each card and bond."""
-        for name, network in self._watched().items():
+        watched = self._watched()
+        for name, network in watched:
             yield from self._card(name, network, wall)
-            if (self._bonds / name).exists():
-                bond = read_bond((self._bonds / name).read_text(encoding="utf-8"))
-                yield from judge_bond(name, bond, network, wall)
+        for file in sorted(self._bonds.iterdir()) if self._bonds.exists() else ():
+            yield from self._bond(file, watched, wall)
+
+    def _bond(self, file: Path, watched: Watched, wall: float) -> Iterator[Symptom]:
+        """Yield what is wrong with a bond, for each network that goes over it."""
+        above = stacked_on(file.name, self._cards)
+        if networks := [network for name, network in watched if name in above]:
+            bond = read_bond(file.read_text(encoding="utf-8"))
+            found = (each for way in networks for each in judge_bond(file.name, bond, way, wall))
+            yield from dict.fromkeys(found)  # half a bond is one thing, however many go over it
 
     def _card(self, name: str, network: Network, wall: float) -> Iterator[Symptom]:
         card = read_card(self._cards / name)
@@ -77,13 +89,27 @@ class Cards(Probe):
         self._best_mbps[name] = best
         yield from judge_card(name, (first, card), (wall - began, best), network, wall)
 
-    def _watched(self) -> dict[str, Network]:
+    def _watched(self) -> Watched:
         by_address = interfaces()
-        return {
-            by_address[address]: network
+        return [
+            (by_address[address], network)
             for network, address in self._local.items()
-            if address in by_address and by_address[address] != "lo"
-        }
+            if by_address.get(address, "lo") != "lo"
+        ]
+
+
+def stacked_on(card: str, cards: Path) -> frozenset[str]:
+    """Return a card and all that lies on it, as VLANs and bridges do: by its `upper_*`.
+
+    So it is few to look at. The `lower_*` of a bridge are the cards of all of its guests.
+    """
+    found, open_ends = {card}, [card]
+    while open_ends:
+        links = (cards / open_ends.pop()).glob("upper_*")
+        new = {link.name.removeprefix("upper_") for link in links} - found
+        found |= new
+        open_ends += new
+    return frozenset(found)
 
 
 def read_card(folder: Path) -> Card:

@@ -14,6 +14,8 @@ from billow.model.ha.evidence import Hardware, Network, Symptom
 FOLDERS: Final = (Path("/run/openvswitch"), Path("/var/run/openvswitch"))
 PROGRAMS: Final = ("ovs-vswitchd", "ovn-controller")
 WAIT_S: Final = 2.0
+AGAIN_S: Final = 5.0
+"""One that ended in order, and took its pid file with it, may be begun anew meanwhile."""
 _MOST: Final = 65_536
 
 
@@ -25,18 +27,32 @@ class Vswitch(Probe):
 
     def __init__(self, folders: tuple[Path, ...] = FOLDERS) -> None:
         self._folders = folders
+        self._seen: dict[str, float] = {}
 
     def missing(self) -> str:
         """Return what the host lacks for it."""
         return "" if self._pid_files() else "no Open vSwitch"
 
     def look(self, wall: float) -> Iterable[Symptom]:
-        """Return each program that is dead or does not answer."""
-        for name, file in self._pid_files().items():
-            if why := lack(file):
+        """Return each program that is dead, has ended or does not answer.
+
+        One that could not be asked says nothing of the others. Raises OSError when none could be.
+        """
+        files = self._pid_files()
+        self._seen.update(dict.fromkeys(files, wall))
+        refused: list[OSError] = []
+        for name, seen_at in self._seen.items():
+            try:
+                why = lack(files[name]) if name in files else ended(wall - seen_at)
+            except PermissionError as error:
+                refused.append(error)
+                continue
+            if why:
                 text = f"{name} {why}"
                 grade = Hardware.HURTING
                 yield Symptom("vswitch", name, grade, text, wall, network=Network.TENANT)
+        if refused and len(refused) == len(self._seen):
+            raise refused[0]
 
     def _pid_files(self) -> dict[str, Path]:
         return {
@@ -47,18 +63,40 @@ class Vswitch(Probe):
         }
 
 
+def ended(ago_s: float) -> str:
+    """Return what is wrong with a program whose pid file went so long ago; empty for nothing."""
+    return "has ended" if ago_s >= AGAIN_S else ""
+
+
 def lack(pid_file: Path) -> str:
-    """Return what is wrong with a program by its pid file; empty when it answers."""
+    """Return what is wrong with a program by its pid file; empty when it answers.
+
+    Raises PermissionError when it may not be asked.
+    """
     try:
         pid = int(pid_file.read_text(encoding="ascii"))
-        os.kill(pid, 0)
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
+        return "does not run"
+    if not runs(pid):
         return "does not run"
     control = pid_file.with_name(f"{pid_file.stem}.{pid}.ctl")
     try:
         return "" if answers(control) else "answers with an error"
+    except PermissionError:
+        raise
     except OSError as error:
         return f"does not answer: {error}"
+
+
+def runs(pid: int) -> bool:
+    """Return whether there is such a process; one of another user is one, too."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def answers(control: Path) -> bool:
