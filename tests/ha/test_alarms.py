@@ -11,11 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from structlog.testing import capture_logs
 
 from billow.errors import Invalid, Refused, Unavailable
 from billow.ha.alarms import KEPT_S, Alarms, Channel
 from billow.ha.channels import Hook, Mail, alarm_document, open_channels
-from billow.model.ha.alarm import Alarm
+from billow.model.ha.alarm import Alarm, Delivery
 from billow.model.ha.response import Severity
 from billow.settings import Settings
 from billow.store import Store
@@ -268,6 +269,61 @@ async def test_who_does_not_answer_is_unavailable(box: tuple[Box, str]) -> None:
     kept.refuse = "550 nobody of this name"
     with pytest.raises(Refused):
         await Mail(url, "a@example.org", ["b@example.org"]).send(an_alarm())
+
+
+class Broken:
+    """A channel that fails as no channel should, with a password in the error."""
+
+    name = "broken"
+    tries = 0
+
+    async def send(self, alarm: Alarm) -> None:
+        """Fail."""
+        self.tries += 1
+        "pässword".encode("ascii")
+
+    async def aclose(self) -> None:
+        """Nothing is kept open."""
+
+
+async def test_a_channel_that_breaks_is_asked_ever_more_seldom_and_alone(
+    outbox: Store, receiver: Receiver
+) -> None:
+    clock, broken = VirtualClock(START), Broken()
+    alarms = Alarms(outbox, [broken, hook(receiver)], clock)
+    with capture_logs() as logs:
+        for _ in range(40):  # 10 s
+            await alarms.turn()
+            await alarms.settle()
+            clock.advance(0.25)
+    assert broken.tries == 4  # after 0, 1, 3 and 7 s
+    assert len(receiver.taken) == 1
+    (later,) = await outbox.due("broken", now=1e12)
+    assert (later.tries, later.error) == (4, "unexpected UnicodeEncodeError")
+    assert len(logs) == 4
+    assert "ssword" not in repr(logs)
+    await alarms.aclose()
+
+
+async def test_what_went_but_could_not_be_kept_is_not_sent_again(
+    outbox: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alarms = Alarms(outbox, [hook(receiver)], VirtualClock(START))
+
+    async def fail(_: Delivery) -> None:
+        raise RuntimeError("the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(outbox, "record_delivery", fail)
+        for _ in range(3):
+            await alarms.turn()
+            await alarms.settle()
+    assert len(await outbox.due("cmdb", now=1e12)) == 1
+    await alarms.turn()
+    await alarms.settle()
+    assert await outbox.due("cmdb", now=1e12) == []
+    assert len(receiver.taken) == 1
+    await alarms.aclose()
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "x", "", "file:///etc/passwd"])

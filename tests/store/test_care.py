@@ -61,6 +61,8 @@ async def test_it_reaches_those_that_are_named(store: Store) -> None:
     for name, reach in (("h1", Reach.HOST), ("r1", Reach.RACK), ("a", Reach.ZONE)):
         assert care_of(name, reach).covers(**there)
         assert not care_of("x", reach).covers(**there)
+    assert care_of("a/r1", Reach.RACK).covers(**there)
+    assert not care_of("b/r1", Reach.RACK).covers(**there)
     assert care_of("", Reach.POOL).covers(**there)
     await store.begin_maintenance(care_of("", Reach.POOL))
     assert (await store.end_maintenance(Reach.POOL, "", by="ada", at=11.0)).reach is Reach.POOL

@@ -58,6 +58,7 @@ class Alarms:
         self._clock = clock
         self._leading = leading
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._unkept: dict[tuple[str, str], tuple[Delivery, bool]] = {}
 
     async def turn(self) -> None:
         """Begin to send what is due through each channel that is idle; waits for none of them."""
@@ -89,23 +90,41 @@ class Alarms:
             for delivery in due:
                 if not await self._deliver(channel, delivery):
                     break
-        except BillowError as error:
-            log.warning("alarms wait", channel=channel.name, why=error.brief)
+        except Exception as error:  # noqa: BLE001 (a turn comes again, whatever went wrong)
+            log.warning("alarms wait", channel=channel.name, why=_known(error).brief)
 
     async def _deliver(self, channel: Channel, delivery: Delivery) -> bool:
-        """Try once, and keep how it went; return whether the channel answers."""
+        """Try once, and keep how it went; return whether the channel answers.
+
+        What went but could not be kept is only kept the next time, and not sent again.
+        """
+        key = channel.name, delivery.alarm.key
+        if key not in self._unkept:
+            self._unkept[key] = await self._try(channel, delivery)
+        tried, answers = self._unkept[key]
+        await self._outbox.record_delivery(tried)
+        del self._unkept[key]
+        return answers
+
+    async def _try(self, channel: Channel, delivery: Delivery) -> tuple[Delivery, bool]:
+        """Send once; return how it went, and whether the channel answers."""
         try:
             await channel.send(delivery.alarm)
-        except BillowError as error:
-            log.warning("alarm not taken", channel=channel.name, why=error.brief)
-            await self._outbox.record_delivery(self._later(delivery, error))
-            return not isinstance(error, Unavailable)
-        done = replace(delivery, delivered_at=self._clock.now(), error="")
-        await self._outbox.record_delivery(done)
-        return True
+        except Exception as error:  # noqa: BLE001 (whatever it is, the alarm was not taken)
+            known = _known(error)
+            log.warning("alarm not taken", channel=channel.name, why=known.brief)
+            return self._later(delivery, known), not isinstance(known, Unavailable)
+        return replace(delivery, delivered_at=self._clock.now(), error=""), True
 
     def _later(self, delivery: Delivery, error: BillowError) -> Delivery:
         wait_s = min(FIRST_WAIT_S * 2.0**delivery.tries, LONGEST_WAIT_S)
         said = "; ".join((error.brief, *error.details))[:500]
         next_at = self._clock.now() + wait_s
         return replace(delivery, tries=delivery.tries + 1, next_at=next_at, error=said)
+
+
+def _known(error: Exception) -> BillowError:
+    """Return an error of ours; of another only the type is told: its text may hold a password."""
+    if isinstance(error, BillowError):
+        return error
+    return Unavailable(f"unexpected {type(error).__name__}")

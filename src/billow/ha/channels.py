@@ -11,7 +11,9 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.errors import InvalidHeaderDefect
 from email.message import EmailMessage
+from email.policy import SMTP as EMAIL
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -52,8 +54,13 @@ class Hook:
     """
 
     def __init__(self, name: str, url: str, token: str = "") -> None:
-        if urlsplit(url).scheme not in {"http", "https"}:
-            raise Invalid(f"{url!a:.80} is no http or https URL for the {name}")
+        setting = f"ha_{name}"
+        _check_url(setting, url, ("http", "https"), "https://HOST/PATH")
+        if token and (not token.isascii() or not token.isprintable() or " " in token):
+            raise Invalid(
+                f"{setting}_token has a space, a line end or a letter that no token has",
+                fix="see how it is quoted, and whether its file ends with more than the token",
+            )
         self._name = name
         self._url = url
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -112,13 +119,11 @@ class Mail:
     to: Sequence[str]
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.server)
-        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
-            raise Invalid(
-                "the mail server is not given as a URL", fix="use smtp://HOST:PORT or smtps://HOST"
-            )
-        if not self.sender or not self.to:
-            raise Invalid("mail needs a sender and somebody to send to")
+        parts = _check_url("ha_mail_server", self.server, ("smtp", "smtps"), "smtp://HOST:PORT")
+        if not unquote(f"{parts.username or ''}{parts.password or ''}").isascii():
+            raise Invalid("the user or password in ha_mail_server is not ASCII, as SMTP's must be")
+        _check_addresses("ha_mail_from", (self.sender,))
+        _check_addresses("ha_mail_to", self.to)
 
     @property
     def name(self) -> str:
@@ -158,6 +163,41 @@ class Mail:
                     raise Unavailable("the mail server offers no encryption for the password")
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             server.send_message(mail)
+
+
+def _check_url(setting: str, url: str, schemes: Sequence[str], example: str) -> SplitResult:
+    """Return the parts of a URL. Raises Invalid, which tells no more of it than scheme and host."""
+    try:
+        parts = urlsplit(url)
+        host, _ = str(parts.hostname or ""), parts.port
+        host.encode("idna")
+    except ValueError:  # the port, the host, or a bracket; what it says may hold a password
+        raise Invalid(
+            f"{setting} is no URL: its host or port cannot be", fix=f"use {example}"
+        ) from None
+    if parts.scheme not in schemes or not host or " " in host or not url.isprintable():
+        shown = f": {parts.scheme}://{host!a:.80}" if host else ""
+        raise Invalid(f"{setting} is no {' or '.join(schemes)} URL{shown}", fix=f"use {example}")
+    return parts
+
+
+def _check_addresses(setting: str, addresses: Sequence[str]) -> None:
+    """Raise Invalid unless there are addresses to which mail can go."""
+    if not addresses or not all(map(_is_address, addresses)):
+        raise Invalid(
+            f"{setting} needs an address, as billow@example.org",
+            details=tuple(f"it has {each!a:.80}" for each in addresses),
+        )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        header = EMAIL.header_factory("to", text)
+    except (IndexError, ValueError):  # the parser's own, as for "ada@"
+        return False
+    wrong = any(isinstance(each, InvalidHeaderDefect) for each in header.defects)
+    whole = [each.username and each.domain for each in header.addresses]
+    return text.isprintable() and not wrong and bool(whole) and all(whole)
 
 
 def _connected(parts: SplitResult) -> smtplib.SMTP:

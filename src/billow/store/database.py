@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billow.store.failure import explained
 from billow.store.migrate import migrate
 from billow.store.open import Use, create_file, is_postgres, make_engine, parsed
+from billow.store.patience import COMMIT_S, READ_S, limited
 from billow.store.writer import Result, Work, Writer
 
 
@@ -19,9 +20,11 @@ class Database:
 
     def __init__(self, url: str) -> None:
         parts = parsed(url)
+        self._read_s = READ_S if is_postgres(parts) else None
+        commit_s = COMMIT_S if is_postgres(parts) else None
         self._readers = make_engine(parts, Use.READ)
-        self._writer = Writer(make_engine(parts, Use.WRITE))
-        self._own = Writer(make_engine(parts, Use.OWN))
+        self._writer = Writer(make_engine(parts, Use.WRITE), commit_s)
+        self._own = Writer(make_engine(parts, Use.OWN), commit_s)
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -51,12 +54,12 @@ class Database:
         """Lend a connection that only reads; each statement sees the newest commit.
 
         Raises:
-            Unavailable: the database failed.
+            Unavailable: the database failed, or did not answer in time.
         """
         try:
-            async with self._readers.connect() as connection:
+            async with limited(self._read_s), self._readers.connect() as connection:
                 yield connection
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, TimeoutError) as error:
             raise explained(error) from error
 
     async def aclose(self) -> None:

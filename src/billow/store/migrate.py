@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from billow.errors import Blocked
 from billow.store.failure import explained
 from billow.store.open import WAIT_S, Use, is_postgres, prepare
+from billow.store.patience import lost_after
 
 HEAD: Final = "0003"
 """The newest migration, so that most starts need no Alembic. A test compares it with the folder."""
@@ -38,9 +39,9 @@ async def migrate(url: URL) -> None:
 
 def _migrate(url: URL) -> None:
     sync_driver = "postgresql+psycopg" if is_postgres(url) else "sqlite+pysqlite"
-    options = {"connect_timeout": WAIT_S} if is_postgres(url) else {"timeout": WAIT_S}
+    options = lost_after(url) if is_postgres(url) else {"timeout": WAIT_S}
     engine = create_engine(
-        url.set(drivername=sync_driver), poolclass=NullPool, connect_args=options
+        url.set(drivername=sync_driver), poolclass=NullPool, connect_args=dict(options)
     )
     prepare(engine, Use.WRITE)
     try:

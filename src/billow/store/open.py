@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from billow.errors import Invalid
+from billow.store.patience import lost_after
 
 WAIT_S: Final = 10
 """How long a write waits for another one."""
@@ -88,10 +89,16 @@ def make_engine(url: URL, use: Use) -> AsyncEngine:
     if use is Use.READ:
         options["isolation_level"] = "AUTOCOMMIT"
     if is_postgres(url):
-        options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": WAIT_S}}
+        options |= {"pool_pre_ping": True, "connect_args": _connecting(url)}
     engine = create_async_engine(url, pool_timeout=WAIT_S * 6, **options)
     prepare(engine.sync_engine, use)
     return engine
+
+
+def _connecting(url: URL) -> dict[str, Any]:
+    from billow.store.line import Line  # who has SQLite need not wait for psycopg
+
+    return {"async_creator_fn": Line.connect, **lost_after(url)}
 
 
 def prepare(engine: Engine, use: Use) -> None:

@@ -3,7 +3,8 @@
 
 Work is queued, done in order in one transaction and committed; only then do its callers go on.
 When a piece of work fails, the transaction is rolled back and each piece is done again on its own,
-so work must change nothing but the database. This module must not know what is written.
+so work must change nothing but the database; unless the database is away, which all are told then.
+This module must not know what is written.
 """
 
 import asyncio
@@ -15,10 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from billow.errors import Unavailable
-from billow.store.failure import explained
+from billow.store.failure import explained, is_away, of_commit
+from billow.store.patience import limited
 
 Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]
+Waiting = tuple[Work[Any], asyncio.Future[Any]]
 
 MOST: Final = 512
 """Pieces of work in one commit at most."""
@@ -27,9 +30,11 @@ MOST: Final = 512
 class Writer:
     """Writes in turn what is given to it. Belongs to the event loop in which it was made."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, limit_s: float | None = None) -> None:
+        """Begin to write; `limit_s` is how long all the work of one commit may take, with it."""
         self._engine = engine
-        self._queue: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
+        self._limit_s = limit_s
+        self._queue: deque[Waiting] = deque()
         self._news = asyncio.Event()
         self._closing = False
         self._task = asyncio.create_task(self._serve(), name="billow-store-writer")
@@ -39,8 +44,8 @@ class Writer:
 
         Raises:
             BillowError: what the work raised; nothing was written then.
-            Unavailable: the database failed; after a failed commit, it may or may not have been
-                written.
+            Unavailable: the database failed or did not answer in time; after a failed commit, it
+                may or may not have been written.
         """
         if self._closing:
             raise Unavailable("the store is closed", code="store-closed")
@@ -66,42 +71,60 @@ class Writer:
             if batch:
                 await self._commit_all(batch)
 
-    async def _commit_all(self, batch: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
+    async def _commit_all(self, batch: list[Waiting]) -> None:
+        """Do work in one commit, or else each piece in its own while the database is there."""
+        error = await self._try(batch)
+        if error is None:
+            return
+        if len(batch) == 1 or isinstance(error, _CommitError | TimeoutError):
+            for _, future in batch:
+                _fail(future, error)
+            return
+        error = None
+        for one in batch:
+            if error is None or not is_away(error):
+                error = await self._try([one])
+            if error is not None:
+                _fail(one[1], error)
+
+    async def _try(self, batch: list[Waiting]) -> Exception | None:
+        """Do work in one commit and tell who waits for it, or return why it was not done."""
         try:
             results = await self._commit([work for work, _ in batch])
         except Exception as error:  # noqa: BLE001 (it goes to whoever waits for it)
-            if len(batch) == 1 or isinstance(error, _CommitError):
-                for _, future in batch:
-                    _fail(future, error)
-            else:
-                for one in batch:
-                    await self._commit_all([one])
-            return
+            return error
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)
+        return None
 
     async def _commit(self, works: list[Work[Any]]) -> list[Any]:
-        async with self._engine.connect() as connection:
-            await connection.begin()
-            results = [await work(connection) for work in works]
-            try:
+        committing = False
+        try:
+            async with limited(self._limit_s), self._engine.connect() as connection:
+                await connection.begin()
+                results = [await work(connection) for work in works]
+                committing = True
                 await connection.commit()
-            except SQLAlchemyError as error:
+        except (SQLAlchemyError, TimeoutError) as error:
+            if committing:
                 raise _CommitError(error) from error
-            return results
+            raise
+        return results
 
 
 class _CommitError(Exception):
     """The commit itself failed: nobody knows whether it was done, so it is not tried again."""
 
-    def __init__(self, cause: SQLAlchemyError) -> None:
+    def __init__(self, cause: SQLAlchemyError | TimeoutError) -> None:
         super().__init__(str(cause))
         self.cause = cause
 
 
 def _fail(future: asyncio.Future[Any], error: Exception) -> None:
     if isinstance(error, _CommitError):
-        error = error.cause
+        error = of_commit(error.cause)
+    elif isinstance(error, SQLAlchemyError | TimeoutError):
+        error = explained(error)
     if not future.done():
-        future.set_exception(explained(error) if isinstance(error, SQLAlchemyError) else error)
+        future.set_exception(error)
