@@ -5,13 +5,15 @@ It asks the store what is known and keeps what people say; it ends and starts no
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from billow.act.turns import failing
 from billow.errors import Conflict, Invalid, NotFound, Unavailable
 from billow.ha.rehearsal import Rehearsal
+from billow.ha.responder import Responder
 from billow.model.ha.alarm import Alarm
-from billow.model.ha.care import Drill, Maintenance, Reach
+from billow.model.ha.care import Drill, Maintenance, Reach, rack_name
 from billow.model.ha.incident import Incident
 from billow.model.ha.status import Status
 from billow.model.ha.step import IncidentStep
@@ -35,7 +37,7 @@ class Leave:
     """What a person asks to be left alone.
 
     Attributes:
-        name: Of the host, rack or zone; empty for the pool.
+        name: Of the host, rack (or `zone/rack`) or zone; empty for the pool.
         for_s: How long, in seconds.
     """
 
@@ -97,20 +99,21 @@ class Incidents:
     async def status(self) -> Status:
         """Return how high availability is: who watches, what is left alone, who is ready."""
         now = self._clock.now()
-        return status_of(
+        status = status_of(
             await self._store.views(),
             await self._store.maintenances(now),
             await self._store.drills(),
             await self._store.open_incidents(),
             now,
         )
+        return replace(status, failing=failing(Responder.turn.__qualname__))
 
     async def leave(self, asked: Leave, *, actor: str) -> Maintenance:
         """Leave hosts alone for a while: failures are noted, and nothing is ended or started.
 
         Raises:
             NotFound: no such host, rack or zone.
-            Invalid: no time, or more than a month; no reason.
+            Invalid: no time, or more than a month; no reason; a rack that more than one zone has.
             Conflict: an incident of the host is being carried out.
         """
         if not 0 < asked.for_s <= LONGEST_S:
@@ -120,7 +123,7 @@ class Incidents:
             )
         if not asked.why.strip():
             raise Invalid("people who come by want to know why", fix="say it with --why")
-        _check_there(await self._collector.last(), asked)
+        asked = _found(await self._collector.last(), asked)
         await self._check_idle(asked)
         now = self._clock.now()
         made = Maintenance(
@@ -162,12 +165,19 @@ class Incidents:
         return await rehearsal.drill(host, there)
 
     async def resume(self, reach: Reach, name: str, *, actor: str) -> Maintenance:
-        """Look after hosts again before the time is over. Raises NotFound, Conflict when armed."""
+        """Look after hosts again before the time is over.
+
+        Raises:
+            NotFound: no such maintenance is in force.
+            Invalid: racks of that name are left alone in more than one zone.
+            Conflict: high availability is armed already.
+        """
         at = self._clock.now()
-        if reach is Reach.POOL and not any(
-            each.reach is Reach.POOL for each in await self._store.maintenances(at)
-        ):
+        named = [each.name for each in await self._store.maintenances(at) if each.reach is reach]
+        if reach is Reach.POOL and not named:
             raise Conflict("high availability is armed: nothing keeps it from acting", code="armed")
+        if reach is Reach.RACK and name not in named:
+            name = _only(name, [each for each in named if each.endswith(f"/{name}")]) or name
         return await self._store.end_maintenance(reach, name, by=actor, at=at)
 
     async def past_maintenances(self, limit: int = 50) -> Sequence[Maintenance]:
@@ -188,15 +198,35 @@ class Incidents:
                 )
 
 
-def _check_there(pool: Pool, asked: Leave) -> None:
-    """Raise NotFound unless the pool has what shall be left alone."""
+def _found(pool: Pool, asked: Leave) -> Leave:
+    """Return what shall be left alone by its full name. Raises NotFound, Invalid."""
     if asked.reach is Reach.POOL:
-        return
+        return asked
     if asked.reach is Reach.HOST:
         pool.host_row(asked.name)
-        return
-    column = pool.hosts.rack if asked.reach is Reach.RACK else pool.hosts.zone
-    if asked.name not in column.categories:
-        raise NotFound(
-            f"no {asked.reach} {asked.name!a:.80}", fix="billow host list --fields id,zone,rack"
+        return asked
+    if asked.reach is Reach.RACK and (rack := _full_name(pool, asked.name)):
+        return replace(asked, name=rack)
+    if asked.reach is Reach.ZONE and asked.name in pool.hosts.zone.categories:
+        return asked
+    raise NotFound(
+        f"no {asked.reach} {asked.name!a:.80}", fix="billow host list --fields id,zone,rack"
+    )
+
+
+def _full_name(pool: Pool, name: str) -> str:
+    """Return the full name of a rack that may be named without its zone; empty for none."""
+    places = set(zip(pool.hosts.zone.values(), pool.hosts.rack.values(), strict=True))
+    racks = {rack_name(zone, rack): rack for zone, rack in places if rack}
+    return name if name in racks else _only(name, [each for each in racks if racks[each] == name])
+
+
+def _only(name: str, racks: Sequence[str]) -> str:
+    """Return the one rack that is meant, empty where there is none. Raises Invalid for several."""
+    if len(racks) > 1:
+        raise Invalid(
+            f"there are {len(racks)} racks {name!a:.80}, each in another zone",
+            details=tuple(sorted(racks)),
+            fix=f"name one with its zone, as {min(racks)}",
         )
+    return next(iter(racks), "")

@@ -17,12 +17,18 @@ class Reach(StrEnum):
     """Everything: high availability is disarmed."""
 
 
+def rack_name(zone: str, rack: str) -> str:
+    """Return the full name of a rack: two zones may each have one of the same name."""
+    return f"{zone}/{rack}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
     """Hosts for which failures are noted and explained, and nothing is ended or started.
 
     Attributes:
-        name: Of the host, rack or zone; empty for the pool.
+        name: Of the host, rack (`zone/rack`; in old records the rack alone, in whichever zone) or
+            zone; empty for the pool.
         owner: Who asked for it.
         since, until: Seconds since the epoch; it ends by itself.
         ended_at: When it was ended before its time; 0 when it was not.
@@ -45,7 +51,9 @@ class Maintenance:
 
     def covers(self, host: str, rack: str, zone: str) -> bool:
         """Whether a host is among those meant."""
-        named = {Reach.HOST: host, Reach.RACK: rack, Reach.ZONE: zone, Reach.POOL: ""}
+        if self.reach is Reach.RACK:
+            return bool(rack) and self.name in {rack_name(zone, rack), rack}
+        named = {Reach.HOST: host, Reach.ZONE: zone, Reach.POOL: ""}
         return named[self.reach] == self.name
 
 

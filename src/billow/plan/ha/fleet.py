@@ -2,7 +2,7 @@
 """What is known of the whole fleet at one instant: the evidence that a decision is made from."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -112,12 +112,17 @@ class Layout:
 
     @cached_property
     def racks(self) -> IntArray:
-        """The rack of each host as a number, `(hosts,) int64`."""
-        return _numbered([f"{each.zone}/{each.rack}" for each in self.places.values()])
+        """The rack of each host as a number, `(hosts,) int64`; one without stands alone."""
+        return _numbered(
+            [
+                Scope("rack", f"{place.zone}/{place.rack}") if place.rack else Scope("host", host)
+                for host, place in self.places.items()
+            ]
+        )
 
 
-def _numbered(names: Sequence[str]) -> IntArray:
-    numbers: dict[str, int] = {}
+def _numbered(names: Sequence[Hashable]) -> IntArray:
+    numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
 
@@ -137,7 +142,9 @@ class Evidence:
         incidents: The open one of each host.
         history: Incidents closed within the last `HaPolicy.quarantine_s + flap_s`.
         answers: How this controller's own deeds ended, by incident.
-        victims: What runs on a host, in the order of recovery.
+        victims: What runs on a host, in the order of recovery; of one that is proved dead, what was
+            there at the first look at the pool since.
+        unseen: The hosts that were proved dead when the pool was looked at last.
         rooms: Where an instance can be started now.
         maintenance: Hosts, racks, zones or the whole pool that are to be left alone.
         controllers: How many there are.
@@ -154,6 +161,7 @@ class Evidence:
     history: Sequence[Incident] = ()
     answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict)
     victims: Mapping[str, tuple[Victim, ...]] = field(default_factory=dict)
+    unseen: Collection[str] = ()
     rooms: Mapping[str, str] = field(default_factory=dict)
     maintenance: Sequence[Maintenance] = ()
     controllers: int = 1

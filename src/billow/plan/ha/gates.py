@@ -5,19 +5,21 @@ They hold back what is right for one host and wrong for a hundred: a switch that
 many dead hosts. A gate never orders anything. Pure; linear in the incidents, not in the fleet.
 """
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import floor, inf
 from typing import Final
 
 from billow.model.ha.care import Maintenance, Reach
 from billow.model.ha.evidence import Sight
 from billow.model.ha.explanation import Gate
-from billow.model.ha.incident import Fate, Incident, Phase, Recovery
+from billow.model.ha.incident import Incident, Phase, Recovery
 from billow.model.kinds import Power
+from billow.plan.ha.flaps import Flaps
 from billow.plan.ha.fleet import Evidence, Scope
+from billow.plan.ha.storms import Span, Storm, last_storm
+from billow.plan.ha.tally import Mark, Tally, begun_at
 
 MOST_UNEVEN_S: Final = 4.0
 """So long after its host was suspected an incident waits for a controller that was held up."""
@@ -33,37 +35,6 @@ class Ruling:
 
     gate: Gate
     rule: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Storm:
-    """Hosts that share something were suspected together.
-
-    Attributes:
-        began_at, ended_at: Seconds since the epoch; `inf` while it lasts.
-    """
-
-    scope: Scope
-    began_at: float
-    ended_at: float
-
-    @property
-    def key(self) -> str:
-        """What tells it from other storms."""
-        return f"{self.scope.kind}/{self.scope.name}/{self.began_at:.0f}"
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What is being ended in one zone.
-
-    Attributes:
-        busy: Hosts for which proof is sought.
-        begun: When each search for proof of late began, in order.
-    """
-
-    busy: int
-    begun: tuple[float, ...]
 
 
 def is_dark(sight: Sight | None, incident: Incident | None) -> bool:
@@ -82,17 +53,19 @@ class Gates:
 
     evidence: Evidence
     now: float
-    current: dict[str, Incident] = field(init=False)
+    current: dict[str, Incident] = field(init=False, default_factory=dict)
     _members: dict[Scope, dict[str, Incident]] = field(init=False)
-    _past: dict[str, dict[str, float]] = field(init=False)
+    _flaps: Flaps = field(init=False)
     _storms: dict[Scope, Storm | None] = field(init=False, default_factory=dict)
-    _tallies: dict[Scope, Tally] = field(init=False, default_factory=dict)
+    _tallies: dict[Scope, Tally] = field(init=False)
     _known: dict[str, tuple[Scope, ...]] = field(init=False, default_factory=dict)
+    _kept: dict[str, Ruling] = field(init=False, default_factory=dict)
+    _faint: dict[Scope, list[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.current = {}
-        self._members = defaultdict(dict)
-        self._past = defaultdict(dict)
+        self._members, self._tallies = defaultdict(dict), defaultdict(Tally)
+        self._flaps = Flaps(self.evidence.policy, self.now, self._scopes)
+        self._faint = self._faint_ones()
         for incident in (*self.evidence.history, *self.evidence.incidents.values()):
             self.note(incident)
 
@@ -102,31 +75,52 @@ class Gates:
             self.current[incident.host] = incident
         elif incident.host in self.current:
             del self.current[incident.host]
-        if incident.suspected_at:
-            self._past[incident.host][incident.id] = incident.suspected_at
-            zone = self._scopes(incident.host)[0]
-            if _counts(self._members[zone].get(incident.id)) != _counts(incident):
-                self._tallies.pop(zone, None)
-            for scope in self._scopes(incident.host):
-                self._members[scope][incident.id] = incident
+        if incident.suspected_at > self.now and not incident.phase.open:
+            self._forget(incident)  # a clock was put back: nobody knows how long ago it was
+        elif incident.suspected_at:
+            self._count(incident)
 
-    def rulings(self, host: str, recovery: Recovery) -> tuple[Ruling, ...]:
-        """Return what each gate says of a host, in the order in which they are asked."""
-        usual = tuple(self._usual(host, recovery))
-        if any(each.rule for each in usual) and self._own_way(host, recovery):
-            return (*self._always(host), *self._in_the_dark(host))
-        return usual
+    def _forget(self, incident: Incident) -> None:
+        zone = self._scopes(incident.host)[0]
+        if incident.id in self._members[zone]:
+            self._tallies[zone].drop(self._mark(self._members[zone][incident.id]))
+        self._flaps.drop(incident)
+        for scope in self._scopes(incident.host):
+            self._members[scope].pop(incident.id, None)
 
-    def shut(self, host: str, recovery: Recovery, *, released: bool = False) -> str:
-        """Return why nothing may be ended or moved for a host now; empty when it may.
+    def _count(self, incident: Incident) -> None:
+        zone = self._scopes(incident.host)[0]
+        self._forget(incident)
+        self._tallies[zone].take(self._mark(incident))
+        self._flaps.take(incident)
+        for scope in self._scopes(incident.host):
+            self._members[scope][incident.id] = incident
+
+    def _mark(self, incident: Incident) -> Mark:
+        return Mark.of(incident, self.now, self.evidence.policy.canary_s)
+
+    def rulings(
+        self, host: str, recovery: Recovery, *, released: bool = False
+    ) -> tuple[Ruling, ...]:
+        """Return what each gate says of a host, in the order in which they are asked.
 
         A person's word opens the gates that count hosts, and no other.
         """
+        always, counting = tuple(self._always(host)), tuple(self._counting(host, recovery))
         if released:
-            return _first(self._always(host))
-        rule = _first(self._usual(host, recovery))
+            return (*always, *map(_by_word, counting))
+        if _first((*always, *counting)) and self._own_way(host, recovery):
+            return (*always, *self._in_the_dark(host))
+        return (*always, *counting)
+
+    def shut(self, host: str, recovery: Recovery, *, released: bool = False) -> str:
+        """Return why nothing may be ended or moved for a host now; empty when it may."""
+        rule = _first(self._always(host))
+        if rule or released:
+            return rule
+        rule = _first(self._counting(host, recovery))
         if rule and self._own_way(host, recovery):
-            return _first((*self._always(host), *self._in_the_dark(host)))
+            return _first(self._in_the_dark(host))
         return rule
 
     def _always(self, host: str) -> Iterator[Ruling]:
@@ -134,8 +128,7 @@ class Gates:
         yield self._maintained(host)
         yield self._quorum()
 
-    def _usual(self, host: str, recovery: Recovery) -> Iterator[Ruling]:
-        yield from self._always(host)
+    def _counting(self, host: str, recovery: Recovery) -> Iterator[Ruling]:
         yield self._calm(host)
         mine = self.current.get(host)
         if recovery is Recovery.RESTART and (mine is None or mine.phase is not Phase.FENCING):
@@ -165,27 +158,16 @@ class Gates:
 
         Where most of those that share something with it failed as often, it is not the host.
         """
-        if not self._fails_often(host):
+        if not self._flaps.often(host):
             return False
-        return not any(self._fail_together(scope) for scope in self._scopes(host))
-
-    def _fails_often(self, host: str) -> bool:
-        policy = self.evidence.policy
-        times = sorted(self._past[host].values())
-        bursts = zip(times, times[policy.flaps - 1 :], strict=False)
-        return any(
-            last - first <= policy.flap_s and self.now - last < policy.quarantine_s
-            for first, last in bursts
+        return not any(
+            self._flaps.together(scope) >= self._needed(scope) for scope in self._scopes(host)
         )
-
-    def _fail_together(self, scope: Scope) -> bool:
-        hosts = {each.host for each in self._members[scope].values()}
-        return sum(self._fails_often(host) for host in hosts) >= self._needed(scope)
 
     def flapping(self, host: str) -> Ruling:
         """Say whether a host flaps; that never keeps it from being recovered."""
         policy = self.evidence.policy
-        count = sum(1 for at in self._past[host].values() if at > self.now - policy.flap_s)
+        count = self._flaps.count(host)
         text = f"{count} failures within {policy.flap_s:g} s, {policy.flaps} are too many"
         return Ruling(Gate("flapping", not self.flaps(host), text))
 
@@ -200,6 +182,11 @@ class Gates:
         return Ruling(Gate("armed", by is None, text), "" if by is None else text)
 
     def _maintained(self, host: str) -> Ruling:
+        if host not in self._kept:
+            self._kept[host] = self._looked_after(host)
+        return self._kept[host]
+
+    def _looked_after(self, host: str) -> Ruling:
         by = self._cared(Reach.HOST, Reach.RACK, Reach.ZONE, host=host)
         if by is None:
             return Ruling(Gate("maintenance", open=True, text="nobody works on it"))
@@ -254,22 +241,15 @@ class Gates:
         storms = (self._storm(scope) for scope in self._scopes(host))
         ended = (each.ended_at for each in storms if each is not None)
         after = max((each for each in ended if each <= self.now), default=inf)
-        first = [each for each in self._members[zone].values() if self._begun_at(each) > after]
-        if not first or not all(self._still_sings(each) for each in first):
+        if not self._tallies[zone].sings_alone(after):
             return Ruling(Gate("canary", open=True, text="no evacuation after a storm is awaited"))
         text = "the first evacuation after a storm goes alone"
         return Ruling(Gate("canary", open=False, text=text), _by_turns(zone))
 
-    def _still_sings(self, incident: Incident) -> bool:
-        begun = {Phase.FENCING, Phase.RECOVERING}
-        if incident.phase not in begun or any(v.fate is Fate.STARTED for v in incident.victims):
-            return False
-        return self.now - self._begun_at(incident) < self.evidence.policy.canary_s
-
     def _at_once(self, host: str) -> Ruling:
         zone = self._scopes(host)[0]
-        limit = self._count(zone, self.evidence.policy.fencing_share)
-        busy = self._tally(zone).busy
+        limit = self._most(zone, self.evidence.policy.fencing_share)
+        busy = self._tallies[zone].busy
         text = f"{busy} hosts of {zone} are being fenced, at most {limit} at once"
         rule = "" if busy < limit else _by_turns(zone)
         return Ruling(Gate("at_once", busy < limit, text), rule)
@@ -284,23 +264,13 @@ class Gates:
 
     def _bucket(self, host: str, name: str, share: float, within_s: float) -> Ruling:
         zone = self._scopes(host)[0]
-        limit = self._count(zone, share)
-        begun = self._tally(zone).begun
-        count = len(begun) - bisect_right(begun, self.now - within_s)
+        limit = self._most(zone, share)
+        count = self._tallies[zone].since(self.now - within_s)
         text = f"{count} hosts of {zone} were fenced within {within_s:g} s, at most {limit}"
         rule = "" if count < limit else _by_turns(zone)
         return Ruling(Gate(name, count < limit, text), rule)
 
-    def _tally(self, zone: Scope) -> Tally:
-        """Return what is being ended in a zone; remembered until that changes."""
-        if zone not in self._tallies:
-            members = self._members[zone].values()
-            busy = sum(1 for each in members if each.phase is Phase.FENCING and not each.held)
-            begun = sorted(at for each in members if (at := self._begun_at(each)))
-            self._tallies[zone] = Tally(busy, tuple(begun))
-        return self._tallies[zone]
-
-    def _count(self, scope: Scope, share: float) -> int:
+    def _most(self, scope: Scope, share: float) -> int:
         return max(1, floor(share * self.evidence.layout.sizes.get(scope, 1) + 1e-9))
 
     def _share(self, scope: Scope) -> float:
@@ -323,41 +293,48 @@ class Gates:
 
     def _looked_for(self, scope: Scope) -> Storm | None:
         needed = self._needed(scope)
-        members, faint = self._members[scope].values(), self._faint_in(scope)
+        members, faint = self._members[scope].values(), self._faint.get(scope, ())
         if len({*faint, *(each.host for each in members)}) < needed:
             return None
-        spans = [(each.host, *self._suspect(each)) for each in members]
-        spans += [(host, self.now, inf) for host in faint]
-        spans = [each for each in spans if not self._maintained(each[0]).rule]
-        return _last_storm(scope, spans, needed, self.now)
+        spans = [self._suspect(each) for each in members]
+        spans += [Span(host, self.now, inf, inf) for host in faint]
+        spans = [each for each in spans if not self._maintained(each.host).rule]
+        return last_storm(scope, spans, needed, self.now)
 
-    def _faint_in(self, scope: Scope) -> list[str]:
-        known = self.evidence.incidents
-        faint = (each for each in self.evidence.faint if each not in known)
-        return [host for host in faint if scope in self._scopes(host)]
+    def _faint_ones(self) -> dict[Scope, list[str]]:
+        found: dict[Scope, list[str]] = defaultdict(list)
+        for host in self.evidence.faint:
+            if host not in self.evidence.incidents:
+                for scope in self._scopes(host):
+                    found[scope].append(host)
+        return found
 
-    def _suspect(self, incident: Incident) -> tuple[float, float]:
-        """Return from when to when a host counts as suspected: until something became of it."""
+    def _suspect(self, incident: Incident) -> Span:
+        """Return from when to when a host counts as suspected."""
         begin = min(incident.suspected_at, self.now)  # a clock may have been put back
-        dark = is_dark(self.evidence.sights.get(incident.host), incident)
-        lasts = incident.phase is Phase.WAITING and not dark
-        return begin, inf if lasts else begin + self.evidence.policy.storm_s
+        end = inf if self._lasts(incident) else begin + self.evidence.policy.storm_s
+        return Span(incident.host, begin, end, _became_at(incident, self.now))
 
-    def _begun_at(self, incident: Incident) -> float:
-        """Return when the search for a proof of death began; 0 when it did not, or cannot."""
-        if incident.attempts:
-            return incident.attempts[0].began_at
-        if incident.proof is not None:
-            return incident.proof.at
-        begins = incident.phase is Phase.FENCING and not incident.held
-        return self.now if begins else 0.0
+    def _lasts(self, incident: Incident) -> bool:
+        """Whether a host counts for a storm until something becomes of it.
+
+        Not one that works on, nor one that no storm holds: by and by such would add up to a storm
+        that lasts because they wait, and they would wait because it lasts.
+        """
+        if incident.phase is not Phase.WAITING or incident.recovery is Recovery.DRAIN:
+            return False
+        if incident.held == _by_turns(self._scopes(incident.host)[0]):
+            return False
+        return not is_dark(self.evidence.sights.get(incident.host), incident)
 
 
-def _counts(incident: Incident | None) -> tuple[object, ...]:
-    """Return what of an incident a tally is made from."""
-    if incident is None:
-        return ()
-    return incident.phase, incident.held, incident.attempts, incident.proof
+def _became_at(incident: Incident, now: float) -> float:
+    """Return when a host waited no more; 0 where it waits, and none keeps a storm alive by that."""
+    if not incident.phase.open:
+        return incident.closed_at
+    if incident.phase in {Phase.NOTED, Phase.MOVING}:
+        return incident.since
+    return begun_at(incident, now)
 
 
 def _by_turns(zone: Scope) -> str:
@@ -365,33 +342,13 @@ def _by_turns(zone: Scope) -> str:
     return f"the hosts of {zone} are recovered a few at a time"
 
 
+def _by_word(ruling: Ruling) -> Ruling:
+    """Return what a gate says that a person's word opens where it is shut."""
+    if not ruling.rule:
+        return ruling
+    text = f"opened by a person's word, else shut: {ruling.gate.text}"
+    return Ruling(replace(ruling.gate, open=True, text=text))
+
+
 def _first(rulings: Iterable[Ruling]) -> str:
     return next((each.rule for each in rulings if each.rule), "")
-
-
-def _last_storm(
-    scope: Scope, spans: Iterable[tuple[str, float, float]], needed: float, now: float
-) -> Storm | None:
-    """Return the last time in which as many hosts as needed were suspected at once."""
-    events = sorted(
-        event for host, begin, end in spans for event in ((begin, 1, host), (end, -1, host))
-    )
-    count: dict[str, int] = defaultdict(int)
-    suspects, began, last = 0, 0.0, None
-    for at, change, host in events:
-        if at > now:
-            break
-        was = suspects
-        suspects += _flips(count, host, change)
-        if suspects >= needed > was:
-            began, last = at, Storm(scope, at, inf)
-        elif was >= needed > suspects:
-            last = Storm(scope, began, at)
-    return last
-
-
-def _flips(count: dict[str, int], host: str, change: int) -> int:
-    """Return by how much the number of different suspects changes."""
-    before = count[host] > 0
-    count[host] += change
-    return (count[host] > 0) - before
