@@ -171,8 +171,9 @@ class Settings(BaseSettings):
     )
     ha_management: str = Field(
         "",
-        description="`ADDRESS:PORT` on which agents are heard on the management network; without "
-        "any of the three no agent is heard.",
+        description="`ADDRESS:PORT` on which agents are heard on the management network. With none "
+        "of the three no agent is heard; with one of them, all are needed, and networks that "
+        "share a wire may have the same.",
     )
     ha_tenant: str = Field("", description="Likewise on the tenant network.")
     ha_storage: str = Field("", description="Likewise on the storage network.")

@@ -180,11 +180,11 @@ class Ear:
 
 
 @contextlib.contextmanager
-def ear_in(folder: Path, probe_port: int = 1) -> Iterator[Ear]:
-    """Hear on loopback, on three ports."""
+def ear_in(folder: Path, probe_port: int = 1, port: int = 0) -> Iterator[Ear]:
+    """Hear on loopback, on three ports, or on one for all networks."""
     enrolment = Enrolment(folder / "authority", "test", "c1", SystemClock())
     matrix, waiting = Matrix(SystemClock(), LIMIT_S, first_s=1.0), Waiting()
-    places = dict.fromkeys(NETWORKS, ("127.0.0.1", 0))
+    places = dict.fromkeys(NETWORKS, ("127.0.0.1", port))
     listening = Listening(places, proving(enrolment.papers()), probe_port)
     receiver = Receiver(listening, matrix, waiting)
     receiver.start()

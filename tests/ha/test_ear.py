@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from billow.act.clock import SystemClock
-from billow.errors import Unavailable
+from billow.errors import Invalid, Unavailable
 from billow.ha.ear import Ear, Hearing
 from billow.ha.enrol import Enrolment
 from billow.ha.event import Kind
-from billow.model.ha.evidence import NETWORKS
+from billow.model.ha.evidence import NETWORKS, Network
 from billow.model.ha.view import VIEW_S
 from billow.model.ha.wire import Frame
 from tests.ha.ears import LIMIT_S, MANAGEMENT, Speaker, dialled, enrolled
@@ -134,6 +134,17 @@ def test_an_ear_without_papers_says_so(tmp_path: Path) -> None:
     ear = Ear(Hearing(controller="c1", places=places, papers=tmp_path))
     with pytest.raises(Unavailable, match="papers"):
         ear.start()
+
+
+@pytest.mark.parametrize("lacking", NETWORKS)
+def test_an_ear_without_an_address_for_each_network_says_which(
+    lacking: Network, enrolment: Enrolment
+) -> None:
+    places = {each: ("127.0.0.1", 0) for each in NETWORKS if each is not lacking}
+    ear = Ear(Hearing(controller="c1", places=places, papers=enrolment.papers()))
+    with pytest.raises(Invalid, match=f"ha_{lacking}\n") as caught:
+        ear.start()
+    assert "the same ADDRESS:PORT" in caught.value.fix
 
 
 def _compute(over: threading.Event) -> None:

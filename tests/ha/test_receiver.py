@@ -362,3 +362,38 @@ async def test_orders_of_many_go_out_at_once(ear: Ear) -> None:
         assert all(answer["ok"] for answer in await asyncio.gather(*asked))
         for each in obeyed:
             each.result()
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody has."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def test_a_line_is_of_the_network_that_its_first_frame_names_where_networks_share_a_port(
+    tmp_path: Path,
+) -> None:
+    with ear_in(tmp_path, port=free_port()) as ear:
+        ear.receiver.expect(["h1"])
+        lines = [ear.speaker("h1", network) for network in reversed(NETWORKS)]
+        for line in lines:
+            line.beat_for(0.1)
+        ear.until(lambda: bool((ear.matrix.beats[: len(NETWORKS)] > 0).all()))
+        assert not ear.missed(Network.STORAGE)
+        lines[0].network = Network.TENANT
+        lines[0].say(Frame.BEAT, {"guests": []})
+        assert lines[0].closed(), "a line that stands does not change its network"
+
+
+def test_a_line_of_a_network_that_is_not_heard_at_its_address_is_refused(ear: Ear) -> None:
+    speaker = Speaker(ear.dial("h1", MANAGEMENT), Network.TENANT)
+    speaker.say(Frame.HELLO, {"host": "h1"})
+    assert speaker.closed()
+
+
+def test_a_beat_before_the_greeting_is_nobodys(ear: Ear) -> None:
+    before = ear.matrix.beats.copy()
+    speaker = Speaker(ear.dial("h1"), MANAGEMENT)
+    speaker.say(Frame.BEAT)
+    assert speaker.closed()
+    assert (ear.matrix.beats == before).all()

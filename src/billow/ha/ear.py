@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import structlog
 
-from billow.errors import Unavailable
+from billow.errors import Invalid, Unavailable
 from billow.ha.event import Event
 from billow.ha.orders import Waiting
 from billow.ha.snapshot import Snapshot, Views
@@ -44,7 +44,8 @@ class Hearing:
 
     Attributes:
         controller: Its controller's name among others.
-        places: Per network, the address and port to listen on; port 0 takes a free one.
+        places: For each of the three networks, the address and port to listen on; networks may
+            share them, but port 0 takes a free one for each.
         papers: The folder with `controller.crt`, `controller.key` and `ca.crt`.
         limit_s: Who is not heard for so long is missed.
         first_s: The same for who was never heard.
@@ -100,7 +101,18 @@ class Ear:
         self._thread = threading.Thread(target=self._run, name="billow-ear", daemon=True)
 
     def start(self) -> None:
-        """Begin to hear. Raises Unavailable when it cannot listen, or has no papers."""
+        """Begin to hear.
+
+        Raises:
+            Invalid: a network has no address: every host would be missed there.
+            Unavailable: it cannot listen, or has no papers.
+        """
+        if lacking := [each for each in NETWORKS if each not in self._hearing.places]:
+            names = " and ".join(f"ha_{each}" for each in lacking)
+            raise Invalid(
+                f"agents must be heard on all three networks, and there is no {names}",
+                fix=f"set {names}; networks that share a wire may have the same ADDRESS:PORT",
+            )
         self._begin()
         self._thread.start()
 

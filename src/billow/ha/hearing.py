@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from billow.ha.power import PowerWatch
+from billow.ha.unjudged import Unjudged
 from billow.model.ha.evidence import Sight
 from billow.model.ha.view import VIEW_S, View
 from billow.model.resources import BoolArray, FloatArray
@@ -83,6 +84,7 @@ class Hearing:
         self._read_at = 0.0
         self._told: dict[str, tuple[float, BoolArray]] = {}
         self._boots: dict[str, str] = {}
+        self._unjudged = Unjudged()
 
     async def look(
         self, lay_out: Callable[[Watched, Hung], Layout], cared: Collection[str], now: float
@@ -103,6 +105,7 @@ class Hearing:
         hung = {host: report.pools for host, report in reports if report.pools}
         layout = lay_out(tuple(view.hosts for view in views), hung)
         agreed = agree(views, layout, now, self._voters)
+        self._unjudged.look(agreed, now)
         known = [each for each in cared if each in layout.row]  # of others nobody knows a thing
         doubted = {*agreed.lost, *_complaining(views), *known}
         self._power.watch(doubted & {*agreed.lost, *known}, _late(own))

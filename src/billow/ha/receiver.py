@@ -11,7 +11,6 @@ it: while this controller's view is published, not older than VIEW_S, and hears 
 
 import contextlib
 import select
-import socket
 import ssl
 import threading
 import time
@@ -23,10 +22,11 @@ from typing import Final
 import structlog
 
 from billow.errors import BillowError, Invalid
+from billow.ha.doors import Door, Doors
 from billow.ha.errands import Errands
 from billow.ha.event import Event, Kind
 from billow.ha.kernels import Kernels
-from billow.ha.lines import Line, Listening, Stage, accepted, listening
+from billow.ha.lines import Line, Listening, Stage, accepted
 from billow.ha.matrix import Matrix
 from billow.ha.orders import Answers
 from billow.ha.speech import Speech
@@ -45,6 +45,8 @@ _MOST_STRANGERS: Final = 8192
 _SHAKING_S: Final = 0.01
 """Handshakes take at most so long of a round, so that beats do not wait for them."""
 _ACK: Final = int(Frame.ACK)
+_NETWORK_AT: Final = 1
+"""The byte of a frame that says its network."""
 _MOST_READ: Final = 1 << 16
 
 log = structlog.get_logger()
@@ -64,9 +66,9 @@ class Receiver:
         self._terms, self._matrix, self._wake = terms, matrix, wake
         self._proving = terms.proving
         self._epoll = select.epoll()
-        self._ears: dict[int, tuple[socket.socket, int]] = {}
+        self._doors = Doors()
         self._lines: dict[int, Line] = {}
-        self._strangers: set[int] = set()
+        self._strangers: dict[int, Door] = {}
         self._by_cell: dict[int, Line] = {}
         self._kernels = Kernels(self._epoll, terms.probe_port)
         self._speech = Speech(matrix)
@@ -86,10 +88,9 @@ class Receiver:
 
     def start(self) -> None:
         """Listen, and begin to hear. Raises Unavailable when an address cannot be had."""
-        for network, (address, port) in self._terms.places.items():
-            ear = listening(address, port)
-            self._ears[ear.fileno()] = ear, NETWORKS.index(network)
-            self._epoll.register(ear.fileno(), select.EPOLLIN)
+        self._doors.open(self._terms.places)
+        for handle in self._doors:
+            self._epoll.register(handle, select.EPOLLIN)
         self._thread.start()
 
     def stop(self) -> None:
@@ -100,17 +101,14 @@ class Receiver:
         self._kernels.close()
         for line in self._lines.values():
             line.socket.close()
-        for ear, _ in self._ears.values():
-            ear.close()
+        self._doors.close()
         self._lines.clear()
-        self._ears.clear()
         self._epoll.close()
         self._errands.close()
 
     def ports(self) -> Mapping[Network, int]:
         """Return the ports on which it listens."""
-        ears = self._ears.values()
-        return {NETWORKS[place]: int(ear.getsockname()[1]) for ear, place in ears}
+        return self._doors.ports()
 
     def expect(self, hosts: Iterable[str]) -> None:
         """Watch these hosts, and no others, from now on."""
@@ -219,7 +217,9 @@ class Receiver:
             return
         if not count:
             raise ConnectionResetError("it was closed")
-        if count == HEADER_BYTES and not line.inbox:
+        if line.stage is Stage.GREETING:
+            self._place(line, count)
+        elif count == HEADER_BYTES and not line.inbox:
             number = plain_beat(self._buffer, line.place)
             if number > line.number:
                 line.number = number
@@ -227,6 +227,12 @@ class Receiver:
                 return
         for message in line.read(self._read[:count]):
             self._take(line, message)
+
+    def _place(self, line: Line, count: int) -> None:
+        """Let a line be of the network that its first frame names, of those of its door."""
+        door = self._strangers[line.socket.fileno()]
+        if count > _NETWORK_AT and not line.inbox and self._buffer[_NETWORK_AT] in door.places:
+            line.place = self._buffer[_NETWORK_AT]
 
     def _beat(self, line: Line) -> None:
         """Count a beat whose header is at the front of the buffer. Raises OSError, Invalid."""
@@ -284,7 +290,7 @@ class Receiver:
         if old is not None and old is not line:
             self._close(old)
         self._kernels.forget(line.cell)
-        self._strangers.discard(line.socket.fileno())
+        self._strangers.pop(line.socket.fileno(), None)
         line.stage = Stage.OPEN
         self._matrix.came(line.cell, time.monotonic())
         self._tell(*self._speech.greeted(line.row, line.network, message.body))
@@ -294,8 +300,8 @@ class Receiver:
     def _hear_other(self, handle: int) -> None:
         if handle == self._errands.bell:
             self._errands.run()
-        elif handle in self._ears:
-            self._accept(*self._ears[handle])
+        elif (door := self._doors.get(handle)) is not None:
+            self._accept(door)
         elif (line := self._lines.get(handle)) is None:
             if (answer := self._kernels.answered(handle, time.monotonic())) is not None:
                 self._matrix.answers(*answer)
@@ -304,14 +310,14 @@ class Receiver:
         else:
             self._serve(line, select.EPOLLIN)
 
-    def _accept(self, ear: socket.socket, place: int) -> None:
+    def _accept(self, door: Door) -> None:
         """Let somebody in, whoever it is, unless too many wait already."""
         crowded = len(self._strangers) >= _MOST_STRANGERS
-        line = accepted(ear, place, None if crowded else self._proving)
+        line = accepted(door.socket, door.places[0], None if crowded else self._proving)
         if line is not None:
             handle = line.socket.fileno()
             self._lines[handle] = line
-            self._strangers.add(handle)
+            self._strangers[handle] = door
             self._epoll.register(handle, select.EPOLLIN)
 
     def _shake(self, line: Line) -> None:
@@ -342,14 +348,13 @@ class Receiver:
 
     def _ways(self, line: Line) -> tuple[str, str]:
         """Return a host's address, and this controller's on the same network."""
-        ear = next(ear for ear, place in self._ears.values() if place == line.place)
-        return line.address, str(ear.getsockname()[0])
+        return line.address, self._doors.address(line.place)
 
     def _close(self, line: Line) -> None:
         handle = line.socket.fileno()
         if self._lines.pop(handle, None) is None:
             return
-        self._strangers.discard(handle)
+        self._strangers.pop(handle, None)
         if self._by_cell.get(line.cell) is line:
             del self._by_cell[line.cell]
         with contextlib.suppress(OSError):

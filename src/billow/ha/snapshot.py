@@ -14,7 +14,8 @@ import numpy as np
 
 from billow.model.ha.evidence import NETWORKS, AgentReport
 from billow.model.ha.view import VIEW_S, View
-from billow.model.resources import FloatArray
+from billow.model.resources import BoolArray, FloatArray
+from billow.plan.ha.agree import MOST_WITNESSES
 
 _REMEMBERED: Final = 64
 
@@ -80,6 +81,26 @@ class Views:
         return [view.hosts[row] for row in heard], looked + VIEW_S
 
     def _sound(self, snapshot: Snapshot) -> tuple[bool, ...]:
-        """Return per network whether two hosts are heard there, or all where there are fewer."""
-        heard = (snapshot.looked - snapshot.heard <= self._limit_s).sum(axis=0)
-        return tuple(bool(count >= min(2, len(snapshot.hosts))) for count in heard)
+        """Return per network whether enough witnesses are heard there.
+
+        As many as `agree` wants: two, or half of a lost host's neighbours where there are fewer
+        than four, but one at least. A lone witness may be the agent of this controller's own
+        machine, which is heard whatever becomes of the card; so one does not count that says
+        itself that its path is broken.
+        """
+        heard = snapshot.looked - snapshot.heard <= self._limit_s
+        needed = min(max((len(snapshot.hosts) - 1) // 2, 1), MOST_WITNESSES, len(snapshot.hosts))
+        if needed < MOST_WITNESSES:
+            heard &= ~_broken(snapshot)
+        return tuple(bool(count >= needed) for count in heard.sum(axis=0))
+
+
+def _broken(snapshot: Snapshot) -> BoolArray:
+    """Return which hosts say on which networks that their own path is broken, `(hosts, 3) bool`."""
+    broken = np.zeros(snapshot.heard.shape, bool)
+    for row, host in enumerate(snapshot.hosts):
+        report = snapshot.reports.get(host)
+        for symptom in report.symptoms if report is not None else ():
+            if symptom.network is not None:
+                broken[row, NETWORKS.index(symptom.network)] = True
+    return broken

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from billow.model.ha.view import MOST_CLEAN
 from billow.model.policy import Policy
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -84,9 +85,9 @@ class HaPolicy(Policy):
     clean_beats: int = Field(
         10,
         ge=1,
-        le=10_000,
+        le=MOST_CLEAN,
         description="A host that was away counts again after so many rounds of beats on all "
-        "networks: at 200 ms, 2 s.",
+        "networks: at 200 ms, 2 s. A controller counts no further than the most of it.",
     )
     fencing_share: Share = Field(
         0.05,
