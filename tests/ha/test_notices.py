@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from billow.errors import Conflict
-from billow.ha.machines import Machines
 from billow.ha.matrix import AWAY_S, Matrix
 from billow.ha.notices import LASTS_S, Notices
 from billow.model.ha.alarm import Alarm
@@ -67,31 +65,6 @@ async def test_what_is_the_hosts_own_and_who_does_not_lead_tells_nothing() -> No
     stage.leads = True
     await notices.turn()
     assert stage.told
-
-
-@dataclass
-class Desk:
-    """Management controllers that are told who is who."""
-
-    known: dict[str, str] = field(default_factory=dict)
-
-    async def learn(self, host: str, machine: str) -> None:
-        """Keep the first that is told of a host."""
-        if self.known.setdefault(host, machine) != machine:
-            raise Conflict(f"{host} was another machine until now")
-
-
-@pytest.mark.anyio
-async def test_controllers_are_told_which_machine_a_host_is_and_people_when_it_is_another() -> None:
-    stage, desk = Stage(AgentReport(host="h1", at=0.0, machine="a")), Desk()
-    machines = Machines(stage, desk, stage, stage.clock, lambda: True)  # type: ignore[arg-type]  # the rest is not asked
-    await machines.turn()
-    assert desk.known == {"h1": "a"}
-    stage.report = replace(stage.report, machine="b")
-    for _ in range(2):
-        await machines.turn()
-    (alarm,) = stage.told
-    assert "another machine" in alarm.text
 
 
 def test_an_agent_that_stays_away_while_its_kernel_answers_is_a_notice_and_no_illness() -> None:

@@ -94,7 +94,7 @@ async def test_a_host_that_will_fail_is_emptied(tmp_path: Path) -> None:
         assert held.fleet.cuts == []
 
 
-async def test_a_host_that_booted_anew_has_proved_that_its_instances_are_gone(
+async def test_the_agent_of_a_host_that_booted_anew_proves_that_nothing_runs_there(
     tmp_path: Path,
 ) -> None:
     async with stand(pool(POOL), tmp_path) as held:
@@ -105,7 +105,8 @@ async def test_a_host_that_booted_anew_has_proved_that_its_instances_are_gone(
         held.fleet.reboot("h1")
         incident = await held.until_phase("h1", Phase.QUARANTINE)
         assert incident.proof is not None
-        assert incident.proof.method is Method.BOOT
+        assert incident.proof.method is Method.AGENT
+        assert held.fleet.orders[0] == ("h1", "fence")
         assert all(held.homes()[each] != "h1" for each in VICTIMS)
         assert held.fleet.cuts == []
 

@@ -30,12 +30,14 @@ from billow.model.ha.response import (
     Tell,
 )
 from billow.model.kinds import Health, Power, State
+from billow.model.pool import Pool
 from billow.plan.ha.facts import Terms
 from billow.ports import Bmc, Commander, Trace
 
 CORDON: Final = "ha: "
 """How the reason begins with which a host is cordoned for an incident."""
 _AGAIN_S: Final = 0.5
+_PATIENCE: Final = 0.95
 log = structlog.get_logger()
 
 
@@ -62,6 +64,7 @@ class Deeds:
         self._hands = hands
         self._answers: dict[str, list[Answer]] = defaultdict(list)
         self._tasks: dict[tuple[str, Deed], asyncio.Task[None]] = {}
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def answers(self, incident: str) -> tuple[Answer, ...]:
         """Return how the deeds of an incident ended, oldest first."""
@@ -100,6 +103,8 @@ class Deeds:
         except Exception as error:
             log.exception("unexpected error in a deed", incident=incident.id, deed=str(deed))
             ok, text = False, repr(error)
+        if isinstance(deed, CloseOff):
+            return  # nobody asks how it ended: it is begun again while it is not so
         answer = Answer(deed, ok, self._hands.world.clock.now(), text, gone)
         self._answers[incident.id].append(answer)
 
@@ -143,8 +148,11 @@ class Deeds:
         return text, tuple(map(str, gone)) if isinstance(gone, list) else ()
 
     async def _cut(self, deed: CutPower) -> str:
-        """Turn a host off; returns only when that is proved."""
-        async with asyncio.timeout(self._hands.terms.bmc_s):
+        """Turn a host off; returns only when that is proved.
+
+        It gives up before the protocol does, so that the next try is not taken for this one.
+        """
+        async with asyncio.timeout(_PATIENCE * self._hands.terms.bmc_s):
             await self._hands.bmc.off(deed.host)
         return "its management controller turned it off, and read off twice"
 
@@ -185,15 +193,27 @@ class Deeds:
         return "" if found.state is State.FAILED and works else found.host
 
     async def _close_off(self, incident: Incident, deed: CloseOff) -> str:
-        pool = await self._hands.world.collector.last()
-        cordon = pool.host(deed.host).cordon
-        name = f"{incident.id}.cordon.{incident.version}"
-        if deed.closed and not cordon:
-            why = deed.why if deed.why.startswith(CORDON) else f"{CORDON}{deed.why}"
-            await self._perform(Cordon(id=name, host=deed.host, why=why))
-        if not deed.closed and cordon.startswith(CORDON):
-            await self._perform(Uncordon(id=name, host=deed.host, was=cordon))
-        return ""
+        """Close a host off, or open it again, by turns, and by how it is now."""
+        async with self._turns[deed.host]:
+            pool = await self._looked(closing=deed.closed)
+            cordon = pool.host(deed.host).cordon
+            name = f"{incident.id}.cordon.{incident.version}"
+            if deed.closed and not cordon:
+                why = deed.why if deed.why.startswith(CORDON) else f"{CORDON}{deed.why}"
+                await self._perform(Cordon(id=name, host=deed.host, why=why))
+            if not deed.closed and is_ours(cordon):
+                await self._perform(Uncordon(id=name, host=deed.host, was=cordon))
+            return ""
+
+    async def _looked(self, *, closing: bool) -> Pool:
+        """Look at the pool; what is closed off again though it is closed off is not harmed."""
+        collector = self._hands.world.collector
+        try:
+            return await collector.fresh()
+        except Unavailable:
+            if not closing:
+                raise
+            return await collector.last()
 
     async def _perform(self, action: Action, proof: str = "") -> None:
         """Perform an action, and after a lost answer or a silent engine, ask and try again.
@@ -222,6 +242,11 @@ class Deeds:
                 await world.clock.sleep(_AGAIN_S)
             else:
                 return
+
+
+def is_ours(cordon: str) -> bool:
+    """Whether a host is closed off for an incident."""
+    return cordon.startswith(CORDON)
 
 
 def _proof(incident: Incident) -> str:

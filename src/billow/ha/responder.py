@@ -6,6 +6,7 @@ say the next steps. Only the writer takes them: each is kept by compare-and-set 
 begun. A controller that begins to write goes on with what it finds.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,20 +16,22 @@ from typing import Final, Protocol
 import structlog
 
 from billow.act.guard import World
-from billow.errors import Conflict
+from billow.errors import BillowError, Conflict
 from billow.ha import measured
-from billow.ha.deeds import Deeds
+from billow.ha.deeds import Deeds, is_ours
 from billow.ha.hearing import Heard, Hearing, Hung, Watched
+from billow.ha.remains import Remains
 from billow.ha.rooms import Rooms
 from billow.model.ha.care import Maintenance
 from billow.model.ha.evidence import Sight
-from billow.model.ha.incident import Incident, Phase, Recovery, Victim
+from billow.model.ha.incident import Fate, Incident, Phase, Recovery
 from billow.model.ha.policy import HaPolicy
 from billow.model.ha.response import Clean, CloseOff, MoveAway
 from billow.model.ha.step import IncidentStep
 from billow.model.hosts import Hosts
 from billow.model.pool import Pool
-from billow.plan.ha.decide import Decision, decisions
+from billow.plan.ha.aftermath import start_of
+from billow.plan.ha.decide import Decision, barred, decisions
 from billow.plan.ha.explain import explain
 from billow.plan.ha.facts import Terms
 from billow.plan.ha.fleet import Evidence, Layout, Place
@@ -43,6 +46,7 @@ _REST: Final = 4.0
 _LONGEST_REST_S: Final = 0.5
 _READ_EVERY_S: Final = 1.0
 """How often what people say, and what was closed, is read again."""
+_NO_HOSTS: Final = Pool.build(()).hosts
 log = structlog.get_logger()
 
 
@@ -78,6 +82,8 @@ class Responder:
         self._history: Sequence[Incident] = ()
         self._layout = Layout({})
         self._seen: tuple[Hosts | None, Watched, Hung] = (None, (), {})
+        self._remains = Remains(world.collector)
+        self._first: asyncio.Task[None] | None = None
         self._due = 0.0
 
     async def turn(self) -> None:
@@ -93,8 +99,11 @@ class Responder:
 
     async def _turn(self) -> None:
         now = self._world.clock.now()
-        pool = await self._world.collector.last()
+        pool = self._world.collector.seen
         heard = await self._crew.hearing.look(partial(self._lay_out, pool), self._open.keys(), now)
+        if pool is None:
+            self._look_first()
+            return
         if not self._world.writer.held:
             if self._fence:
                 self._fence = 0
@@ -106,14 +115,30 @@ class Responder:
         evidence = self._evidence(heard, pool)
         for decision in decisions(evidence, now):
             await self._take(decision, now)
-        self._keep_moving(pool, now)
+        self._keep_moving(evidence, now)
         for sight in heard.sights.values():
             self._admit(sight, now)
+
+    def _look_first(self) -> None:
+        """Look at the pool; until that is done this controller has a voice, and decides nothing."""
+        if self._first is None or self._first.done():
+            self._first = asyncio.create_task(self._first_look(), name="first look")
+
+    async def _first_look(self) -> None:
+        try:
+            await self._world.collector.fresh()
+        except BillowError as error:
+            log.warning("nothing is decided before the pool was seen", why=error.brief)
+            await asyncio.sleep(_READ_EVERY_S)
 
     async def aclose(self) -> None:
         """Let go of everything; another controller goes on with what is open."""
         await self._crew.hearing.aclose()
         await self._crew.rooms.aclose()
+        await self._remains.aclose()
+        if self._first is not None:
+            self._first.cancel()
+            await asyncio.gather(self._first, return_exceptions=True)
         await self._crew.deeds.aclose()
 
     async def _read(self, now: float) -> None:
@@ -128,16 +153,38 @@ class Responder:
         self._open = {each.host: each for each in opened}
         self._fence, self._read_at = self._world.writer.fence, now
         measured.show(opened)
-        for incident in opened if began else ():
-            self._resume(incident)
+        for incident in opened:
+            self._resume(incident, began=began)
+        for incident in self._history:
+            self._let_open(incident)
 
-    def _resume(self, incident: Incident) -> None:
-        """Begin again what the last controller may not have ended: each may be done twice."""
-        if incident.cordoned:
+    def _resume(self, incident: Incident, *, began: bool) -> None:
+        """Begin again what was not ended, by the last controller or by a lease that lapsed.
+
+        Each may be done twice; what is under way, or has an answer, is not begun anew.
+        """
+        if incident.cordoned and began:
             self._crew.deeds.begin(incident, CloseOff(incident.host, closed=True, why="ha"))
+        answers = self._crew.deeds.answers(incident.id)
+        for victim in incident.victims:
+            if victim.fate is not Fate.STARTING or victim.fence != self._fence:
+                continue
+            start = start_of(victim, incident)
+            if not any(each.deed == start and each.at >= victim.began_at for each in answers):
+                self._crew.deeds.begin(incident, start)
+
+    def _let_open(self, incident: Incident) -> None:
+        """Open a host again that was closed off for an incident of the past, if it still is."""
+        pool = self._world.collector.seen
+        if not incident.cordoned or incident.host in self._open or pool is None:
+            return
+        if incident.host in pool.hosts.row and is_ours(pool.host(incident.host).cordon):
+            self._crew.deeds.begin(incident, CloseOff(incident.host, closed=False))
 
     def _evidence(self, heard: Heard, pool: Pool) -> Evidence:
         incidents = list(self._open.values())
+        remains = self._remains.of(incidents)
+        victims = {host: victims_of(pool, host) for host in heard.sights}
         chosen = self._crew.rooms.chosen(incidents)
         return Evidence(
             fence=self._world.writer.fence,
@@ -149,7 +196,8 @@ class Responder:
             incidents=dict(self._open),
             history=self._history,
             answers={each.id: self._crew.deeds.answers(each.id) for each in incidents},
-            victims={host: _victims(pool, host) for host in heard.sights},
+            victims=victims | {host: found or () for host, found in remains.items()},
+            unseen={host for host, found in remains.items() if found is None},
             rooms=rooms_now(incidents, chosen, Pace()),
             maintenance=self._maintenance,
             controllers=self._controllers,
@@ -193,14 +241,22 @@ class Responder:
             self._crew.deeds.forget(incident.id)
         measured.show(self._open.values())
 
-    def _keep_moving(self, pool: Pool, now: float) -> None:
-        """Go on emptying living hosts: what came up meanwhile, or did not go the first time."""
-        for incident in self._open.values():
-            if incident.phase is not Phase.MOVING or not _victims(pool, incident.host):
-                continue
+    def _keep_moving(self, evidence: Evidence, now: float) -> None:
+        """Go on emptying living hosts: what came up meanwhile, or did not go the first time.
+
+        Not where a gate was shut meanwhile; a move that is under way ends.
+        """
+        moving = [
+            each
+            for each in self._open.values()
+            if each.phase is Phase.MOVING and evidence.victims.get(each.host)
+        ]
+        shut = barred(evidence, now) if moving else ()
+        for incident in moving:
             away = MoveAway(incident.host, at_once=incident.recovery is Recovery.MOVE)
             ended = [each.at for each in self._crew.deeds.answers(incident.id) if each.deed == away]
-            if now - max(ended, default=0.0) >= self._policy.again_s:
+            is_due = now - max(ended, default=0.0) >= self._policy.again_s
+            if is_due and incident.host not in shut:
                 self._crew.deeds.begin(incident, away)
 
     def _admit(self, sight: Sight, now: float) -> None:
@@ -218,17 +274,18 @@ class Responder:
             clean = Clean(sight.host, sight.reachable[0], self._fence, sight.boot)
             self._crew.deeds.begin(come, clean)
 
-    def _lay_out(self, pool: Pool, watched: Watched, hung: Hung) -> Layout:
+    def _lay_out(self, pool: Pool | None, watched: Watched, hung: Hung) -> Layout:
         """Say where watched hosts stand, anew when the hosts or the watch are others."""
-        if self._seen[0] is not pool.hosts or self._seen[1:] != (watched, hung):
-            self._seen = (pool.hosts, watched, hung)
-            self._layout = layout_of(pool, watched, hung)
+        hosts = _NO_HOSTS if pool is None else pool.hosts
+        if self._seen[0] is not hosts or self._seen[1:] != (watched, hung):
+            self._seen = (hosts, watched, hung)
+            self._layout = layout_of(hosts, watched, hung)
         return self._layout
 
 
-def layout_of(pool: Pool, watched: Watched, hung: Hung) -> Layout:
+def layout_of(hosts: Hosts, watched: Watched, hung: Hung) -> Layout:
     """Return where hosts stand, as far as pool and agents tell. Linear in the hosts."""
-    zones, racks, row = pool.hosts.zone.values(), pool.hosts.rack.values(), pool.hosts.row
+    zones, racks, row = hosts.zone.values(), hosts.rack.values(), hosts.row
     places = {
         host: Place(
             zones[row[host]] if host in row else "",
@@ -238,7 +295,3 @@ def layout_of(pool: Pool, watched: Watched, hung: Hung) -> Layout:
         for host in dict.fromkeys(host for hosts in watched for host in hosts)
     }
     return Layout(places)
-
-
-def _victims(pool: Pool, host: str) -> tuple[Victim, ...]:
-    return victims_of(pool, host) if host in pool.hosts.row else ()

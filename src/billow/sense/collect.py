@@ -30,6 +30,11 @@ class Collector:
             self._next = asyncio.create_task(self._look_after(self._running))
         return await asyncio.shield(self._next)
 
+    @property
+    def seen(self) -> Pool | None:
+        """The last look's pool; None before the first."""
+        return self._last
+
     async def last(self) -> Pool:
         """Return the last look's pool; look only when there was none. Raises Unavailable."""
         return self._last if self._last is not None else await self.fresh()

@@ -118,6 +118,7 @@ class Sight:
         answers: Its kernel answers, though no agent speaks: it hangs, or is frozen for a moment.
         clean_beats: Rounds of beats on all networks in a row without a symptom.
         boot: The id of the boot that its agent told of last; empty while that is not known.
+        guests: The instances that its agent told of last.
         quarantined: Whether its agent has come, or come back, and was not admitted since.
         rebooted: Whether it came back under another boot than the one that was known of it, though
             nobody had missed it: a reset that was quicker than the time after which it is missed.
@@ -135,6 +136,7 @@ class Sight:
     answers: bool = False
     clean_beats: int = 0
     boot: str = ""
+    guests: tuple[str, ...] = ()
     quarantined: bool = False
     rebooted: bool = False
     symptoms: tuple[Symptom, ...] = ()

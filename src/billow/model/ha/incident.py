@@ -45,8 +45,6 @@ class Method(StrEnum):
     """Its management controller turned it off, and it reads off twice."""
     LEASE = "lease"
     """Its watchdog must have reset it: the lease is over, and the margin."""
-    BOOT = "boot"
-    """It has booted anew: what ran before is gone."""
     WORD = "word"
     """A person saw that it is off, and says so by name."""
 

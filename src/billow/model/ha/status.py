@@ -51,13 +51,18 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """High availability at one instant."""
+    """High availability at one instant.
+
+    Attributes:
+        failing: Why this controller cannot decide anything now; empty while it can.
+    """
 
     observers: tuple[Observer, ...]
     maintenances: tuple[Maintenance, ...]
     hosts: tuple[Readiness, ...]
     incidents: int
     held: int
+    failing: str = ""
 
     @property
     def disarmed(self) -> Maintenance | None:
@@ -74,6 +79,11 @@ class Status:
     def watching(self) -> bool:
         """Whether anybody listens to hosts."""
         return any(each.fresh for each in self.observers)
+
+    @property
+    def silent(self) -> int:
+        """How many watched hosts nobody hears on any network."""
+        return sum(not each.heard for each in self.hosts)
 
     @property
     def ready_share(self) -> float:

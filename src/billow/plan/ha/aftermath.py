@@ -5,32 +5,67 @@ Part of the protocol (`protocol`), and under its laws.
 """
 
 from dataclasses import replace
+from typing import Final
 
 from billow.model.ha.incident import Fate, Incident, Phase, Victim
 from billow.model.ha.response import Answer, Clean, CloseOff, Severity, StartElsewhere, Tell, Turn
 from billow.plan.ha.facts import Facts, Terms
 
+NO_ROOM: Final = "instances wait, and no host has room for them"
+UNSEEN: Final = "the pool was not looked at since the proof: nobody knows yet what else ran there"
+
 
 def recovering(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
-    """Start what waits and has a room; take in what became of the others."""
-    victims = tuple(_next_of(each, incident, facts, terms) for each in incident.victims)
-    if all(each.fate in {Fate.STARTED, Fate.LEFT} for each in victims):
-        left = [each for each in victims if each.fate is Fate.LEFT]
-        done = replace(incident, phase=Phase.QUARANTINE, victims=victims)
-        text = f"{len(victims) - len(left)} of {len(victims)} instances run elsewhere"
-        grave = Severity.CRITICAL if left else Severity.NOTICE
-        return Turn(done, (Tell(f"{incident.id}/recovered", grave, text),), text)
-    if victims == incident.victims:
-        return None
+    """Start what waits and has a room; take in what became of the others.
+
+    It ends only when the pool was looked at since the proof: something may have come to the host
+    after the look before.
+    """
+    known = merged(incident.victims, facts.victims)
+    victims = tuple(_next_of(each, incident, facts, terms) for each in known)
+    after = replace(incident, victims=victims, held="" if victims != known else incident.held)
+    if all(each.fate in {Fate.STARTED, Fate.LEFT} for each in victims) and not facts.unseen:
+        return _ended(after)
+    if after == incident:
+        return _stuck(incident, facts, terms)
     deeds = tuple(
-        StartElsewhere(now.instance, incident.host, now.target, now.epoch)
-        for was, now in zip(incident.victims, victims, strict=True)
+        start_of(now, incident)
+        for was, now in zip(known, victims, strict=True)
         if now.fate is Fate.STARTING and now != was
     )
     run = sum(each.fate is Fate.STARTED for each in victims)
     why = f"{run} of {len(victims)} run elsewhere, " if run else ""
     why += f"{len(deeds)} starts begin"
-    return Turn(replace(incident, victims=victims), deeds, why)
+    return Turn(after, deeds, why)
+
+
+def _ended(incident: Incident) -> Turn:
+    left = sum(each.fate is Fate.LEFT for each in incident.victims)
+    done = replace(incident, phase=Phase.QUARANTINE, held="")
+    text = f"{len(incident.victims) - left} of {len(incident.victims)} instances run elsewhere"
+    grave = Severity.CRITICAL if left else Severity.NOTICE
+    return Turn(done, (Tell(f"{incident.id}/recovered", grave, text),), text)
+
+
+def _stuck(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
+    """Tell people once, when it takes long, why not all is recovered."""
+    fates = [each.fate for each in incident.victims]
+    why = ""
+    if Fate.WAITING in fates and Fate.STARTING not in fates:
+        why = NO_ROOM
+    elif Fate.WAITING not in fates and facts.unseen:
+        why = UNSEEN
+    proved_at = incident.proof.at if incident.proof else facts.now
+    if not why or incident.held == why or not facts.is_over(proved_at, terms.bmc_s):
+        return None
+    tell = Tell(f"{incident.id}/stuck/{why}", Severity.CRITICAL, f"{incident.host}: {why}")
+    return Turn(replace(incident, held=why), (tell,), why)
+
+
+def merged(known: tuple[Victim, ...], now: tuple[Victim, ...]) -> tuple[Victim, ...]:
+    """Return the victims, with those that were not known before."""
+    names = {each.instance for each in known}
+    return (*known, *(each for each in now if each.instance not in names))
 
 
 def _next_of(victim: Victim, incident: Incident, facts: Facts, terms: Terms) -> Victim:
@@ -47,11 +82,15 @@ def _next_of(victim: Victim, incident: Incident, facts: Facts, terms: Terms) -> 
         return victim
     if victim.fence != facts.fence or victim.began_at > facts.now:
         return replace(victim, fence=facts.fence, began_at=facts.now)
-    deed = StartElsewhere(victim.instance, incident.host, victim.target, victim.epoch)
-    answer = facts.answer(deed, victim.began_at)
+    answer = facts.answer(start_of(victim, incident), victim.began_at)
     if answer is None:
         return victim
     return _after(victim, answer, terms)
+
+
+def start_of(victim: Victim, incident: Incident) -> StartElsewhere:
+    """Return the order by which an instance is being started elsewhere."""
+    return StartElsewhere(victim.instance, incident.host, victim.target, victim.epoch)
 
 
 def _after(victim: Victim, answer: Answer, terms: Terms) -> Victim:
@@ -79,10 +118,12 @@ def quarantined(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     return Turn(asking, (order,), "it is back: clean it")
 
 
-def closed(incident: Incident, facts: Facts, outcome: str) -> Turn:
+def closed(
+    incident: Incident, facts: Facts, outcome: str, severity: Severity = Severity.NOTICE
+) -> Turn:
     """Let nothing more be done."""
     done = replace(incident, phase=Phase.CLOSED, held="", closed_at=facts.now, outcome=outcome)
     text = f"{incident.host}: {outcome}"
     opening = (CloseOff(incident.host, closed=False),) if incident.cordoned else ()
-    tell = Tell(f"{incident.id}/closed", Severity.NOTICE, text)
+    tell = Tell(f"{incident.id}/closed", severity, text)
     return Turn(done, (*opening, tell), outcome)

@@ -17,7 +17,7 @@ from billow.model.kinds import Power
 from billow.plan.ha.facts import Facts, Terms
 from billow.plan.ha.fleet import Evidence
 from billow.plan.ha.gates import Gates, Ruling
-from billow.plan.ha.protocol import EARLY, WELL, advance, opened
+from billow.plan.ha.protocol import EARLY, WELL, advance, booted, opened
 from billow.plan.ha.table import key_of, respond
 
 _LAST_BAND: Final = 1_000_000
@@ -62,7 +62,8 @@ def decisions(evidence: Evidence, clock: float) -> tuple[Decision, ...]:
 def _decided(turn: Turn, facts: Facts, gates: Gates) -> Decision:
     """Keep the reasons of a turn, and let those after it be decided as if it were done."""
     host = facts.sight.host
-    rulings = gates.rulings(host, facts.response.recovery)
+    released = _released(turn.incident)
+    rulings = gates.rulings(host, _recovery(facts, turn.incident), released=released)
     gates.note(turn.incident)
     return Decision(turn, facts, (*rulings, gates.flapping(host)))
 
@@ -117,9 +118,27 @@ def facts_for(evidence: Evidence, gates: Gates, host: str, incident: Incident | 
     facts, storm = _ungated(evidence, gates, host, incident), gates.storm(host)
     return replace(
         facts,
-        shut=gates.shut(host, facts.response.recovery, released=_released(incident)),
+        shut=gates.shut(host, _recovery(facts, incident), released=_released(incident)),
         storm="" if storm is None else storm.key,
     )
+
+
+def _recovery(facts: Facts, incident: Incident | None) -> Recovery:
+    """Return what the gates are asked for: after another boot, instances are started elsewhere."""
+    early = incident is not None and incident.phase in EARLY
+    anew = early and incident is not None and booted(incident, facts.sight)
+    return Recovery.RESTART if anew else facts.response.recovery
+
+
+def barred(evidence: Evidence, clock: float) -> set[str]:
+    """Return the hosts that are being emptied live, and whose gates are shut by now."""
+    gates = Gates(evidence, clock)
+    return {
+        each.host
+        for each in evidence.incidents.values()
+        if each.phase is Phase.MOVING
+        and gates.shut(each.host, each.recovery, released=_released(each))
+    }
 
 
 def _released(incident: Incident | None) -> bool:
@@ -139,6 +158,7 @@ def _ungated(evidence: Evidence, gates: Gates, host: str, incident: Incident | N
         response=judged(sight, incident, evidence.policy, gates.now),
         answers=tuple(evidence.answers.get(incident.id, ())) if incident is not None else (),
         victims=evidence.victims.get(host, ()),
+        unseen=host in evidence.unseen,
         rooms=evidence.rooms,
     )
 

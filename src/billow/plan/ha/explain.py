@@ -66,7 +66,7 @@ def _evidence(facts: Facts) -> Iterator[str]:
         yield f"{network}: {_path(facts, network)}"
     if sight.heard_at:
         yield f"last heard at most {max(0.0, facts.now - sight.heard_at):.1f} s ago"
-    yield f"power: {_POWER[sight.power]}{_doubt(facts)}"
+    yield f"power: {_power(facts)}"
     yield f"hardware: {_HARDWARE[sight.hardware]}"
     yield from (f"{each.probe} {each.subject}: {each.text}" for each in sight.symptoms)
     if sight.gasped:
@@ -81,12 +81,18 @@ def _path(facts: Facts, network: Network) -> str:
         return f"lost for {max(0.0, facts.now - sight.lost[network]):.1f} s"
     if any(each.network is network for each in sight.symptoms):
         return "heard, but its agent proves the path broken"
+    if key_of(facts.response.row).lost[NETWORKS.index(network)]:
+        return "heard by nobody for a while, though too few may judge it"
     return "heard, or nobody may say that it is not"
 
 
-def _doubt(facts: Facts) -> str:
-    believed = key_of(facts.response.row).power
-    return "" if believed is facts.sight.power else ", which is not believed"
+def _power(facts: Facts) -> str:
+    sight, believed = facts.sight, key_of(facts.response.row).power
+    if believed is sight.power:
+        return _POWER[sight.power]
+    if sight.power is Power.UNKNOWN and not sight.power_since:
+        return f'not read yet, taken for "{believed}"'
+    return f"{_POWER[sight.power]}, which is not believed"
 
 
 def _otherwise(facts: Facts, rulings: Sequence[Ruling]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Self
 from billow.model.ha.evidence import Sight
 from billow.model.ha.incident import Victim
 from billow.model.ha.policy import HaPolicy
-from billow.model.ha.response import Answer, Response
+from billow.model.ha.response import Answer, Grace, Response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,16 @@ class Terms:
         """Return the times that a policy sets."""
         return cls(**{each.name: getattr(policy, each.name) for each in fields(cls)})
 
+    def grace_s(self, grace: Grace) -> float:
+        """Return how long a row that gives a grace must hold."""
+        asked_s = {
+            Grace.NONE: 0.0,
+            Grace.STORAGE: self.storage_grace_s,
+            Grace.ISOLATION: self.isolation_grace_s,
+            Grace.HUNG: self.hung_grace_s,
+        }[grace]
+        return max(asked_s, self.settle_s)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
@@ -58,6 +68,7 @@ class Facts:
         answers: How this controller's own deeds for this incident ended.
         victims: What runs on the host as far as is known, in the order of recovery; those that
             cannot be started elsewhere are LEFT, with why.
+        unseen: Whether its host is proved dead, and the pool was not looked at since.
         rooms: Where an instance can be started now; one without a room waits.
     """
 
@@ -69,6 +80,7 @@ class Facts:
     storm: str = ""
     answers: tuple[Answer, ...] = ()
     victims: tuple[Victim, ...] = ()
+    unseen: bool = False
     rooms: Mapping[str, str] = field(default_factory=dict)
 
     def is_over(self, since: float, limit_s: float) -> bool:

@@ -15,6 +15,7 @@ The laws:
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
+from zlib import crc32
 
 from billow.model.ha.evidence import Network, Sight
 from billow.model.ha.incident import (
@@ -24,7 +25,6 @@ from billow.model.ha.incident import (
     Phase,
     Proof,
     Recovery,
-    Victim,
 )
 from billow.model.ha.response import (
     AskAgent,
@@ -36,11 +36,13 @@ from billow.model.ha.response import (
     Tell,
     Turn,
 )
-from billow.plan.ha.aftermath import closed, quarantined, recovering
+from billow.plan.ha.aftermath import closed, merged, quarantined, recovering
 from billow.plan.ha.facts import Facts, Terms
 
 EARLY: Final = frozenset({Phase.NOTED, Phase.MOVING, Phase.WAITING})
 """Nothing was ended yet: the row that holds now is followed."""
+
+NEVER_ADMITTED: Final = "it was never heard well on all networks: see to how it is set up"
 
 _ANOTHER: Final = "another one"
 """The boot of a host of which nothing is known but that it is over."""
@@ -93,9 +95,8 @@ def _before(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     response = facts.response
     if _is_new(facts):
         return None
-    if proof := _booted(incident, facts):
-        begun = _proved(incident, facts, proof)
-        return _held(incident, facts, facts.shut) if facts.shut else begun
+    if booted(incident, facts.sight):
+        return _held(incident, facts, facts.shut) if facts.shut else _after_boot(incident, facts)
     if response.row != incident.row or (response.distrust and not incident.distrust):
         return _changed(incident, facts)
     if response.cordon and not incident.cordoned and not facts.storm:
@@ -109,10 +110,19 @@ def _after_grace(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     response = facts.response
     if response.severity in WELL and facts.sight.clean_beats >= terms.clean_beats:
         return closed(incident, facts, "it is well again")
-    grace_s = _grace_s(response.grace, terms)
+    grace_s = terms.grace_s(response.grace)
     if incident.phase is not Phase.WAITING or _held_s(incident, facts) < grace_s:
         return None
-    return _held(incident, facts, facts.shut) if facts.shut else _begun(incident, facts)
+    if shut := facts.shut or _newness(incident, facts):
+        return _held(incident, facts, shut)
+    return _begun(incident, facts)
+
+
+def _newness(incident: Incident, facts: Facts) -> str:
+    """Say that a host never was well in this boot: what is lost then never was there."""
+    sight = facts.sight
+    fresh = sight.quarantined and not sight.silent and incident.boot == sight.boot
+    return NEVER_ADMITTED if fresh else ""
 
 
 def _held_s(incident: Incident, facts: Facts) -> float:
@@ -174,7 +184,7 @@ def _under_row(incident: Incident, facts: Facts, why: str, *, fresh: bool) -> Tu
     """Keep what the row makes known, close the host off where it asks for that, tell people."""
     response, sight, was = facts.response, facts.sight, incident.suspected_at
     closing = response.cordon and not incident.cordoned and not facts.storm
-    suspect = sight.lost or response.recovery is not Recovery.NONE
+    suspect = sight.lost or sight.rebooted or response.recovery is not Recovery.NONE
     known = replace(
         incident,
         suspected_at=facts.now if suspect and (fresh or not was) else was,
@@ -187,6 +197,8 @@ def _under_row(incident: Incident, facts: Facts, why: str, *, fresh: bool) -> Tu
 
 def _fencing(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     """Look for a proof; else see to the try under way, or begin the next one."""
+    if booted(incident, facts.sight):
+        return _anew(incident, facts)
     if proof := _proof(incident, facts, terms):
         return _proved(incident, facts, proof)
     if _is_new(facts):
@@ -209,17 +221,42 @@ def _is_another_case(incident: Incident, facts: Facts) -> bool:
 
 def _proved(incident: Incident, facts: Facts, proof: Proof) -> Turn:
     """Begin to start elsewhere what ran on a host of which nothing runs any more."""
-    victims = _merged(incident.victims, facts.victims)
+    victims = merged(incident.victims, facts.victims)
     proved = replace(incident, phase=Phase.RECOVERING, proof=proof, held="", victims=victims)
     return Turn(proved, why=proof.text)
 
 
-def _booted(incident: Incident, facts: Facts) -> Proof | None:
-    """Return the proof that a host gives itself by coming back under another boot."""
-    now = facts.sight.boot
-    if not incident.boot or not now or now == incident.boot:
-        return None
-    return Proof(Method.BOOT, facts.now, "it has booted anew: what ran before is gone")
+def booted(incident: Incident, sight: Sight) -> bool:
+    """Whether a host is heard under another boot: nothing runs any more of what ran before."""
+    return bool(incident.boot and sight.boot and sight.reachable) and sight.boot != incident.boot
+
+
+def _after_boot(incident: Incident, facts: Facts) -> Turn:
+    """Go on after another boot, but not where guests came up while a gate held the host.
+
+    People, or the host itself, have started them: to end these for the sake of others is wrong.
+    """
+    guests = facts.sight.guests
+    if not (incident.held and guests):
+        return _anew(incident, facts)
+    missing = sorted({each.instance for each in facts.victims}.difference(guests))
+    text = f"it has booted anew, and {len(guests)} guests run on it again: nothing starts elsewhere"
+    text += f"; not among them by name: {', '.join(missing)}" if missing else ""
+    return closed(incident, facts, text, Severity.CRITICAL if missing else Severity.NOTICE)
+
+
+def _anew(incident: Incident, facts: Facts) -> Turn:
+    """Let the agent of the new boot prove that nothing runs: what starts by itself would again."""
+    here = replace(
+        incident,
+        phase=Phase.FENCING,
+        boot=facts.sight.boot,
+        attempts=(),
+        held="",
+        victims=merged(incident.victims, facts.victims),
+    )
+    why = "it has booted anew: what ran before is gone, and what may have started since must end"
+    return _begin(here, facts, Method.AGENT, facts.sight.reachable[0], why)
 
 
 def _under_way(incident: Incident, last: Attempt, facts: Facts, terms: Terms) -> Turn | None:
@@ -250,15 +287,12 @@ def _is_new(facts: Facts) -> bool:
 
 def _proof(incident: Incident, facts: Facts, terms: Terms) -> Proof | None:
     sight, now = facts.sight, facts.now
-    if sight.gasped:
+    if sight.gasped and sight.silent:
         return Proof(Method.GASP, now, "its kernel said that nothing runs any more")
     if incident.vouched and sight.silent:
         return Proof(Method.WORD, now, f"seen to be dead: {incident.vouched}")
-    if proof := _booted(incident, facts):
-        return proof
     over_at = sight.heard_at + sight.lease_s + terms.margin_s
-    binds = sight.silent and sight.lease_s > 0 and not sight.lease_excused
-    if Method.LEASE in facts.response.fence and binds and now >= over_at:
+    if _is_bound(facts) and now >= over_at:
         waited_s = now - sight.heard_at
         text = f"not heard for {waited_s:.1f} s; its watchdog resets it after {sight.lease_s:g} s"
         return Proof(Method.LEASE, now, text)
@@ -267,6 +301,13 @@ def _proof(incident: Incident, facts: Facts, terms: Terms) -> Proof | None:
         if attempt.fence == facts.fence and answer is not None and answer.ok:
             return Proof(attempt.method, answer.at, answer.text)
     return None
+
+
+def _is_bound(facts: Facts) -> bool:
+    """Whether a host's watchdog will reset it, if it still lives."""
+    sight = facts.sight
+    binds = sight.silent and sight.lease_s > 0 and not sight.lease_excused
+    return binds and Method.LEASE in facts.response.fence
 
 
 def _may_have_ended(incident: Incident) -> bool:
@@ -291,6 +332,8 @@ def _next_try(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     if ways and last is not None and facts.is_over(last.began_at, terms.again_s):
         again = replace(incident, attempts=())
         return _begin(again, facts, *ways[0], "all ways were tried: once more")
+    if _is_bound(facts):
+        return None  # its lease will be the proof: it is busy, and no case for people
     return _held(incident, facts, "nothing proves yet that it is dead")
 
 
@@ -326,11 +369,12 @@ def _failed(incident: Incident, why: str) -> Turn:
 
 
 def _held(incident: Incident, facts: Facts, why: str) -> Turn | None:
-    """Say once why it does not go on."""
+    """Say once why it does not go on; people are told of each reason once."""
     if incident.held == why:
         return None
     text = f"{incident.host}: {facts.response.diagnosis}; held: {why}"
-    tells = () if facts.storm else (Tell(f"{incident.id}/held", Severity.CRITICAL, text),)
+    key = f"{incident.id}/held/{crc32(why.encode()):08x}"
+    tells = () if facts.storm else (Tell(key, Severity.CRITICAL, text),)
     return Turn(replace(incident, held=why), tells, f"held: {why}")
 
 
@@ -343,22 +387,6 @@ def _told(turn: Turn, facts: Facts) -> Turn:
     text = f"{incident.host}: {response.diagnosis}. {response.advice}"
     tell = Tell(key, response.severity, text)
     if facts.storm:
-        tell = Tell(key, Severity.CRITICAL, facts.shut)
+        tell = Tell(key, Severity.CRITICAL, facts.shut or text)
     noticed = replace(incident, noticed=(*incident.noticed, key))
     return replace(turn, incident=noticed, deeds=(*turn.deeds, tell))
-
-
-def _merged(known: tuple[Victim, ...], now: tuple[Victim, ...]) -> tuple[Victim, ...]:
-    """Return the victims, with those that were not known when the search for a proof began."""
-    names = {each.instance for each in known}
-    return (*known, *(each for each in now if each.instance not in names))
-
-
-def _grace_s(grace: Grace, terms: Terms) -> float:
-    asked_s = {
-        Grace.NONE: 0.0,
-        Grace.STORAGE: terms.storage_grace_s,
-        Grace.ISOLATION: terms.isolation_grace_s,
-        Grace.HUNG: terms.hung_grace_s,
-    }[grace]
-    return max(asked_s, terms.settle_s)

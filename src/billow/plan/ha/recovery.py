@@ -39,7 +39,10 @@ def victims_of(pool: Pool, host: str) -> tuple[Victim, ...]:
 
     Bands by priority, the highest of the whole pool first; what was stopped comes last, and is only
     given another home. Within a band tenants take turns: no large one keeps the others waiting.
+    A host that the pool does not have has none.
     """
+    if host not in pool.hosts.row:
+        return ()
     row = pool.host_row(host)
     there = pool.views((pool.instances.host == row).nonzero()[0].tolist())
     ranks = sorted({-int(each) for each in np.unique(pool.instances.priority)})

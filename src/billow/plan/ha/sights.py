@@ -50,6 +50,7 @@ def sight_of(
         answers=_answers(host, views),
         clean_beats=report.clean_beats if report is not None and not lost else 0,
         boot=report.boot if report is not None else "",
+        guests=report.guests if report is not None else (),
         quarantined=report is not None and report.quarantined,
         symptoms=symptoms,
     )

@@ -5,14 +5,50 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import numpy as np
+
 from billow.model.ha.care import Drill, Maintenance
 from billow.model.ha.evidence import NETWORKS, AgentReport, Network
 from billow.model.ha.incident import Incident, Method
 from billow.model.ha.status import Observer, Readiness, Status
 from billow.model.ha.view import VIEW_S, View
+from billow.model.resources import BoolArray
+from billow.plan.ha.agree import MOST_WITNESSES
 
 REHEARSED_S: Final = 25 * 3600.0
 """A rehearsal is believed for so long: they are daily at least."""
+
+
+def sound_on(
+    heard: BoolArray, hosts: Sequence[str], reports: Mapping[str, AgentReport]
+) -> tuple[bool, ...]:
+    """Return per network whether an observer hears enough witnesses there.
+
+    As many as `agree` wants: two, or half of a lost host's neighbours where there are fewer than
+    four, but one at least. A lone witness may be the agent of the observer's own machine, which is
+    heard whatever becomes of the card; so one does not count that says itself that its path is
+    broken.
+
+    Args:
+        heard: Whom it hears on which network, `(hosts, 3) bool`.
+        hosts: The rows of the array.
+        reports: What agents said last.
+    """
+    needed = min(max((len(hosts) - 1) // 2, 1), MOST_WITNESSES, len(hosts))
+    if needed < MOST_WITNESSES:
+        heard = heard & ~_broken(hosts, reports)
+    return tuple(bool(count >= needed) for count in heard.sum(axis=0))
+
+
+def _broken(hosts: Sequence[str], reports: Mapping[str, AgentReport]) -> BoolArray:
+    """Return which hosts say on which networks that their own path is broken, `(hosts, 3) bool`."""
+    broken = np.zeros((len(hosts), len(NETWORKS)), bool)
+    for row, host in enumerate(hosts):
+        report = reports.get(host)
+        for symptom in report.symptoms if report is not None else ():
+            if symptom.network is not None:
+                broken[row, NETWORKS.index(symptom.network)] = True
+    return broken
 
 
 def status_of(
