@@ -29,6 +29,11 @@ def of_hosts(status: Status) -> Iterator[Check]:
         wrong, fix = "nobody watches", "see that `billow serve` runs where agents reach it"
     elif not status.armed:
         wrong, fix = "disarmed", "billow ha arm"
+    elif status.failing:
+        wrong, fix = f"deciding fails: {status.failing}", "see this controller's log; report it"
+    elif status.silent > status.incidents:
+        wrong = f"{status.silent} of {len(status.hosts)} hosts are heard nowhere"
+        fix = "billow ha status; see their power and their networks, and the controllers'"
     elif status.held:
         wrong, fix = "incidents wait", "billow incident list --open"
     elif ready < len(status.hosts):

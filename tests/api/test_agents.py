@@ -38,4 +38,7 @@ def test_a_host_is_enrolled_once_and_expelled(
         shown = x509.load_pem_x509_certificate(papers["certificate"].encode())
         assert shown.subject.rfc4514_string() == "CN=host-1"
         assert admin.delete("/v1/agents/papers/host-1").status_code == 204
+        again = admin.delete("/v1/agents/papers/host-1")
+        assert again.status_code == 404  # nobody of that name is enrolled any more
+        assert "no agent of host 'host-1' is enrolled" in again.json()["title"]
         assert viewer.delete("/v1/agents/papers/host-1").status_code == 403

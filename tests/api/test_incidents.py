@@ -11,15 +11,18 @@ from billow.api.incident_answers import (
     HaStatus,
     IncidentDocument,
     IncidentPage,
+    IncidentRow,
     MaintenanceDocument,
     Maintenances,
     ReadinessPage,
+    incident_row,
 )
 from billow.model.ha.document import step_from_document
+from billow.model.text import parse
 from billow.plan.ha.retrace import retraced
 from tests.api.test_routes import ended
 from tests.control_planes import ControlPlane, control_plane
-from tests.recorded import held, record_now, recovered
+from tests.recorded import held, record_now, recovered, silent
 
 DONE, HELD = "ha-gone-1-1", "ha-gone-2-2"
 
@@ -57,6 +60,16 @@ def test_incidents_are_listed(client: httpx2.Client) -> None:
     assert [each["id"] for each in rest["items"]] == [DONE]
     mine = client.get("/v1/incidents", params={"host": "gone-1", "open": "true"}).json()
     assert [each["id"] for each in mine["items"]] == [DONE]
+
+
+def test_what_is_affected_is_told_before_proof_is_sought() -> None:
+    pool = parse(
+        "billow-pool 1\nshape s cpu=1 memory=1GiB\nhost h1 nodes=(4,8GiB)\nvm a s h1 running"
+    )
+    row = IncidentRow.model_validate(incident_row(silent("ha-h1-1", "h1").incident, pool))
+    assert (row.phase, row.instances, row.affected) == ("waiting", 0, 1)
+    unseen = IncidentRow.model_validate(incident_row(silent("ha-h1-1", "h1").incident, None))
+    assert unseen.affected is None
 
 
 def test_an_incident_tells_each_step_and_can_be_taken_again(client: httpx2.Client) -> None:

@@ -70,6 +70,22 @@ def test_what_was_recorded_is_taken_again_from_a_file_or_by_id(
     assert "6 steps, 1 come out otherwise" in said
 
 
+def test_what_cannot_be_is_told_plainly(struck: ControlPlane, tmp_path: Path) -> None:
+    _, said = billow(struck, "incident", "replay", str(tmp_path), code=2)
+    assert "is a folder" in said
+    word = ("incident", "release", HELD, "--dead", "--yes", "--why", "")
+    assert "--why is empty" in billow(struck, *word, code=2)[1]
+    leave = ("host", "maintenance", "h1", "--why", "a fan", "--for", "99d")
+    assert "at most 30d" in billow(struck, *leave, code=2)[1]
+
+
+def test_a_failed_host_names_its_open_incident(struck: ControlPlane) -> None:
+    assert "open incident" not in billow(struck, "host", "show", "h2")[0]
+    record_now(f"sqlite:///{struck.state}/billow.db", recovered("ha-h3-9", "h3"))
+    out, _ = billow(struck, "host", "show", "h3")
+    assert "incident\tha-h3-9" in out.splitlines()
+
+
 def test_a_word_is_kept_with_its_speaker(struck: ControlPlane) -> None:
     why = "I pulled its plug"
     _, said = billow(struck, "incident", "release", HELD, "--why", why, "--dead", code=5)

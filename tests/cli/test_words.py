@@ -15,7 +15,7 @@ from billow.cli.client import checked_url, error_of
 from billow.cli.lists import filters
 from billow.cli.output import Column, Output, clean, exact
 from billow.cli.wanted import group_of, in_group, knobs_of, request_of, whole
-from billow.cli.words import mib_of, milli_of, seconds_of, span_of
+from billow.cli.words import counted, mib_of, milli_of, seconds_of, sentence_of, span_of
 from billow.errors import BillowError, Blocked, Bug, Invalid, Stale
 
 HOSTILE = st.text(max_size=40) | st.sampled_from(
@@ -161,3 +161,21 @@ def test_spans_are_read(text: str, seconds: float) -> None:
 def test_what_is_no_span_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         span_of(text)
+
+
+@pytest.mark.parametrize("text", ["31d", "721h", "0s"])
+def test_a_span_that_is_too_long_or_none_is_told_plainly(text: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        span_of(text)
+    assert refused.value.fix == "more than 0, at most 30d"
+
+
+def test_an_empty_or_endless_sentence_is_told_plainly() -> None:
+    assert sentence_of(" a fan ", "--why") == "a fan"
+    for text in ("", "  ", "x" * 501):
+        with pytest.raises(Invalid, match="--why is "):
+            sentence_of(text, "--why")
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert (counted(1, "host"), counted(0, "host")) == ("1 host", "0 hosts")

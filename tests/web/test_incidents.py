@@ -2,12 +2,15 @@
 """Failed hosts in the console: what was seen and why, a person's word, hosts left alone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from billow.model.text import parse
+from billow.web import storyline
 from tests.control_planes import ControlPlane, control_plane
-from tests.recorded import held, record_now, recovered
+from tests.recorded import held, record_now, recovered, silent
 from tests.web.browsing import entered
 from tests.web.visitor import Outline, Visitor
 
@@ -68,6 +71,37 @@ def test_an_incident_tells_what_was_seen_and_why(visitor: Visitor) -> None:
         assert told in words, told
 
 
+def test_gates_are_named_in_words_and_times_are_told(visitor: Visitor) -> None:
+    whole = visitor.get(f"/incidents/{DONE}").text
+    assert 'storm open</span><p class="muted">no storm</p>' in whole
+    words = Outline.of(whole).words
+    assert "the last after " in words
+    assert "after 3" in words  # the proof
+    style = visitor.get(whole.partition('rel="stylesheet" href="')[2].partition('"')[0]).text
+    assert ".columns-2 {" in style
+
+
+def test_before_a_proof_the_page_says_how_many_are_affected() -> None:
+    noted = silent("ha-h1-1", "h1")
+    pool = parse(
+        "billow-pool 1\nshape s cpu=1 memory=1GiB\nhost h1 nodes=(4,8GiB)\nvm a s h1 running"
+    )
+    row = storyline.row(noted.incident, pool)
+    assert (row.total, row.affected) == (0, 1)
+    assert storyline.story(noted.incident, pool, noted.steps).run_after_s is None
+
+
+def test_no_gate_is_shut_once_its_host_is_being_fenced() -> None:
+    made = recovered()
+    steps = [
+        replace(each, facts={**each.facts, "known": {**each.facts["known"], "shut": "one at once"}})
+        for each in made.steps
+    ]
+    pool = parse("billow-pool 1")
+    seen = storyline.story(made.incident, pool, steps).seen
+    assert [bool(each.shut) for each in seen] == [True, *[False] * (len(seen) - 1)]
+
+
 def test_a_viewer_reads_and_says_no_word(struck: ControlPlane) -> None:
     with Visitor.entered(struck, struck.token_for("viewer")) as viewer:
         assert "this needs operator" in viewer.get(f"/incidents/{HELD}").text
@@ -122,3 +156,11 @@ def test_high_availability_is_disarmed_and_armed(page: Page) -> None:
     page.goto("/ha")
     page.get_by_role("button", name="Arm", exact=True).click()
     expect(page.get_by_role("button", name="Disarm", exact=True)).to_be_visible()
+
+
+def test_a_failed_host_s_page_leads_to_its_incident(struck: ControlPlane, visitor: Visitor) -> None:
+    name = "ha-host-4-9"  # the last test here: those before count incidents
+    record_now(f"sqlite:///{struck.state}/billow.db", recovered(name, "host-4"))
+    whole = visitor.get("/hosts/host-4").text
+    assert "This host failed" in whole
+    assert f'href="/incidents/{name}"' in whole

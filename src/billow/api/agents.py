@@ -13,7 +13,7 @@ from billow.api.answers import Answer, Seconds
 from billow.api.caller import Admin, Source
 from billow.api.requests import Sent, Text
 from billow.app import Billow
-from billow.errors import Unauthenticated
+from billow.errors import NotFound, Unauthenticated
 from billow.ha.ears import PAPERS, name_of
 from billow.ha.enrol import TOKEN_S, Enrolment
 from billow.settings import Settings
@@ -103,9 +103,16 @@ async def enrol(
 async def expel(caller: Admin, host: str) -> None:
     """Believe nothing more that the agent of a host shows; its lines end within seconds.
 
-    The host is watched no more until it is enrolled again.
+    The host is watched no more until it is enrolled again. Raises NotFound for a host whose agent
+    is not enrolled: a name that was mistyped must not look like a host that was expelled.
     """
-    await asyncio.to_thread(office(caller.billow).revoke, host)
+    papers = office(caller.billow)
+    if host not in await asyncio.to_thread(papers.hosts):
+        raise NotFound(
+            f"no agent of host {host!a:.80} is enrolled",
+            fix="`billow ha readiness` lists the hosts that are watched",
+        )
+    await asyncio.to_thread(papers.revoke, host)
 
 
 def _controllers(settings: Settings) -> list[str]:

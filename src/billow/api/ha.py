@@ -42,7 +42,11 @@ class Named(Sent):
     """Hosts by one name."""
 
     reach: Reach = Field(description="`host`, `rack`, `zone`; `pool` for all.")
-    name: Text = Field("", description="Its name; empty for the pool.")
+    name: Text = Field(
+        "",
+        description="Its name; of a rack `zone/rack`, or the rack alone where but one zone has it; "
+        "empty for the pool.",
+    )
 
 
 class NewMaintenance(Named, Disarm):

@@ -15,7 +15,8 @@ from billow.model.ha.incident import Fate, Incident, Method, Phase, Recovery
 from billow.model.ha.response import Severity
 from billow.model.ha.status import Readiness, Status
 from billow.model.ha.step import IncidentStep
-from billow.plan.ha.retrace import deciding, row_of
+from billow.model.pool import Pool
+from billow.plan.ha.retrace import advice_of, affected, deciding, decisive_row, diagnosis_of
 from billow.plan.ha.word import waits
 
 
@@ -55,6 +56,9 @@ class IncidentRow(Answer):
     host: str
     phase: Phase
     row: int = Field(description="The row of the decision table that it stands under.")
+    decisive_row: int = Field(
+        description="The row that it is about: `row`, or the worst once its host is well again."
+    )
     diagnosis: str
     recovery: Recovery
     held: str = Field(description="Why it does not go on by itself; empty when it does.")
@@ -62,7 +66,11 @@ class IncidentRow(Answer):
     opened_at: Seconds
     closed_at: Seconds
     proof: ProofDocument | None
-    instances: int
+    instances: int = Field(description="Instances to be started elsewhere, once proof is sought.")
+    affected: int | None = Field(
+        description="Instances that it is about: until proof is sought, those that the pool has on "
+        "its host; null while the pool cannot be seen."
+    )
     started: int = Field(description="Instances that run elsewhere by now.")
     left: int = Field(description="Instances that cannot be started elsewhere.")
     outcome: str
@@ -114,7 +122,7 @@ class IncidentDocument(IncidentRow):
 
     version: int
     since: Seconds = Field(description="Since when its row holds.")
-    advice: str = Field(description="What is done under this row, and what a person should do.")
+    advice: str = Field(description="What is done now, and what a person should do.")
     released: str = Field(description="Whose word lets it go on; empty for nobody's.")
     vouched: str = Field(description="Whose word it is that the host is dead.")
     explanation: ExplanationDocument | None = Field(
@@ -186,6 +194,9 @@ class HaStatus(Answer):
     ready_share: float
     incidents: int = Field(description="How many are open.")
     held: int = Field(description="How many of them do not go on by themselves.")
+    failing: str = Field(
+        description="Why this controller cannot decide anything now; empty while it can."
+    )
 
 
 class ReadinessRow(Answer):
@@ -205,31 +216,41 @@ class ReadinessPage(Answer):
     hosts: int = Field(description="How many are watched in all.")
 
 
-def incident_row(incident: Incident) -> Document:
-    """Return an incident as the list has it."""
+def incident_row(incident: Incident, pool: Pool | None) -> Document:
+    """Return an incident as the list has it.
+
+    Args:
+        incident: As it is now.
+        pool: As last seen; None when nobody has.
+    """
     names = ("id", "host", "phase", "row", "recovery", "held", "opened_at", "closed_at", "outcome")
     fates = [each.fate for each in incident.victims]
     return {
         **{name: written(getattr(incident, name)) for name in names},
-        "diagnosis": row_of(incident.row).diagnosis,
+        "decisive_row": decisive_row(incident).row,
+        "diagnosis": diagnosis_of(incident),
         "waits_for_word": waits(incident),
         "proof": None if incident.proof is None else written(incident.proof),
         "instances": len(fates),
+        "affected": affected(incident, pool),
         "started": fates.count(Fate.STARTED),
         "left": fates.count(Fate.LEFT),
     }
 
 
 def incident_answer(
-    incident: Incident, steps: Sequence[IncidentStep], alarms: Sequence[Alarm]
+    incident: Incident,
+    pool: Pool | None,
+    steps: Sequence[IncidentStep],
+    alarms: Sequence[Alarm],
 ) -> Document:
     """Return an incident with everything that was done for it."""
     whole, decided = incident_document(incident), deciding(steps)
     names = ("version", "since", "released", "vouched", "attempts", "victims")
     return {
-        **incident_row(incident),
+        **incident_row(incident, pool),
         **{name: whole[name] for name in names},
-        "advice": row_of(incident.row).advice,
+        "advice": advice_of(incident),
         "explanation": None if decided is None else written(decided.explanation),
         "steps": [step_document(each) for each in steps],
         "alarms": [written(each) for each in alarms],
@@ -258,6 +279,7 @@ def status_answer(status: Status) -> Document:
         "ready_share": status.ready_share,
         "incidents": status.incidents,
         "held": status.held,
+        "failing": status.failing,
     }
 
 

@@ -11,6 +11,9 @@ from billow.api import incident_answers
 from billow.api.caller import Operator, Viewed
 from billow.api.plans import Limit
 from billow.api.requests import Sent
+from billow.app import Billow
+from billow.errors import Unavailable
+from billow.model.pool import Pool
 
 router = APIRouter(prefix="/v1", tags=["incidents"])
 
@@ -45,7 +48,8 @@ async def list_incidents(
     """Return one page of incidents. They are kept for ever."""
     found = await billow.incidents.page(limit=limit, before=cursor, host=host, is_open=is_open)
     more = found[-1].id if len(found) == limit else ""
-    items = [incident_answers.incident_row(each) for each in found]
+    pool = await _seen(billow)
+    items = [incident_answers.incident_row(each, pool) for each in found]
     return JSONResponse({"items": items, "cursor": more})
 
 
@@ -58,7 +62,8 @@ async def show_incident(billow: Viewed, incident: str) -> JSONResponse:
     """Return an incident with every step, what was known at each, and why it was taken."""
     found = await billow.incidents.one(incident)
     steps, alarms = await billow.incidents.steps(incident), await billow.incidents.alarms(incident)
-    return JSONResponse(incident_answers.incident_answer(found, steps, alarms))
+    pool = await _seen(billow)
+    return JSONResponse(incident_answers.incident_answer(found, pool, steps, alarms))
 
 
 @router.post(
@@ -71,4 +76,13 @@ async def release_incident(caller: Operator, incident: str, body: Word) -> JSONR
     found = await caller.billow.incidents.release(
         incident, actor=caller.person.name, why=body.why, is_dead=body.dead
     )
-    return JSONResponse(incident_answers.incident_row(found))
+    pool = await _seen(caller.billow)
+    return JSONResponse(incident_answers.incident_row(found, pool))
+
+
+async def _seen(billow: Billow) -> Pool | None:
+    """Return the pool as last seen; None when nobody has: failures are shown all the same."""
+    try:
+        return await billow.pool()
+    except Unavailable:
+        return None

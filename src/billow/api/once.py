@@ -19,13 +19,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from billow.api import problem
 from billow.api.caller import person_of
 from billow.api.gate import replayed
+from billow.api.unkept import SECRETS
 from billow.app import Billow
 from billow.errors import BillowError, Conflict, Invalid
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _KEPT_HEADERS = ("content-type", "location", "etag")
-SECRETS = frozenset({"/v1/tokens", "/v1/agents/tokens"})
-"""Answers from here hold a secret, so they are not kept."""
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 
 from billow import errors
+from billow.api.unkept import SECRETS
 from billow.cli.output import Document
 from billow.cli.patience import patience
 from billow.errors import BillowError, Bug, Invalid, Unavailable
@@ -57,7 +58,7 @@ class Client:
     ) -> Document:
         """Ask for a change; a broken connection is tried once more under the same key."""
         headers = {"If-Match": f'"{if_match}"'} if if_match else {}
-        if path != "/v1/tokens":
+        if path not in SECRETS:
             headers["Idempotency-Key"] = secrets.token_hex(16)
         content = {} if body is None else {"json": body}
         answer = self._send("POST", path, params=_texts(params), headers=headers, **content)

@@ -9,12 +9,13 @@ import typer
 from billow.cli.command import ASKS, command
 from billow.cli.output import Column, Document, when
 from billow.cli.session import Session
-from billow.cli.words import percent, span_of
+from billow.cli.words import percent, sentence_of, span_of
 from billow.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="See how hosts are looked after; disarm, and arm.")
 For = Annotated[str, typer.Option("--for", help="How long, as 30m, 2h or 1d.")]
 Why = Annotated[str, typer.Option(help="Why; others read it.")]
+_NAME = "Of the host, rack (a/r1: r1 of zone a; r1 alone where but one zone has it) or zone."
 
 
 class Of(StrEnum):
@@ -92,7 +93,7 @@ def readiness(
 @command(app, "disarm", ASKS)
 def disarm(session: Session, why: Why, for_text: For) -> None:
     """End and start nothing for failed hosts for a while; failures are noted and explained."""
-    body = {"for_s": span_of(for_text), "why": why}
+    body = {"for_s": span_of(for_text), "why": sentence_of(why, "--why")}
     session.confirm("Shall nothing be done when a host dies?")
     _said(session, session.client.post("/v1/ha/disarm", body))
 
@@ -130,7 +131,7 @@ def add_to(hosts: typer.Typer) -> None:
     @command(hosts, "maintenance")
     def maintenance(
         session: Session,
-        name: Annotated[str, typer.Argument(metavar="NAME", help="Of the host, rack or zone.")],
+        name: Annotated[str, typer.Argument(metavar="NAME", help=_NAME)],
         why: Why = "",
         for_text: For = "",
         *,
@@ -147,7 +148,8 @@ def add_to(hosts: typer.Typer) -> None:
             return
         if not for_text or not why:
             raise Invalid("how long, and why?", fix='give --for 2h --why "a new fan"')
-        asked = {**body, "for_s": span_of(for_text), "why": why}
+        said = sentence_of(why, "--why")
+        asked = {**body, "for_s": span_of(for_text), "why": said}
         _said(session, session.client.post("/v1/ha/maintenance", asked))
 
 

@@ -61,6 +61,8 @@ SHOWN = (
     Column("FACTS", "facts"),
 )
 
+FAILED = (Column("OPEN INCIDENT", "incident"),)
+
 
 @command(app, "list")
 def list_hosts(
@@ -85,7 +87,10 @@ def show_host(session: Session, host: Name) -> None:
     if session.output.as_json:
         session.output.document(document)
     else:
-        session.output.record(SHOWN, document)
+        params = {"host": host, "open": True, "limit": 1}
+        failures = session.client.get("/v1/incidents", params)["items"]
+        known = {"incident": failures[0]["id"]} if failures else {}
+        session.output.record((*SHOWN, *(FAILED if failures else ())), {**document, **known})
 
 
 @command(app, "allot", PLANS)

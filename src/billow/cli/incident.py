@@ -12,7 +12,7 @@ from billow.cli.command import ASKS, command
 from billow.cli.lists import Limit, path_of, show_list
 from billow.cli.output import Column, Document, when
 from billow.cli.session import Session
-from billow.cli.words import lasting
+from billow.cli.words import counted, lasting, sentence_of
 from billow.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="See failures of hosts, and release held ones.")
@@ -24,15 +24,15 @@ LISTED = (
     Column("INCIDENT", "id"),
     Column("HOST", "host"),
     Column("PHASE", "phase"),
-    Column("ROW", "row", right=True),
+    Column("ROW", "decisive_row", right=True),
     Column("DIAGNOSIS", "diagnosis"),
-    Column("INSTANCES", "instances", right=True),
+    Column("INSTANCES", "affected", right=True),
     Column("STARTED", "started", right=True),
     Column("HELD", "held"),
     Column("OPENED", "opened_at", when),
 )
 SHOWN = (
-    *LISTED[:5],
+    *LISTED[:7],
     Column("DOES", "advice"),
     Column("HELD", "held"),
     Column("RELEASED", "released"),
@@ -107,12 +107,13 @@ def release(
 
     A host that runs although somebody vouched for its death runs its instances twice.
     """
+    said = sentence_of(why, "--why")
     found = session.client.get(path_of("incidents", incident))
     host = found["host"]
     danger = f"Is it certain that nothing runs on {host}, and that it cannot come back?"
     session.confirm(danger if dead else f"Let the recovery of {host} go on?")
     path = path_of("incidents", incident, "release")
-    done = session.client.post(path, {"why": why, "dead": dead})
+    done = session.client.post(path, {"why": said, "dead": dead})
     if session.output.as_json:
         session.output.document(done)
     else:
@@ -147,7 +148,7 @@ def replay(
     else:
         session.output.table(TAKEN_AGAIN, again)
     differ = sum(1 for each in again if each["now"] != "the same")
-    session.output.say(f"{len(again)} steps, {differ} come out otherwise")
+    session.output.say(f"{counted(len(again), 'step')}, {differ} come out otherwise")
     if differ:
         raise typer.Exit(1)
 
@@ -155,6 +156,10 @@ def replay(
 def _recorded(session: Session, name: str) -> Document:
     """Return a recorded incident, from a file where there is one of this name."""
     path = Path(name)
+    if path.is_dir():
+        raise Invalid(
+            f"{ascii(name)[:80]} is a folder", fix="name an incident, or a file that one is in"
+        )
     if not path.is_file():
         return session.client.get(path_of("incidents", name))
     try:
@@ -203,5 +208,8 @@ def _explained(found: Document) -> Iterator[list[str]]:
         return
     yield from (["seen", each] for each in why["evidence"])
     for gate in why["gates"]:
-        yield [f"gate {gate['name']} {'open' if gate['open'] else 'shut'}", gate["text"]]
+        yield [
+            f"gate {gate['name'].replace('_', ' ')} {'open' if gate['open'] else 'shut'}",
+            gate["text"],
+        ]
     yield from (["otherwise", each] for each in why["otherwise"])

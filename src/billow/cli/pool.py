@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from billow.cli.output import Column, Output, standard, when
-from billow.cli.words import cpus, memory
+from billow.cli.words import counted, cpus, memory
 
 app = typer.Typer(no_args_is_help=True, help="Read, convert and name pools in files.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A pool in any known form.")]
@@ -57,7 +57,9 @@ def import_pool(
         typer.get_binary_stream("stdout").write(bytes_of_pool(pool, PoolForm(form or "text")))
         return
     write_pool(pool, out, PoolForm(form) if form else None)
-    standard().say(f"{out}: {len(pool.hosts)} hosts, {len(pool.instances)} instances")
+    standard().say(
+        f"{out}: {counted(len(pool.hosts), 'host')}, {counted(len(pool.instances), 'instance')}"
+    )
 
 
 @app.command("show")

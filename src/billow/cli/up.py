@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from billow.cli.session import ADDRESS_FILE, TOKEN_FILE, read_word
+from billow.cli.words import counted
 from billow.errors import Invalid
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from billow.settings import Settings
 
 
+_FIX = "all settings stand in docs/reference/generated/settings.md, those of billow.toml, too"
 MOST_GAPS = 8
 """How many gaps are told at the start."""
 
@@ -98,6 +100,8 @@ def add_to(root: typer.Typer) -> None:
 
 def settings_of(given: dict[str, Any]) -> "Settings":
     """Return the settings with what the command line gives. Raises Invalid for each wrong one."""
+    from tomllib import TOMLDecodeError
+
     from pydantic import ValidationError
 
     from billow.settings import Settings
@@ -108,7 +112,12 @@ def settings_of(given: dict[str, Any]) -> "Settings":
         details = tuple(
             f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
         )
-        raise Invalid("a setting is not valid", details, "see `billow up --help`") from error
+        raise Invalid("a setting is not valid", details, _FIX) from error
+    except TOMLDecodeError as error:
+        where = str(error).rpartition("(at ")[2].rstrip(")")
+        raise Invalid(f"billow.toml is no TOML: {where}", (str(error),), _FIX) from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise Invalid("billow.toml cannot be read", (str(error),), _FIX) from error
 
 
 def run(settings: "Settings") -> None:
@@ -133,7 +142,7 @@ def run(settings: "Settings") -> None:
             ours = url
         pool = await billow.pool()
         _tell_what_lacks(billow, pool)
-        print(f"billow is up: {len(pool.hosts)} hosts, {len(pool.instances)} instances")
+        print(f"billow is up: {_size(pool)}")
         print(f"console   {url}")
         print(f"log in    with the token in {token}" if known else "log in    with your token")
         print("stop      Ctrl-C; instances run on", flush=True)
@@ -143,6 +152,10 @@ def run(settings: "Settings") -> None:
     finally:
         if ours and read_word(address) == ours:
             address.unlink()
+
+
+def _size(pool: "Pool") -> str:
+    return f"{counted(len(pool.hosts), 'host')}, {counted(len(pool.instances), 'instance')}"
 
 
 def _tell_what_lacks(billow: "Billow", pool: "Pool") -> None:

@@ -7,7 +7,13 @@ from typing import Any
 from billow.errors import Invalid
 
 _SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+LONGEST_SENTENCE = 500
 _SCALES = {"": 1, "m": 1, "mib": 1, "g": 1024, "gib": 1024, "t": 1024**2, "tib": 1024**2}
+
+
+def counted(number: int, one: str) -> str:
+    """Return a number of things: `1 host`, `12 hosts`."""
+    return f"{number} {one}{'' if number == 1 else 's'}"
 
 
 def cpus(milli: float) -> str:
@@ -53,12 +59,29 @@ def seconds_of(text: str) -> float:
     raise Invalid(f"{ascii(text)[:60]} is no length of time", fix="give one like 50ms or 0.3s")
 
 
-def span_of(text: str) -> float:
-    """Return a span as typed (`90s`, `30m`, `2h`, `1d`) in seconds. Raises Invalid."""
+def span_of(text: str, most_days: int = 30) -> float:
+    """Return a span as typed (`90s`, `30m`, `2h`, `1d`) in seconds. Raises Invalid.
+
+    A maintenance must end within a month: nothing longer is taken unless told.
+    """
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([smhd])", text.strip().lower())
     if match:
-        return float(match[1]) * _SPANS[match[2]]
+        seconds = float(match[1]) * _SPANS[match[2]]
+        if not 0 < seconds <= most_days * _SPANS["d"]:
+            raise Invalid(f"{text} is no such time", fix=f"more than 0, at most {most_days}d")
+        return seconds
     raise Invalid(f"{ascii(text)[:60]} is no span of time", fix="give one like 30m, 2h or 1d")
+
+
+def sentence_of(text: str, name: str) -> str:
+    """Return what a person says, without blanks around it. Raises Invalid for none, or too much."""
+    said = text.strip()
+    if not said:
+        raise Invalid(f"{name} is empty", fix=f"say it in one sentence with {name}")
+    if len(said) > LONGEST_SENTENCE:
+        fix = f"at most {LONGEST_SENTENCE} letters"
+        raise Invalid(f"{name} is too long, {len(said)} letters", fix=fix)
+    return said
 
 
 def mib_of(text: str) -> int:

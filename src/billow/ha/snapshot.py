@@ -14,8 +14,8 @@ import numpy as np
 
 from billow.model.ha.evidence import NETWORKS, AgentReport
 from billow.model.ha.view import VIEW_S, View
-from billow.model.resources import BoolArray, FloatArray
-from billow.plan.ha.agree import MOST_WITNESSES
+from billow.model.resources import FloatArray
+from billow.plan.ha.watch import sound_on
 
 _REMEMBERED: Final = 64
 
@@ -60,6 +60,7 @@ class Views:
         self._looked[at] = snapshot.looked
         while len(self._looked) > _REMEMBERED:
             del self._looked[next(iter(self._looked))]
+        heard = snapshot.looked - snapshot.heard <= self._limit_s
         return View(
             self._controller,
             at,
@@ -67,7 +68,7 @@ class Views:
             snapshot.heard - snapshot.looked + at,
             np.full(len(NETWORKS), self._limit_s),
             reports=snapshot.reports,
-            sound=self._sound(snapshot),
+            sound=sound_on(heard, snapshot.hosts, snapshot.reports),
             woke_at=max(0.0, snapshot.woke - snapshot.looked + at),
         )
 
@@ -79,28 +80,3 @@ class Views:
         looked = self._looked.get(view.at, -math.inf)
         heard = np.flatnonzero(~view.missed(view.at).all(axis=1))
         return [view.hosts[row] for row in heard], looked + VIEW_S
-
-    def _sound(self, snapshot: Snapshot) -> tuple[bool, ...]:
-        """Return per network whether enough witnesses are heard there.
-
-        As many as `agree` wants: two, or half of a lost host's neighbours where there are fewer
-        than four, but one at least. A lone witness may be the agent of this controller's own
-        machine, which is heard whatever becomes of the card; so one does not count that says
-        itself that its path is broken.
-        """
-        heard = snapshot.looked - snapshot.heard <= self._limit_s
-        needed = min(max((len(snapshot.hosts) - 1) // 2, 1), MOST_WITNESSES, len(snapshot.hosts))
-        if needed < MOST_WITNESSES:
-            heard &= ~_broken(snapshot)
-        return tuple(bool(count >= needed) for count in heard.sum(axis=0))
-
-
-def _broken(snapshot: Snapshot) -> BoolArray:
-    """Return which hosts say on which networks that their own path is broken, `(hosts, 3) bool`."""
-    broken = np.zeros(snapshot.heard.shape, bool)
-    for row, host in enumerate(snapshot.hosts):
-        report = snapshot.reports.get(host)
-        for symptom in report.symptoms if report is not None else ():
-            if symptom.network is not None:
-                broken[row, NETWORKS.index(symptom.network)] = True
-    return broken

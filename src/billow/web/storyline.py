@@ -13,9 +13,11 @@ from billow.model.ha.explanation import Explanation
 from billow.model.ha.incident import Fate, Incident, Phase
 from billow.model.ha.response import Deed, StartElsewhere, Tell
 from billow.model.ha.step import IncidentStep
+from billow.model.pool import Pool
 from billow.plan.ha.facts import Facts
+from billow.plan.ha.protocol import EARLY
 from billow.plan.ha.record import facts_from_document
-from billow.plan.ha.retrace import deciding, row_of
+from billow.plan.ha.retrace import advice_of, affected, deciding, decisive_row, diagnosis_of
 from billow.plan.ha.word import waits
 
 MOST_DEEDS = 6
@@ -30,20 +32,35 @@ STATES = {
     Phase.CLOSED: "done",
 }
 """The colour of each phase."""
+GATES = {
+    "at_once": "hosts at once",
+    "canary": "first after a storm",
+    "dark": "hosts without power",
+    "even": "controllers in step",
+    "window": "hosts in a while",
+}
+"""Gates whose names are no words; the others are called as they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An incident in the list."""
+    """An incident in the list.
+
+    Attributes:
+        number: The row of the decision table that it is about.
+        affected: How many instances it is about; None when nobody can say.
+    """
 
     incident: Incident
+    number: int
     diagnosis: str
     state: str
     started: int
+    affected: int | None
 
     @property
     def total(self) -> int:
-        """How many instances ran on its host."""
+        """How many instances are to be started elsewhere; 0 until proof is sought."""
         return len(self.incident.victims)
 
 
@@ -70,6 +87,7 @@ class Seen:
 
     Attributes:
         lost: Per network, for how long it had been lost; None where it was heard.
+        shut: The gate that held it; empty once proof is sought, as that itself shuts gates.
     """
 
     after_s: float
@@ -82,34 +100,59 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """An incident with all that a page shows of it."""
+    """An incident with all that a page shows of it.
+
+    Attributes:
+        proof_after_s: From its beginning to the proof; None while there is none.
+        run_after_s: From its beginning to the last instance that runs elsewhere; None before.
+    """
 
     row: Row
     advice: str
     moments: tuple[Moment, ...]
     seen: tuple[Seen, ...]
     explanation: Explanation | None
+    proof_after_s: float | None
+    run_after_s: float | None
     waits_for_word: bool
     networks: tuple[str, ...] = tuple(NETWORKS)
 
 
-def row(incident: Incident) -> Row:
-    """Return an incident as the list has it."""
+def row(incident: Incident, pool: Pool) -> Row:
+    """Return an incident as the list has it; the pool is as it was last seen."""
     started = sum(1 for each in incident.victims if each.fate is Fate.STARTED)
-    return Row(incident, row_of(incident.row).diagnosis, STATES[incident.phase], started)
+    return Row(
+        incident,
+        decisive_row(incident).row,
+        diagnosis_of(incident),
+        STATES[incident.phase],
+        started,
+        affected(incident, pool),
+    )
 
 
-def story(incident: Incident, steps: Sequence[IncidentStep]) -> Story:
+def story(incident: Incident, pool: Pool, steps: Sequence[IncidentStep]) -> Story:
     """Return all that a page shows of an incident. Linear in its steps."""
     decided = deciding(steps)
     return Story(
-        row=row(incident),
-        advice=row_of(incident.row).advice,
+        row=row(incident, pool),
+        advice=advice_of(incident),
         moments=tuple(_moments(steps)),
         seen=tuple(_seen(steps)),
         explanation=None if decided is None else decided.explanation,
+        proof_after_s=None if incident.proof is None else incident.proof.at - incident.opened_at,
+        run_after_s=_run_after_s(incident, steps),
         waits_for_word=waits(incident),
     )
+
+
+def _run_after_s(incident: Incident, steps: Sequence[IncidentStep]) -> float | None:
+    """Return after how long the last instance ran elsewhere."""
+    if not any(each.fate is Fate.STARTED for each in incident.victims):
+        return None
+    ended = (each.at for each in steps if each.incident.phase is Phase.QUARANTINE)
+    at = next(ended, None)
+    return None if at is None else at - incident.opened_at
 
 
 def _moments(steps: Sequence[IncidentStep]) -> Iterator[Moment]:
@@ -140,17 +183,19 @@ def _seen(steps: Sequence[IncidentStep]) -> Iterator[Seen]:
             facts, _ = facts_from_document(step.facts)
         except Invalid:
             continue  # a person's word, or a record of another version
-        seen = _of(facts, step.at - steps[0].at)
+        seen = _of(facts, step.at - steps[0].at, step.incident)
         if last is None or _essence(seen) != _essence(last):
             last = seen
             yield seen
 
 
-def _of(facts: Facts, after_s: float) -> Seen:
+def _of(facts: Facts, after_s: float, incident: Incident) -> Seen:
     sight = facts.sight
     lost = tuple(facts.now - sight.lost[each] if each in sight.lost else None for each in NETWORKS)
     hardware = sight.hardware.name.lower()
-    return Seen(after_s, lost, sight.power.value, hardware, facts.shut, facts.response.row)
+    holds = incident.phase in EARLY or incident.held == facts.shut
+    shut = facts.shut if holds else ""
+    return Seen(after_s, lost, sight.power.value, hardware, shut, facts.response.row)
 
 
 def _essence(seen: Seen) -> tuple[object, ...]:

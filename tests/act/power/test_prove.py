@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What proves that a host is off, in virtual time: a controller as a script of its answers."""
+"""What proves that a host is off, in virtual time: a controller is a script of its answers."""
 
+import asyncio
 import contextlib
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.act.power.script import NO, OFF, ON, SILENT, WHO, House, Script
 
 from billow.act.power.controllers import Controllers
 from billow.act.power.inventory import Controller
@@ -18,64 +18,6 @@ from billow.model.kinds import Power
 from billow.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
-WHO = "4c4c4544-0042-3610-8051-b4c04f564231"
-ON, OFF = Reading(Power.ON, (WHO,)), Reading(Power.OFF, (WHO,))
-SILENT = Unavailable("no answer")
-NO = Refused("it says no")
-
-
-class Script:
-    """A line that answers as it is written down; the last answer is repeated."""
-
-    def __init__(
-        self,
-        clock: VirtualClock,
-        reads: list[Reading | BillowError],
-        cuts: list[BillowError | None] | None = None,
-        *,
-        takes_s: float = 0.1,
-    ) -> None:
-        self._clock, self._takes_s = clock, takes_s
-        self.cut_takes_s, self.acknowledged = takes_s, 0
-        self._reads: Iterator[Reading | BillowError] = _last_repeated(reads)
-        self._cuts: Iterator[BillowError | None] = _last_repeated(cuts or [None])
-        self.cuts, self.reads, self.bars, self.closed = 0, 0, 0, False
-
-    async def read(self) -> Reading:
-        self.reads += 1
-        found = next(self._reads)
-        await self._clock.sleep(self._takes_s)
-        if isinstance(found, BillowError):
-            raise found
-        return found
-
-    async def cut(self) -> None:
-        self.cuts += 1
-        error = next(self._cuts)
-        await self._clock.sleep(self.cut_takes_s)
-        if error is not None:
-            raise error
-        self.acknowledged += 1
-
-    async def ask_off(self) -> None:
-        return
-
-    async def give(self) -> None:
-        return
-
-    async def bar(self) -> tuple[str, ...]:
-        self.bars += 1
-        return ()
-
-    async def unbar(self) -> tuple[str, ...]:
-        return ()
-
-    async def aclose(self) -> None:
-        self.closed = True
-
-
-def _last_repeated(values: list) -> Iterator:  # type: ignore[type-arg]  # of whatever it is given
-    return itertools.chain(values, itertools.repeat(values[-1]))
 
 
 async def proved(line: Script, clock: VirtualClock, *, at_once: int = 4) -> float:
@@ -145,32 +87,6 @@ async def test_an_unknown_power_is_no_proof() -> None:
     line = Script(clock, [OFF, Reading(Power.UNKNOWN, (WHO,))])
     with pytest.raises(Unavailable, match="did not read off in time: unknown"):
         await proved(line, clock)
-
-
-class House:
-    """Controllers whose paths are scripts."""
-
-    def __init__(self, folder: Path, **lines: list[Reading | BillowError]) -> None:
-        self.clock = VirtualClock()
-        self.lines = {
-            path: Script(self.clock, reads, [SILENT] if SILENT in reads else [None])
-            for path, reads in lines.items()
-        }
-        known = Controller(
-            host="h1",
-            kind="ipmi",
-            address="a",
-            secret_file=Path("s"),
-            uuid=WHO,
-            proxies=tuple(f"netns:{path}" for path in lines),
-        )
-        self.identities = Identities(folder)
-        self.bmc = Controllers(
-            [known],
-            lambda _, path: self.lines[path.removeprefix("netns:")],
-            self.identities,
-            self.clock,
-        )
 
 
 async def test_the_next_path_is_walked_when_one_is_dead_and_first_from_then_on(
@@ -306,3 +222,12 @@ async def test_what_was_recorded_is_not_replaced_unasked(tmp_path: Path) -> None
     assert Identities(tmp_path).recorded("h1") == WHO.upper()
     await records.record("h1", "SN-77", replace=True)
     assert records.recorded("h1") == "SN-77"
+
+
+async def test_controllers_that_share_a_folder_record_beside_each_other(tmp_path: Path) -> None:
+    hosts = {f"h{number}": f"SN-{number}" for number in range(1, 21)}
+    each = [Identities(tmp_path) for _ in hosts]
+    await asyncio.gather(
+        *(one.record(*host) for one, host in zip(each, hosts.items(), strict=True))
+    )
+    assert Identities(tmp_path).all() == hosts

@@ -22,6 +22,7 @@ from billow.model.kinds import Power
 pytestmark = pytest.mark.anyio
 UUID = "4c4c4544-0042-3610-8051-b4c04f564231"
 SYSTEM = "/redfish/v1/Systems/1"
+RESET = "#ComputerSystem.Reset"
 KNOWN = Controller(
     host="h1", kind="redfish", address="http://192.0.2.1", secret_file=Path("s"), uuid=UUID
 )
@@ -33,7 +34,7 @@ KEYS = st.sampled_from(
         "UUID",
         "SerialNumber",
         "Actions",
-        "#ComputerSystem.Reset",
+        RESET,
         "target",
         "ResetType@Redfish.AllowableValues",
         "Boot",
@@ -58,6 +59,7 @@ class Answers:
     def __init__(self, *resources: dict[str, Any] | BillowError) -> None:
         self.resources = list(resources)
         self.sent: list[str] = []
+        self.bodies: list[Mapping[str, object]] = []
 
     async def get(self, _place: str) -> dict[str, Any]:
         found = self.resources.pop(0) if len(self.resources) > 1 else self.resources[0]
@@ -65,8 +67,9 @@ class Answers:
             raise found
         return found
 
-    async def post(self, place: str, _body: Mapping[str, object]) -> None:
+    async def post(self, place: str, body: Mapping[str, object]) -> None:
         self.sent.append(place)
+        self.bodies.append(body)
 
     async def patch(self, place: str, _body: Mapping[str, object], _etag: str) -> None:
         self.sent.append(place)
@@ -105,6 +108,14 @@ def test_no_answer_is_so_strange_that_it_is_no_reading_or_typed_error(
 async def test_only_off_is_off(shown: str, power: Power) -> None:
     reading = await line(Answers({"PowerState": shown, "UUID": UUID})).read()
     assert reading.power is power
+
+
+@pytest.mark.parametrize("listed", [["On", "PushPowerButton"], ["PushPowerButton"], []])
+async def test_no_order_to_turn_off_could_turn_on(listed: list[str]) -> None:
+    reset = {"target": f"{SYSTEM}/reset", "ResetType@Redfish.AllowableValues": listed}
+    answers = Answers({"PowerState": "Off", "UUID": UUID, "Actions": {RESET: reset}})
+    await line(answers).cut()
+    assert (answers.sent, answers.bodies) == ([f"{SYSTEM}/reset"], [{"ResetType": "ForceOff"}])
 
 
 async def test_a_system_that_is_elsewhere_now_is_found_again() -> None:

@@ -14,7 +14,7 @@ from billow.engines.sim.setting import Setting
 from billow.engines.sim.watched import LIMIT_S, Ear
 from billow.engines.sim.world import World
 from billow.errors import Invalid, NotFound, Refused, Unavailable
-from billow.model.action import Evacuate, Migrate, PowerOff, PowerOn
+from billow.model.action import Evacuate, Migrate, PowerOff, PowerOn, Start
 from billow.model.ha.evidence import NETWORKS, Hardware, Network
 from billow.model.kinds import Health, Power, State
 from billow.ports import Bmc, Commander, Observer
@@ -46,6 +46,10 @@ class Hosts:
         view = self.engine.view(self.clock.now())
         row = view.missed(self.clock.now())[view.hosts.index(host)]
         return [network for network, lost in zip(NETWORKS, row, strict=True) if lost]
+
+    def guests(self, host: str = "h1") -> tuple[str, ...]:
+        """Return what a host's agent says that runs there."""
+        return self.engine.view(self.clock.now()).reports[host].guests
 
     async def state(self, name: str = "a1") -> State:
         return (await self.engine.sense()).instance(name).state
@@ -119,6 +123,31 @@ async def test_an_observer_that_lost_its_own_network_says_so() -> None:
     assert not second.missed(held.clock.now()).any()
     with pytest.raises(Unavailable):
         await held.engine.order("h1", S, {"do": "look"})
+
+
+async def test_an_observer_that_hears_nobody_does_not_pass_its_own_check() -> None:
+    held = Hosts()
+    assert held.engine.view(held.clock.now()).sound == (True, True, True)
+    held.strike("all goes dark")
+    await held.clock.sleep(1.5)
+    assert held.engine.view(held.clock.now()).sound == (False, False, False)
+    held.strike("host h1 comes up", "host h2 comes up", "host h2 loses tenant")
+    await held.clock.sleep(1.5)
+    assert held.engine.view(held.clock.now()).sound == (True, False, True)
+
+
+async def test_a_host_that_came_back_tells_which_guests_run_on_it() -> None:
+    held = Hosts()
+    held.strike("host h1 goes dark")
+    await held.clock.sleep(1.5)
+    held.strike("host h1 comes up")
+    assert held.guests() == ()
+    for name in ("a2", "a1"):
+        await do(held.engine, Start(id=f"s.{name}", instance=name, host="h1"))
+    assert held.guests() == ("a1", "a2")
+    fence = await held.engine.order("h1", M, {"do": "fence", "fence": 1})
+    assert fence["gone"] == ["a1", "a2"]
+    assert held.guests() == ()
 
 
 async def test_a_watchdog_resets_a_host_that_nobody_acknowledges() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from billow.model.ha.care import Maintenance, Reach
 from billow.model.ha.evidence import Hardware, Network, Sight, Symptom
-from billow.model.ha.incident import Incident, Method, Phase, Proof, Victim
+from billow.model.ha.incident import Fate, Incident, Method, Phase, Proof, Victim
 from billow.model.ha.response import (
     Answer,
     AskAgent,
@@ -174,6 +174,17 @@ def test_people_are_told_that_no_host_has_room() -> None:
         replace(full, incidents={"h0": turn.incident}, rooms={"one": "h1"}), START + 61
     )
     assert (turn.incident.held, turn.deeds) == ("", (StartElsewhere("one", "h0", "h1", 1),))
+
+
+def test_who_finds_no_room_is_left_to_people_once_its_own_host_is_back() -> None:
+    """After a loss of power of all, each host would wait for the others for ever."""
+    full = replace(known(recovering(Victim("one")), unseen=False), rooms={})
+    back = Sight(host="h0", heard_at=START + 60, power=Power.ON, clean_beats=100, boot="b2")
+    (turn,) = decide(replace(full, sights={"h0": back}), START + 60)
+    assert [each.fate for each in turn.incident.victims] == [Fate.LEFT]
+    ended = replace(full, sights={"h0": back}, incidents={"h0": turn.incident})
+    (turn,) = decide(ended, START + 61)
+    assert (turn.incident.phase, tells([turn])[0].severity) == (Phase.QUARANTINE, Severity.CRITICAL)
 
 
 def test_a_fleet_that_rebooted_at_once_is_held() -> None:

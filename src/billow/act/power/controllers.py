@@ -7,9 +7,11 @@ paths in turn, two readings, and that an answer which does not come says nothing
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
+from billow.act.power.exchange import whole
 from billow.act.power.identity import check_identity, same_machine
 from billow.act.power.inventory import DIRECT, Controller
 from billow.act.power.line import Dial, Line, Reading
@@ -48,7 +50,7 @@ class Controllers:
         self._best: dict[str, str] = {}
         self._matched: dict[str, float] = {}
         self._readings: defaultdict[str, Readings] = defaultdict(Readings)
-        self._afterwards: set[asyncio.Task[Any]] = set()
+        self._afterwards: defaultdict[str, set[asyncio.Task[Any]]] = defaultdict(set)
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -77,8 +79,10 @@ class Controllers:
         known = self.recorded(host)
         if known and same_machine(known, machine):
             return
-        twin = next((each for each in self._known if self._is(each, machine)), host)
-        if twin != host:
+        told = self._identities.all()
+        others = {each: at.uuid or told.get(each, "") for each, at in self._known.items()}
+        is_it = (each for each, who in others.items() if who and same_machine(who, machine))
+        if (twin := next(is_it, host)) != host:
             raise Conflict(f"{host} says that it is the machine of {twin}", (machine,))
         if known:
             raise Conflict(
@@ -87,10 +91,6 @@ class Controllers:
                 "if the machine was exchanged, write its uuid into bmc.toml",
             )
         await self._identities.record(host, machine)
-
-    def _is(self, host: str, machine: str) -> bool:
-        known = self.recorded(host)
-        return bool(known) and same_machine(known, machine)
 
     async def power(self, host: str) -> Power:
         """Return what its controller reads now. Raises as `billow.ports.Bmc`."""
@@ -136,7 +136,11 @@ class Controllers:
         return await self._try_paths(host, self._off_over, _NEXT_PROOF_S)
 
     async def on(self, host: str) -> None:
-        """Let a host return, turn it on, and read that. Raises as `billow.ports.Bmc`."""
+        """Let a host return, turn it on, and read that. Raises as `billow.ports.Bmc`.
+
+        What goes on after a proof that it is off ends first; a proof that is still sought does not.
+        """
+        await self._end_afterwards(host, self._of(host).answer_s)
         await self.power(host)
         await self._try_paths(host, self._on_over)
 
@@ -162,9 +166,7 @@ class Controllers:
 
     async def aclose(self) -> None:
         """Let go of all lines."""
-        for task in self._afterwards:
-            task.cancel()
-        await asyncio.gather(*self._afterwards, return_exceptions=True)
+        await asyncio.gather(*(self._end_afterwards(host, 0.0) for host in self._known))
         await asyncio.gather(*(each.aclose() for each in self._lines.values()))
         self._lines.clear()
 
@@ -176,7 +178,7 @@ class Controllers:
             self._clock,
             Patience(known.at_once, known.off_s),
             readings=self._readings[host],
-            linger=self._linger,
+            linger=partial(self._linger, host),
         )
         over = "" if path == DIRECT else f" over {path}"
         proved = (
@@ -185,15 +187,15 @@ class Controllers:
         )
         if not bars:
             return proved
-        barring = self._kept(self._bar(line))
-        done, _ = await asyncio.wait({barring}, timeout=_BAR_S)
-        lacks = barring.result() if done else ("its return is being inhibited",)
-        return f"{proved}; " + ("; ".join(lacks) if lacks else "its return is inhibited")
+        barring = asyncio.create_task(self._bar(line))
+        self._keep(host, barring)
+        await asyncio.wait({barring}, timeout=_BAR_S)
+        return f"{proved}; {_barred(barring)}"
 
     async def _bar(self, line: Line) -> tuple[str, ...]:
         """Inhibit a return as far as that can be done; what cannot is said, and stops nothing."""
         try:
-            return await line.bar()
+            return await whole(line.bar())
         except BillowError as error:
             return (f"its return is not inhibited: {error.brief}",)
 
@@ -252,23 +254,36 @@ class Controllers:
             self._lines[host, path] = self._dial(self._of(host), path)
         return self._lines[host, path]
 
-    def _linger(self, order: asyncio.Task[None]) -> None:
-        """Let an order that is not acknowledged yet take its time, but not for ever."""
-        if not order.done():
-            self._kept(self._ended(order))
+    def _linger(self, host: str, order: asyncio.Task[None]) -> None:
+        """Let an order that is not over yet take its time, but not for ever."""
+        self._keep(host, order)
+        asyncio.get_running_loop().call_later(_LINGER_S, order.cancel)
 
-    async def _ended(self, order: asyncio.Task[None]) -> tuple[str, ...]:
-        done, _ = await asyncio.wait({order}, timeout=_LINGER_S)
-        order.cancel()
-        await asyncio.gather(order, return_exceptions=True)
-        return () if done else ("the order was not acknowledged",)
+    def _keep(self, host: str, task: asyncio.Task[Any]) -> None:
+        """Remember what goes on after a proof, until it ends by itself or is ended."""
+        self._afterwards[host].add(task)
+        task.add_done_callback(self._afterwards[host].discard)
 
-    def _kept(self, work: Coroutine[None, None, tuple[str, ...]]) -> asyncio.Task[tuple[str, ...]]:
-        """Start what ends by itself, whoever waits for it."""
-        task = asyncio.create_task(work)
-        self._afterwards.add(task)
-        task.add_done_callback(self._afterwards.discard)
-        return task
+    async def _end_afterwards(self, host: str, patience_s: float) -> None:
+        """End what goes on after a proof: nothing turns the host off, or bars it, from now on.
+
+        An exchange that is under way may take so long to end; then it is broken off.
+        """
+        tasks = set(self._afterwards[host])
+        for wait_s in (patience_s, None):
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                _, tasks = await asyncio.wait(tasks, timeout=wait_s)
+
+
+def _barred(barring: asyncio.Task[tuple[str, ...]]) -> str:
+    """Return what a proof says of the host's return."""
+    if not barring.done():
+        return "its return is being inhibited"
+    if barring.cancelled():
+        return "its return is not inhibited: it was turned on meanwhile"
+    return "; ".join(barring.result()) or "its return is inhibited"
 
 
 def _shown(found: Reading | BaseException) -> str:

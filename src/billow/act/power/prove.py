@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from billow.act.power.exchange import whole
 from billow.act.power.line import Line, Reading
 from billow.act.power.readings import EVERY_S, YOUNG_S, Asked, Readings
 from billow.errors import BillowError, Refused, Unavailable
@@ -80,7 +81,7 @@ class _Search:
         """Order it off until that is acknowledged, or was refused often enough."""
         while len(self.noes) < _NOES:
             try:
-                await self.line.cut()
+                await whole(self.line.cut())
             except Refused as error:
                 self.noes.append(error)
             except Unavailable as error:
@@ -111,7 +112,7 @@ async def prove_off(
         clock: The only time.
         patience: How much it is asked, and for how long.
         readings: What it was asked before, and is asked meanwhile.
-        linger: Told of an order that is not acknowledged yet when all is proved.
+        linger: Told of the order when the search is over: it may not be acknowledged yet.
 
     Raises:
         Unavailable: no answer, or it did not read off in time. Nothing is proved.
@@ -123,12 +124,12 @@ async def prove_off(
         async with _tasks() as start:
             first = start(clock.sleep(_FIRST_LOOK_S))
             await asyncio.wait({ordering, first}, return_when=_FIRST)
-            apart_s = await _found(search, start, patience)
+            return await _found(search, start, patience)
     except BaseException:
         ordering.cancel()
         raise
-    linger(ordering)
-    return apart_s
+    finally:
+        linger(ordering)
 
 
 async def _found(search: _Search, start: "_Start", patience: Patience) -> float:

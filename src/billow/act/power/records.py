@@ -7,14 +7,16 @@ is not replaced by something else without being told so: that a host became anot
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from billow.act.durable import make_folder, write
+from billow.act.durable import locked, make_folder, write
 from billow.act.power.identity import is_identity, same_machine
 from billow.errors import Conflict, Invalid, Unavailable
 
 _FILE: Final = "identities.json"
+_LOCK: Final = "identities.lock"
 
 
 class Identities:
@@ -25,7 +27,7 @@ class Identities:
 
     def recorded(self, host: str) -> str:
         """Return what an agent told of a host; empty when nothing. Does I/O. Raises Unavailable."""
-        return self._all().get(host, "")
+        return self.all().get(host, "")
 
     async def record(self, host: str, identity: str, *, replace: bool = False) -> None:
         """Record which machine a healthy host is. Does I/O.
@@ -39,7 +41,21 @@ class Identities:
                 f"{host} shows {identity or 'no identity'}, as many machines do",
                 fix="write its serial number as `uuid` into bmc.toml",
             )
-        known = self._all()
+        await asyncio.to_thread(self._record, host, identity, replace=replace)
+
+    def _record(self, host: str, identity: str, *, replace: bool) -> None:
+        """Add to what is there now: controllers that share the folder record at the same time."""
+        try:
+            with locked(self._path.with_name(_LOCK)):
+                found = self._with(host, identity, replace=replace)
+                write(self._path, json.dumps(found, indent=1, sort_keys=True).encode())
+        except OSError as error:
+            why = (f"{self._path}: {error.strerror or error}",)
+            raise Unavailable("the identities of hosts cannot be written", why) from error
+
+    def _with(self, host: str, identity: str, *, replace: bool) -> dict[str, str]:
+        """Return all identities and one more. Raises Conflict."""
+        known = self.all()
         before = known.get(host, identity)
         if not same_machine(before, identity) and not replace:
             raise Conflict(
@@ -47,10 +63,10 @@ class Identities:
                 (f"recorded: {before}", f"told: {identity}"),
                 "if the machine was exchanged, record it anew",
             )
-        data = json.dumps(known | {host: identity}, indent=1, sort_keys=True).encode()
-        await asyncio.to_thread(write, self._path, data)
+        return {**known, host: identity}
 
-    def _all(self) -> dict[str, str]:
+    def all(self) -> Mapping[str, str]:
+        """Return what agents told, by host. Does I/O. Raises Unavailable."""
         try:
             text = self._path.read_text(encoding="utf-8")
         except FileNotFoundError:

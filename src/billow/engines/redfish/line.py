@@ -52,8 +52,11 @@ class RedfishLine:
         return Reading(power, tuple(each for each in told if each))
 
     async def cut(self) -> None:
-        """Order its power off at once; 409 means that it is off already."""
-        await self._reset("ForceOff", "PushPowerButton")
+        """Order its power off at once; 409 means that it is off already.
+
+        Only by what never turns on, whether the service lists it or not: a power button toggles.
+        """
+        await self._reset("ForceOff")
 
     async def ask_off(self) -> None:
         """Ask its operating system to shut down."""

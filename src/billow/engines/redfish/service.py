@@ -2,9 +2,11 @@
 """One Redfish service over one path: requests, who asks, and what an answer means.
 
 Basic authentication comes first: it holds no session, and sessions run out. A service that refuses
-it gets a session. Nothing is kept between questions but the connection: an answer is always new.
+it gets one session, however many questions it refuses at one time. Nothing else is kept between
+questions but the connection: an answer is always new.
 """
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import Mapping
@@ -35,6 +37,8 @@ class Service:
         self._open: httpx2.AsyncClient | None = None
         self._token: str = ""
         self._session: str = ""
+        self._entering: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def get(self, place: str) -> dict[str, Any]:
         """Return a resource, with its ETag as `@odata.etag`. Raises Unavailable, Refused."""
@@ -62,9 +66,13 @@ class Service:
         client, self._open = self._open, None
         if client is None:
             return
+        under_way = [*self._leaving, *filter(None, (self._entering,))]
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         if self._session:
-            with contextlib.suppress(httpx2.HTTPError):  # it ends by itself
-                await client.request("DELETE", self._session, headers=self._headers())
+            await self._leave(client, self._session)
+        self._token, self._session, self._entering = "", "", None
         await client.aclose()
 
     @property
@@ -79,10 +87,11 @@ class Service:
         body: Mapping[str, object] | None = None,
         more: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
-        answer = await self._sent(method, place, body, more or {})
+        token = self._token
+        answer = await self._sent(method, place, token, body, more)
         if answer.status_code == httpx2.codes.UNAUTHORIZED:
-            await self._log_in()
-            answer = await self._sent(method, place, body, more or {})
+            await self._log_in(token)
+            answer = await self._sent(method, place, self._token, body, more)
         if answer.status_code in UNHEARD:
             raise Unavailable(f"{self._name} cannot answer now", (_said(answer),))
         if answer.status_code >= 300:
@@ -95,14 +104,18 @@ class Service:
         return answer
 
     async def _sent(
-        self, method: str, place: str, body: Mapping[str, object] | None, more: Mapping[str, str]
+        self,
+        method: str,
+        place: str,
+        token: str,
+        body: Mapping[str, object] | None,
+        more: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
         client = self._client()
-        auth = None if self._token else (self._controller.user, self._controller.secret())
+        auth = None if token else (self._controller.user, self._controller.secret())
+        headers = {**_headers(token), **(more or {})}
         try:
-            return await client.request(
-                method, place, json=body, headers={**self._headers(), **more}, auth=auth
-            )
+            return await client.request(method, place, json=body, headers=headers, auth=auth)
         except httpx2.TimeoutException as error:
             raise Unavailable(
                 f"{self._name} did not answer within {self._controller.answer_s:g} s"
@@ -110,25 +123,43 @@ class Service:
         except (httpx2.HTTPError, OSError) as error:
             raise Unavailable(f"{self._name} cannot be reached", (str(error),)) from error
 
-    async def _log_in(self) -> None:
+    async def _log_in(self, refused: str) -> None:
+        """Have another token than the refused one: one log-in for all who are refused meanwhile.
+
+        It goes on when who waits for it gives up: a session that is had is kept, or given back.
+        Raises Refused, Unavailable.
+        """
+        if self._token != refused:
+            return
+        if self._entering is None or self._entering.done():
+            self._entering = asyncio.create_task(self._enter())
+        await asyncio.shield(self._entering)
+
+    async def _enter(self) -> None:
         """Open a session, for a service that knows no other way. Raises Refused, Unavailable."""
         body = {"UserName": self._controller.user, "Password": self._controller.secret()}
-        self._token = ""
-        answer = await self._sent("POST", _SESSIONS, body, {})
-        self._token = answer.headers.get("x-auth-token", "")
-        self._session = answer.headers.get("location", "")
+        answer = await self._sent("POST", _SESSIONS, "", body)
+        token = answer.headers.get("x-auth-token", "")
         if answer.status_code in UNHEARD:
             raise Unavailable(f"{self._name} gives no session now", (_said(answer),))
-        if not self._token:
+        if answer.status_code >= 300 or not token:
             raise Refused(
                 f"{self._name} does not let {self._controller.user or 'nobody'} in",
                 (_said(answer),),
                 "correct user and secret_file in bmc.toml",
                 "bmc-denied",
             )
+        before, self._session = self._session, answer.headers.get("location", "")
+        self._token = token
+        if before:
+            leaving = asyncio.create_task(self._leave(self._client(), before))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
-    def _headers(self) -> dict[str, str]:
-        return {**_FRESH, "X-Auth-Token": self._token} if self._token else dict(_FRESH)
+    async def _leave(self, client: httpx2.AsyncClient, session: str) -> None:
+        """Give a session back; it ends by itself where that cannot be done."""
+        with contextlib.suppress(httpx2.HTTPError, httpx2.InvalidURL):
+            await client.request("DELETE", session, headers=_headers(self._token))
 
     def _client(self) -> httpx2.AsyncClient:
         if self._open is None:
@@ -143,6 +174,10 @@ class Service:
                 trust_env=False,
             )
         return self._open
+
+
+def _headers(token: str) -> dict[str, str]:
+    return {**_FRESH, "X-Auth-Token": token} if token else dict(_FRESH)
 
 
 def _trust(known: Controller) -> ssl.SSLContext | bool:

@@ -20,6 +20,7 @@ from billow.errors import NotFound, Refused, Unavailable
 from billow.model.ha.evidence import NETWORKS, AgentReport, Hardware, Network, Symptom
 from billow.model.ha.view import View
 from billow.model.kinds import Power
+from billow.plan.ha.watch import sound_on
 from billow.ports import Clock
 
 LIMIT_S: Final = 1.0
@@ -75,14 +76,15 @@ class Watched:
         for column, network in enumerate(NETWORKS):
             if network in deaf:
                 heard_at[:, column] = np.minimum(heard_at[:, column], _at(world, deaf[network]))
+        reports = dict(self._reports(world, row, now))
         return View(
             observer=self.ear.observer,
             at=now,
             hosts=hosts,
             heard_at=heard_at,
             limit_s=np.full(len(NETWORKS), self.ear.limit_s),
-            reports=dict(self._reports(world, row, now)),
-            sound=tuple(network not in deaf for network in NETWORKS),
+            reports=reports,
+            sound=sound_on(now - heard_at <= self.ear.limit_s, hosts, reports),
         )
 
     async def order(
@@ -196,6 +198,7 @@ def _report(world: World, host: str, there: Condition, now: float) -> AgentRepor
         boot=str(said.boot),
         lease_s=said.lease_s / world.speed,
         symptoms=_symptoms(world, said.hardware, said.ill_since),
+        guests=tuple(sorted(set(world.field.copies.on(host)))) if said.quarantined else (),
         quarantined=said.quarantined,
         gasped=said.gasped,
         clean_beats=int(clean_s / BEAT_S),

@@ -48,18 +48,34 @@ def _ended(incident: Incident) -> Turn:
 
 
 def _stuck(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
-    """Tell people once, when it takes long, why not all is recovered."""
-    fates = [each.fate for each in incident.victims]
+    """Tell people once, when it takes long, why not all is recovered.
+
+    Where nobody has room and the host itself is back, they start there what waits: others may have
+    to wait for this very host, as after a loss of power of all.
+    """
+    fates = {each.fate for each in incident.victims}
     why = ""
     if Fate.WAITING in fates and Fate.STARTING not in fates:
         why = NO_ROOM
     elif Fate.WAITING not in fates and facts.unseen:
         why = UNSEEN
     proved_at = incident.proof.at if incident.proof else facts.now
-    if not why or incident.held == why or not facts.is_over(proved_at, terms.bmc_s):
+    if not why or not facts.is_over(proved_at, terms.bmc_s):
+        return None
+    if why == NO_ROOM and not facts.sight.lost and facts.sight.clean_beats >= terms.clean_beats:
+        left = tuple(_left(each) for each in incident.victims)
+        return Turn(replace(incident, victims=left, held=""), why=f"{NO_ROOM}, but it is back")
+    if incident.held == why:
         return None
     tell = Tell(f"{incident.id}/stuck/{why}", Severity.CRITICAL, f"{incident.host}: {why}")
     return Turn(replace(incident, held=why), (tell,), why)
+
+
+def _left(victim: Victim) -> Victim:
+    """Leave who still waits to people."""
+    if victim.fate is not Fate.WAITING:
+        return victim
+    return replace(victim, fate=Fate.LEFT, why="no host has room, and its own is back: start it")
 
 
 def merged(known: tuple[Victim, ...], now: tuple[Victim, ...]) -> tuple[Victim, ...]:

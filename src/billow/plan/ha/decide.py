@@ -17,7 +17,7 @@ from billow.model.kinds import Power
 from billow.plan.ha.facts import Facts, Terms
 from billow.plan.ha.fleet import Evidence
 from billow.plan.ha.gates import Gates, Ruling
-from billow.plan.ha.protocol import EARLY, WELL, advance, booted, opened
+from billow.plan.ha.protocol import EARLY, WELL, advance, opened
 from billow.plan.ha.table import key_of, respond
 
 _LAST_BAND: Final = 1_000_000
@@ -63,7 +63,7 @@ def _decided(turn: Turn, facts: Facts, gates: Gates) -> Decision:
     """Keep the reasons of a turn, and let those after it be decided as if it were done."""
     host = facts.sight.host
     released = _released(turn.incident)
-    rulings = gates.rulings(host, _recovery(facts, turn.incident), released=released)
+    rulings = gates.rulings(host, facts.response.recovery, released=released)
     gates.note(turn.incident)
     return Decision(turn, facts, (*rulings, gates.flapping(host)))
 
@@ -118,16 +118,9 @@ def facts_for(evidence: Evidence, gates: Gates, host: str, incident: Incident | 
     facts, storm = _ungated(evidence, gates, host, incident), gates.storm(host)
     return replace(
         facts,
-        shut=gates.shut(host, _recovery(facts, incident), released=_released(incident)),
+        shut=gates.shut(host, facts.response.recovery, released=_released(incident)),
         storm="" if storm is None else storm.key,
     )
-
-
-def _recovery(facts: Facts, incident: Incident | None) -> Recovery:
-    """Return what the gates are asked for: after another boot, instances are started elsewhere."""
-    early = incident is not None and incident.phase in EARLY
-    anew = early and incident is not None and booted(incident, facts.sight)
-    return Recovery.RESTART if anew else facts.response.recovery
 
 
 def barred(evidence: Evidence, clock: float) -> set[str]:

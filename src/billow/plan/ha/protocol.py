@@ -95,7 +95,7 @@ def _before(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     response = facts.response
     if _is_new(facts):
         return None
-    if booted(incident, facts.sight):
+    if _booted(incident, facts.sight):
         return _held(incident, facts, facts.shut) if facts.shut else _after_boot(incident, facts)
     if response.row != incident.row or (response.distrust and not incident.distrust):
         return _changed(incident, facts)
@@ -197,7 +197,7 @@ def _under_row(incident: Incident, facts: Facts, why: str, *, fresh: bool) -> Tu
 
 def _fencing(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     """Look for a proof; else see to the try under way, or begin the next one."""
-    if booted(incident, facts.sight):
+    if _booted(incident, facts.sight):
         return _anew(incident, facts)
     if proof := _proof(incident, facts, terms):
         return _proved(incident, facts, proof)
@@ -226,7 +226,7 @@ def _proved(incident: Incident, facts: Facts, proof: Proof) -> Turn:
     return Turn(proved, why=proof.text)
 
 
-def booted(incident: Incident, sight: Sight) -> bool:
+def _booted(incident: Incident, sight: Sight) -> bool:
     """Whether a host is heard under another boot: nothing runs any more of what ran before."""
     return bool(incident.boot and sight.boot and sight.reachable) and sight.boot != incident.boot
 

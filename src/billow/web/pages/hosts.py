@@ -14,6 +14,7 @@ from billow.web.commands import ON_HOSTS
 from billow.web.forms import Form
 from billow.web.history import history_of
 from billow.web.listing import SIZES, address
+from billow.web.pages.incidents import looked_after
 from billow.web.scene import Scene
 from billow.web.visit import Visit, go, under
 
@@ -67,7 +68,8 @@ async def host(visit: Visit) -> Response:
         return visit.part(template, **context)
     actions = host_actions(scene.pool.hosts.view(row), len(everyone))
     history = await history_of(visit.billow, f"host/{name}")
-    return await visit.page(template, **context, actions=actions, history=history)
+    known = await looked_after(visit, name)
+    return await visit.page(template, **context, **known, actions=actions, history=history)
 
 
 async def ask(visit: Visit) -> Response:

@@ -28,8 +28,9 @@ async def incidents(visit: Visit) -> Response:
     found = await visit.billow.incidents.page(
         limit=PER_PAGE, before=before, host=host, is_open=is_open
     )
+    pool = await visit.billow.pool()
     context: dict[str, Any] = {
-        "incidents": [storyline.row(each) for each in found],
+        "incidents": [storyline.row(each, pool) for each in found],
         "at": address("/incidents", visit.asked, ("host", "open", "before")),
         "more": found[-1].id if len(found) == PER_PAGE else "",
         "line": commands.incidents(host, is_open=is_open),
@@ -46,7 +47,8 @@ async def incident(visit: Visit) -> Response:
     steps = await visit.billow.incidents.steps(name)
     context: dict[str, Any] = {
         "incident": found,
-        "story": storyline.story(found, steps),
+        "story": storyline.story(found, await visit.billow.pool(), steps),
+        "gates": storyline.GATES,
         "release_line": commands.release(name),
     }
     if visit.is_fragment:
@@ -82,10 +84,15 @@ async def card(visit: Visit) -> Response:
 async def on_host(visit: Visit) -> Response:
     """Show whether a host failed, or is left alone, for its page."""
     host = visit.asked.get("host", "")[:LONGEST]
+    return visit.part("parts/host_ha.html", **await looked_after(visit, host), name=host)
+
+
+async def looked_after(visit: Visit, host: str) -> dict[str, Any]:
+    """Return what a host's page says of its failure, and of whoever leaves it alone."""
     found = await visit.billow.incidents.page(limit=1, host=host, is_open=True)
     status = await visit.billow.incidents.status()
     left = [each for each in status.maintenances if (each.reach, each.name) == (Reach.HOST, host)]
-    return visit.part("parts/host_ha.html", incidents=found, left=left, host=host)
+    return {"incidents": found, "left": left}
 
 
 async def leave(visit: Visit) -> Response:
