@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -93,9 +94,10 @@ def test_before_a_proof_the_page_says_how_many_are_affected() -> None:
 
 def test_no_gate_is_shut_once_its_host_is_being_fenced() -> None:
     made = recovered()
+    known = cast(list[dict[str, object]], [each.facts["known"] for each in made.steps])
     steps = [
-        replace(each, facts={**each.facts, "known": {**each.facts["known"], "shut": "one at once"}})
-        for each in made.steps
+        replace(each, facts={**each.facts, "known": {**facts, "shut": "one at once"}})
+        for each, facts in zip(made.steps, known, strict=True)
     ]
     pool = parse("billow-pool 1")
     seen = storyline.story(made.incident, pool, steps).seen

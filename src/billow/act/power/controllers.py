@@ -270,11 +270,14 @@ class Controllers:
         An exchange that is under way may take so long to end; then it is broken off.
         """
         tasks = set(self._afterwards[host])
-        for wait_s in (patience_s, None):
-            for task in tasks:
+        for task in tasks:
+            if not task.cancelling():  # a second time would break its exchange off
                 task.cancel()
-            if tasks:
-                _, tasks = await asyncio.wait(tasks, timeout=wait_s)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=patience_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 def _barred(barring: asyncio.Task[tuple[str, ...]]) -> str:

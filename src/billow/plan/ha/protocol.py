@@ -113,6 +113,8 @@ def _after_grace(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     grace_s = terms.grace_s(response.grace)
     if incident.phase is not Phase.WAITING or _held_s(incident, facts) < grace_s:
         return None
+    if not facts.is_over(incident.opened_at, terms.settle_s):
+        return None  # it may be lost for long, and be judged only now: others come back just then
     if shut := facts.shut or _newness(incident, facts):
         return _held(incident, facts, shut)
     return _begun(incident, facts)
