@@ -117,11 +117,8 @@ class Tool:
 
     async def _run(self, lines: str, requests: int) -> tuple[int, str, str]:
         """Run it; return the exit code, what it told and what it complained of."""
-        pipe = asyncio.subprocess.PIPE
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command(), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
-            )
+            process = await _started(self._command())
         except OSError as error:
             raise Unavailable(f"{self._name} cannot be asked", (str(error),)) from error
         limit_s = self._controller.answer_s * (requests + 1)
@@ -167,6 +164,21 @@ def _over_ssh(path: str, asked: Sequence[str]) -> list[str]:
 
 def _text(told: bytes) -> str:
     return "\n".join(line.strip() for line in told.decode(errors="replace").splitlines())
+
+
+async def _started(command: Sequence[str]) -> asyncio.subprocess.Process:
+    """Start a program. Who is cancelled meanwhile ends it first: Python 3.11.2 would hang."""
+    pipe = asyncio.subprocess.PIPE
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _ended(await starting)
+        raise
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
