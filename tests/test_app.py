@@ -76,7 +76,7 @@ async def test_undo_of_a_creation_deletes_what_it_made(tmp_path: Path) -> None:
 
 
 async def test_a_second_controller_takes_over_when_the_first_dies(tmp_path: Path) -> None:
-    shared = {"lease_s": 1.0, "speed": 5.0}
+    shared = {"lease_s": 4.0, "speed": 5.0}
     async with opened(tmp_path, **shared) as first, opened(tmp_path, **shared) as second:
         assert [each.leading for each in (first, second)] == [True, False]
         wanted = [Instance(f"web-{n}", SMALL) for n in range(3)]

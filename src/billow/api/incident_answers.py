@@ -16,7 +16,7 @@ from billow.model.ha.response import Severity
 from billow.model.ha.status import Readiness, Status
 from billow.model.ha.step import IncidentStep
 from billow.model.pool import Pool
-from billow.plan.ha.retrace import advice_of, affected, deciding, decisive_row, diagnosis_of
+from billow.plan.ha.summary import advice_of, affected, deciding, decisive_row, diagnosis_of
 from billow.plan.ha.word import waits
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from billow.settings import Settings
 
 
-_FIX = "all settings stand in docs/reference/generated/settings.md, those of billow.toml, too"
+_FIX = "the reference names all settings, `./dev docs` builds it; billow.toml has the same names"
 MOST_GAPS = 8
 """How many gaps are told at the start."""
 

@@ -38,6 +38,7 @@ CORDON: Final = "ha: "
 """How the reason begins with which a host is cordoned for an incident."""
 _AGAIN_S: Final = 0.5
 _PATIENCE: Final = 0.95
+"""It waits for so much of the protocol's own limit for a management controller."""
 log = structlog.get_logger()
 
 

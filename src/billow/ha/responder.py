@@ -199,6 +199,7 @@ class Responder:
             victims=victims | {host: found or () for host, found in remains.items()},
             unseen={host for host, found in remains.items() if found is None},
             rooms=rooms_now(incidents, chosen, Pace()),
+            nowhere=self._crew.rooms.nowhere,
             maintenance=self._maintenance,
             controllers=self._controllers,
             present=heard.present,

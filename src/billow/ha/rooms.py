@@ -15,7 +15,7 @@ import structlog
 from billow.errors import BillowError
 from billow.model.ha.incident import Fate, Incident
 from billow.model.pool import Pool
-from billow.plan.ha.recovery import waiting
+from billow.plan.ha.recovery import NO_ROOM, waiting
 from billow.sense.collect import Collector
 
 Choose = Callable[[Pool, Sequence[str], Mapping[str, Collection[str]]], Mapping[str, str]]
@@ -32,6 +32,7 @@ class Rooms:
         self._collector = collector
         self._choose = choose
         self._chosen: dict[str, str] = {}
+        self._nowhere: dict[str, str] = {}
         self._tried: dict[str, set[str]] = defaultdict(set)
         self._asked_without: dict[str, set[str]] = {}
         self._closed: frozenset[str] = frozenset()
@@ -48,6 +49,11 @@ class Rooms:
             self._closed, self._asked, self._asked_at = closed, frozenset(queue), _time()
             self._task = asyncio.create_task(self._think(queue, closed), name="rooms")
         return self._chosen
+
+    @property
+    def nowhere(self) -> Mapping[str, str]:
+        """Why instances have no room, as of the last time that one was looked for."""
+        return self._nowhere
 
     async def aclose(self) -> None:
         """Think no more."""
@@ -88,11 +94,15 @@ class Rooms:
             shut = {each: closed | self._asked_without[each] for each in queue}
             found = await asyncio.to_thread(self._choose, pool, queue, shut)
         except BillowError as error:
-            log.warning("nobody can say where instances go", why=error.brief)
+            why = f"nobody can say where they go: {error.brief}"
+            self._nowhere = {each: why for each in queue if each not in self._chosen}
+            log.warning("instances wait", why=why)
             return
         tried = self._tried
         self._chosen = {each: to for each, to in found.items() if to not in tried.get(each, ())}
-        for each in self._asked_without.keys() - found.keys():
+        lacking = [each for each in queue if each not in found]
+        self._nowhere = {each: NO_ROOM for each in lacking if not self._asked_without[each]}
+        for each in lacking:
             tried.pop(each, None)  # no other host has room: one that failed may do by now
 
 

@@ -17,7 +17,7 @@ from billow.model.pool import Pool
 from billow.plan.ha.facts import Facts
 from billow.plan.ha.protocol import EARLY
 from billow.plan.ha.record import facts_from_document
-from billow.plan.ha.retrace import advice_of, affected, deciding, decisive_row, diagnosis_of
+from billow.plan.ha.summary import advice_of, affected, deciding, decisive_row, diagnosis_of
 from billow.plan.ha.word import waits
 
 MOST_DEEDS = 6

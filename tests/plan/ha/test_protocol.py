@@ -20,11 +20,12 @@ from billow.model.ha.response import (
     Turn,
 )
 from billow.model.kinds import Power
-from billow.plan.ha.aftermath import NO_ROOM, UNSEEN
+from billow.plan.ha.aftermath import NOBODY_HAS_ROOM, UNSEEN
 from billow.plan.ha.decide import barred, decide, decisions
 from billow.plan.ha.explain import explain
 from billow.plan.ha.fleet import Evidence, Layout, Place
 from billow.plan.ha.protocol import NEVER_ADMITTED
+from billow.plan.ha.recovery import NO_ROOM
 from tests.plan.ha.fleets import START, Drive, fleet, obliging, silent
 
 WORK_S = 600.0
@@ -166,10 +167,10 @@ def test_nothing_is_ended_or_moved_on_a_host_that_was_never_admitted(network: Ne
 
 
 def test_people_are_told_that_no_host_has_room() -> None:
-    full = replace(known(recovering(Victim("one")), unseen=False), rooms={})
+    full = replace(known(recovering(Victim("one")), unseen=False), nowhere={"one": NO_ROOM})
     assert decide(full, START + 1) == ()
     (turn,) = decide(full, START + 60)
-    assert (turn.incident.held, len(tells([turn]))) == (NO_ROOM, 1)
+    assert (turn.incident.held, len(tells([turn]))) == (NOBODY_HAS_ROOM, 1)
     (turn,) = decide(
         replace(full, incidents={"h0": turn.incident}, rooms={"one": "h1"}), START + 61
     )
@@ -178,13 +179,32 @@ def test_people_are_told_that_no_host_has_room() -> None:
 
 def test_who_finds_no_room_is_left_to_people_once_its_own_host_is_back() -> None:
     """After a loss of power of all, each host would wait for the others for ever."""
-    full = replace(known(recovering(Victim("one")), unseen=False), rooms={})
+    full = replace(known(recovering(Victim("one")), unseen=False), nowhere={"one": NO_ROOM})
     back = Sight(host="h0", heard_at=START + 60, power=Power.ON, clean_beats=100, boot="b2")
     (turn,) = decide(replace(full, sights={"h0": back}), START + 60)
     assert [each.fate for each in turn.incident.victims] == [Fate.LEFT]
     ended = replace(full, sights={"h0": back}, incidents={"h0": turn.incident})
     (turn,) = decide(ended, START + 61)
     assert (turn.incident.phase, tells([turn])[0].severity) == (Phase.QUARANTINE, Severity.CRITICAL)
+
+
+@pytest.mark.parametrize(
+    ("nowhere", "told"),
+    [
+        ({}, ""),
+        ({"one": NO_ROOM}, ""),
+        ({"one": NO_ROOM, "two": "nobody can say: no answer"}, "and nobody can say: no answer"),
+    ],
+)
+def test_nobody_is_left_to_people_while_rooms_may_be_found(
+    nowhere: dict[str, str], told: str
+) -> None:
+    """Many wait for their turn after a large loss; that nobody can choose is told at least."""
+    both = known(recovering(Victim("one"), Victim("two")), unseen=False)
+    back = Sight(host="h0", heard_at=START + 60, power=Power.ON, clean_beats=100, boot="b2")
+    turns = decide(replace(both, sights={"h0": back}, nowhere=nowhere), START + 60)
+    assert [told in each.text for each in tells(list(turns))] == [True] * bool(told)
+    assert all(each.fate is Fate.WAITING for turn in turns for each in turn.incident.victims)
 
 
 def test_a_fleet_that_rebooted_at_once_is_held() -> None:

@@ -69,11 +69,11 @@ def judge_mdstat(text: str, wall: float) -> Iterator[Symptom]:
         if not array.active:
             yield Symptom("drive", array.name, Hardware.HURTING, "the RAID does not work", wall)
         elif dead(array):
-            text = f"the RAID has lost data: {missing}" if array.wanted else "a member has failed"
-            yield Symptom("drive", array.name, Hardware.HURTING, text, wall)
+            why = f"the RAID has lost data: {missing}" if array.wanted else "a member has failed"
+            yield Symptom("drive", array.name, Hardware.HURTING, why, wall)
         elif array.there < array.wanted:
-            text = f"the RAID is not whole: {missing}"
-            yield Symptom("drive", array.name, Hardware.PREDICTED, text, wall)
+            why = f"the RAID is not whole: {missing}"
+            yield Symptom("drive", array.name, Hardware.PREDICTED, why, wall)
 
 
 def read_mdstat(text: str) -> Iterator[Array]:

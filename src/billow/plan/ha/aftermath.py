@@ -6,12 +6,14 @@ Part of the protocol (`protocol`), and under its laws.
 
 from dataclasses import replace
 from typing import Final
+from zlib import crc32
 
 from billow.model.ha.incident import Fate, Incident, Phase, Victim
 from billow.model.ha.response import Answer, Clean, CloseOff, Severity, StartElsewhere, Tell, Turn
 from billow.plan.ha.facts import Facts, Terms
+from billow.plan.ha.recovery import NO_ROOM
 
-NO_ROOM: Final = "instances wait, and no host has room for them"
+NOBODY_HAS_ROOM: Final = f"instances wait, and {NO_ROOM}"
 UNSEEN: Final = "the pool was not looked at since the proof: nobody knows yet what else ran there"
 
 
@@ -53,22 +55,40 @@ def _stuck(incident: Incident, facts: Facts, terms: Terms) -> Turn | None:
     Where nobody has room and the host itself is back, they start there what waits: others may have
     to wait for this very host, as after a loss of power of all.
     """
-    fates = {each.fate for each in incident.victims}
-    why = ""
-    if Fate.WAITING in fates and Fate.STARTING not in fates:
-        why = NO_ROOM
-    elif Fate.WAITING not in fates and facts.unseen:
-        why = UNSEEN
+    why = _lacking(incident, facts)
     proved_at = incident.proof.at if incident.proof else facts.now
     if not why or not facts.is_over(proved_at, terms.bmc_s):
         return None
-    if why == NO_ROOM and not facts.sight.lost and facts.sight.clean_beats >= terms.clean_beats:
+    back = not facts.sight.lost and facts.sight.clean_beats >= terms.clean_beats
+    if why == NOBODY_HAS_ROOM and back:
         left = tuple(_left(each) for each in incident.victims)
-        return Turn(replace(incident, victims=left, held=""), why=f"{NO_ROOM}, but it is back")
+        return Turn(replace(incident, victims=left, held=""), why=f"{why}, but it is back")
     if incident.held == why:
         return None
-    tell = Tell(f"{incident.id}/stuck/{why}", Severity.CRITICAL, f"{incident.host}: {why}")
+    tell = told_why(incident, why, f"{incident.host}: {why}")
     return Turn(replace(incident, held=why), (tell,), why)
+
+
+def _lacking(incident: Incident, facts: Facts) -> str:
+    """Return what recovery waits for in vain; empty while something goes on.
+
+    Who waits for its turn, or for a host to be chosen, does not wait in vain.
+    """
+    if any(each.fate is Fate.STARTING for each in incident.victims):
+        return ""
+    waiting = [each.instance for each in incident.victims if each.fate is Fate.WAITING]
+    if not waiting:
+        return UNSEEN if facts.unseen else ""
+    reasons = {facts.nowhere.get(each, "") for each in waiting}
+    if "" in reasons:
+        return ""
+    return f"instances wait, and {max(reasons - {NO_ROOM}, default=NO_ROOM)}"
+
+
+def told_why(incident: Incident, why: str, text: str) -> Tell:
+    """Return the alarm of what holds an incident: one for each reason."""
+    key = f"{incident.id}/held/{crc32(why.encode()):08x}"
+    return Tell(key, Severity.CRITICAL, text)
 
 
 def _left(victim: Victim) -> Victim:

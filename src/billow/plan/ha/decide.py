@@ -153,7 +153,14 @@ def _ungated(evidence: Evidence, gates: Gates, host: str, incident: Incident | N
         victims=evidence.victims.get(host, ()),
         unseen=host in evidence.unseen,
         rooms=evidence.rooms,
+        nowhere=_nowhere(evidence, incident),
     )
+
+
+def _nowhere(evidence: Evidence, incident: Incident | None) -> dict[str, str]:
+    victims = () if incident is None else incident.victims
+    names = [each.instance for each in victims if each.instance in evidence.nowhere]
+    return {name: evidence.nowhere[name] for name in names}
 
 
 def name_of(host: str, now: float) -> str:

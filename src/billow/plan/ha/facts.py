@@ -70,6 +70,8 @@ class Facts:
             cannot be started elsewhere are LEFT, with why.
         unseen: Whether its host is proved dead, and the pool was not looked at since.
         rooms: Where an instance can be started now; one without a room waits.
+        nowhere: Why an instance has no room, as far as that was looked for; one that is in neither
+            waits for its turn, or for a host to be chosen.
     """
 
     now: float
@@ -82,6 +84,7 @@ class Facts:
     victims: tuple[Victim, ...] = ()
     unseen: bool = False
     rooms: Mapping[str, str] = field(default_factory=dict)
+    nowhere: Mapping[str, str] = field(default_factory=dict)
 
     def is_over(self, since: float, limit_s: float) -> bool:
         """Whether a time limit is over; so is one from later than now: a clock was put back."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from billow.model.ha.care import Maintenance
+from billow.model.ha.care import Maintenance, rack_name
 from billow.model.ha.evidence import NETWORKS, Sight
 from billow.model.ha.incident import Incident, Victim
 from billow.model.ha.policy import HaPolicy
@@ -51,7 +51,7 @@ class Place:
         switches = zip(NETWORKS, self.switches, strict=True)
         return (
             Scope("zone", self.zone),
-            *((Scope("rack", f"{self.zone}/{self.rack}"),) if self.rack else ()),
+            *((Scope("rack", rack_name(self.zone, self.rack)),) if self.rack else ()),
             *(Scope("switch", f"{network}/{name}") for network, name in switches if name),
             *(Scope("pool", name) for name in self.pools),
         )
@@ -115,7 +115,9 @@ class Layout:
         """The rack of each host as a number, `(hosts,) int64`; one without stands alone."""
         return _numbered(
             [
-                Scope("rack", f"{place.zone}/{place.rack}") if place.rack else Scope("host", host)
+                Scope("rack", rack_name(place.zone, place.rack))
+                if place.rack
+                else Scope("host", host)
                 for host, place in self.places.items()
             ]
         )
@@ -144,8 +146,9 @@ class Evidence:
         answers: How this controller's own deeds ended, by incident.
         victims: What runs on a host, in the order of recovery; of one that is proved dead, what was
             there at the first look at the pool since.
-        unseen: The hosts that were proved dead when the pool was looked at last.
+        unseen: The hosts that are proved dead, and the pool was not looked at since.
         rooms: Where an instance can be started now.
+        nowhere: Why an instance has no room, as far as that was looked for.
         maintenance: Hosts, racks, zones or the whole pool that are to be left alone.
         controllers: How many there are.
         present: How many of them speak now, this one included.
@@ -163,6 +166,7 @@ class Evidence:
     victims: Mapping[str, tuple[Victim, ...]] = field(default_factory=dict)
     unseen: Collection[str] = ()
     rooms: Mapping[str, str] = field(default_factory=dict)
+    nowhere: Mapping[str, str] = field(default_factory=dict)
     maintenance: Sequence[Maintenance] = ()
     controllers: int = 1
     present: int = 1

@@ -15,7 +15,6 @@ The laws:
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
-from zlib import crc32
 
 from billow.model.ha.evidence import Network, Sight
 from billow.model.ha.incident import (
@@ -36,7 +35,7 @@ from billow.model.ha.response import (
     Tell,
     Turn,
 )
-from billow.plan.ha.aftermath import closed, merged, quarantined, recovering
+from billow.plan.ha.aftermath import closed, merged, quarantined, recovering, told_why
 from billow.plan.ha.facts import Facts, Terms
 
 EARLY: Final = frozenset({Phase.NOTED, Phase.MOVING, Phase.WAITING})
@@ -375,8 +374,7 @@ def _held(incident: Incident, facts: Facts, why: str) -> Turn | None:
     if incident.held == why:
         return None
     text = f"{incident.host}: {facts.response.diagnosis}; held: {why}"
-    key = f"{incident.id}/held/{crc32(why.encode()):08x}"
-    tells = () if facts.storm else (Tell(key, Severity.CRITICAL, text),)
+    tells = () if facts.storm else (told_why(incident, why, text),)
     return Turn(replace(incident, held=why), tells, f"held: {why}")
 
 

@@ -18,6 +18,7 @@ from billow.model.kinds import State, Storage
 from billow.model.pool import Pool
 
 OWN_DISK: Final = "its disk is its host's own: it comes back with the host, or from a copy"
+NO_ROOM: Final = "no host has room for them"
 _AT_WORK: Final = frozenset({State.RUNNING, State.FAILED, State.UNKNOWN, State.PAUSED})
 
 

@@ -58,6 +58,11 @@ def key_of(row: int) -> Key:
     return next(key for key, response in rows().items() if response.row == row)
 
 
+def row_of(number: int) -> Response:
+    """Return a row by its number."""
+    return rows()[key_of(number)]
+
+
 def key_for(sight: Sight) -> Key:
     """Return the left-hand side that a host falls under.
 

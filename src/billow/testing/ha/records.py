@@ -36,6 +36,7 @@ from billow.model.ha.response import (
 from billow.model.kinds import Power
 from billow.plan.ha import protocol
 from billow.plan.ha.facts import Facts, Terms
+from billow.plan.ha.recovery import NO_ROOM
 from billow.plan.ha.table import respond
 from billow.testing.ha.states import Cells
 
@@ -252,6 +253,7 @@ class Records:
             answers=tuple(self._answers(number, known)),
             victims=tuple(victims),
             rooms=_rooms(known),
+            nowhere={INSTANCES[i]: NO_ROOM for i, room in enumerate(known.rooms) if not room},
         )
 
     def _answers(self, number: int, known: Known) -> list[Answer]:

@@ -38,12 +38,17 @@ def without(held: Stand, lost: Callable[[Deed], bool]) -> Iterator[None]:
     deeds.begin = begin  # type: ignore[method-assign]
 
 
+async def closed_off(held: Stand) -> None:
+    """Let a host lose its storage path, and be closed off for that."""
+    await held.until(lambda: True)
+    held.fleet.silent["h1"] = (Network.STORAGE,)
+    await held.until_phase("h1", Phase.WAITING)
+    await held.until(lambda: bool(held.lab.pool().host("h1").cordon))
+
+
 async def test_a_host_is_open_again_after_an_incident_that_was_over_at_once(tmp_path: Path) -> None:
     async with stand(pool(POOL), tmp_path) as held:
-        await held.until(lambda: True)
-        held.fleet.silent["h1"] = (Network.STORAGE,)
-        await held.until_phase("h1", Phase.WAITING)
-        await held.until(lambda: bool(held.lab.pool().host("h1").cordon))
+        await closed_off(held)
         held.fleet.silent.clear()
         await held.until_phase("h1", Phase.CLOSED)
         await held.until(lambda: not held.lab.pool().host("h1").cordon)
@@ -52,10 +57,7 @@ async def test_a_host_is_open_again_after_an_incident_that_was_over_at_once(tmp_
 async def test_a_host_that_a_closed_incident_left_closed_off_is_opened(tmp_path: Path) -> None:
     """Its controller may have died between the last step and its deed."""
     async with stand(pool(POOL), tmp_path) as held:
-        await held.until(lambda: True)
-        held.fleet.silent["h1"] = (Network.STORAGE,)
-        await held.until_phase("h1", Phase.WAITING)
-        await held.until(lambda: bool(held.lab.pool().host("h1").cordon))
+        await closed_off(held)
         with without(held, lambda deed: isinstance(deed, CloseOff)):
             held.fleet.silent.clear()
             await held.until_phase("h1", Phase.CLOSED)
