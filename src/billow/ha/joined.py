@@ -43,6 +43,7 @@ def joined(observer: str, views: Sequence[View]) -> View:
         heard[rows] = np.maximum(heard[rows], sound)
         doubted[rows] = np.maximum(doubted[rows], told)
     reports = {host: report for view in reversed(views) for host, report in view.reports.items()}
+    watchdogs = {host: word for view in reversed(views) for host, word in view.watchdogs.items()}
     return View(
         observer=observer,
         at=views[0].at,
@@ -52,4 +53,5 @@ def joined(observer: str, views: Sequence[View]) -> View:
         reports=reports,
         sound=tuple(any(each) for each in zip(*(view.sound for view in views), strict=True)),
         woke_at=max(view.woke_at for view in views),
+        told_watchdogs=watchdogs,
     )

@@ -8,7 +8,8 @@ import numpy as np
 from billow.model.ha.care import Drill, Maintenance, Reach
 from billow.model.ha.evidence import NETWORKS, AgentReport, Network
 from billow.model.ha.incident import Incident, Method, Phase
-from billow.model.ha.view import View
+from billow.model.ha.packing import pack_view, unpack_view
+from billow.model.ha.view import MOST_CLEAN, View
 from billow.plan.ha.watch import REHEARSED_S, status_of, worst_first
 
 NOW = 1_790_000_000.0
@@ -51,6 +52,21 @@ def test_proofs_are_counted_host_by_host() -> None:
     )
     assert status.ready_share == 1 / 3
     assert [each.host for each in worst_first(status.hosts)] == ["h3", "h2", "h1"]
+
+
+def test_a_host_that_is_well_keeps_its_lease_though_no_report_of_it_is_told() -> None:
+    reports = {
+        "h1": AgentReport(host="h1", at=NOW, lease_s=10.0, clean_beats=MOST_CLEAN),
+        "h2": AgentReport(host="h2", at=NOW, lease_possible_s=10.0, clean_beats=MOST_CLEAN),
+        "h3": AgentReport(host="h3", at=NOW, clean_beats=MOST_CLEAN),
+    }
+    well = replace(a_view(), heard_at=np.full((3, 3), NOW), reports=reports)
+    read = unpack_view(pack_view(well), HOSTS)
+    assert read.reports == {}
+    lacking = [each.lacking[-1] for each in status_of([read], (), (), (), NOW).hosts]
+    assert lacking[1:] == ["its watchdog is not armed", "no watchdog lease binds"]
+    assert Method.LEASE in status_of([read], (), (), (), NOW).hosts[0].proofs
+    assert unpack_view(pack_view(read), HOSTS).watchdogs == {"h1": True, "h2": False}
 
 
 def test_the_newest_report_counts_whoever_heard_it() -> None:

@@ -85,6 +85,7 @@ class Watched:
             limit_s=np.full(len(NETWORKS), self.ear.limit_s),
             reports=reports,
             sound=sound_on(now - heard_at <= self.ear.limit_s, hosts, reports),
+            told_watchdogs=_armed(hosts),
         )
 
     async def order(
@@ -186,6 +187,12 @@ class Watched:
 @lru_cache(maxsize=4)
 def _rows(hosts: tuple[str, ...]) -> Mapping[str, int]:
     return {name: number for number, name in enumerate(hosts)}
+
+
+@lru_cache(maxsize=4)
+def _armed(hosts: tuple[str, ...]) -> Mapping[str, bool]:
+    """Return how watchdogs are unless an agent says otherwise."""
+    return dict.fromkeys(hosts, True)
 
 
 def _report(world: World, host: str, there: Condition, now: float) -> AgentReport:

@@ -20,6 +20,8 @@ from billow.model.ha.view import View
 
 _STEP_S: Final = 0.01
 _OLDEST: Final = 65_535
+_WATCHDOG: Final = {None: 0, False: 1, True: 2}
+"""Of each host: it has none that could hold a lease, it does not hold one, it does."""
 _LENGTH: Final = struct.Struct("!I")
 _REPORTS: Final = reader_of(dict[str, AgentReport])
 
@@ -36,7 +38,9 @@ def pack_view(view: View) -> bytes:
         "woke_at": view.woke_at,
     }
     text = json.dumps(head, separators=(",", ":")).encode()
-    return zlib.compress(_LENGTH.pack(len(text)) + text + ages.T.tobytes(), 1)
+    known = view.watchdogs
+    watchdogs = bytes(_WATCHDOG[known.get(host)] for host in view.hosts)
+    return zlib.compress(_LENGTH.pack(len(text)) + text + ages.T.tobytes() + watchdogs, 1)
 
 
 def unpack_view(packed: bytes, hosts: tuple[str, ...], *, age_s: float = 0.0) -> View:
@@ -44,9 +48,11 @@ def unpack_view(packed: bytes, hosts: tuple[str, ...], *, age_s: float = 0.0) ->
     data = zlib.decompress(packed)
     start = _LENGTH.size + _LENGTH.unpack_from(data)[0]
     head = json.loads(data[_LENGTH.size : start])
-    ages = np.frombuffer(data, "<u2", offset=start)
-    if len(ages) != len(hosts) * len(NETWORKS):
-        raise Invalid(f"a view with {len(ages)} times is not one of {len(hosts)} hosts")
+    end = start + 2 * len(hosts) * len(NETWORKS)
+    watchdogs = data[end:]
+    if len(data) < end or len(watchdogs) not in {0, len(hosts)}:
+        raise Invalid(f"a view of {len(data) - start} bytes is not one of {len(hosts)} hosts")
+    ages = np.frombuffer(data[start:end], "<u2")
     reports = read_as(_REPORTS, head["reports"], "the view's reports")
     return View(
         observer=head["observer"],
@@ -58,4 +64,9 @@ def unpack_view(packed: bytes, hosts: tuple[str, ...], *, age_s: float = 0.0) ->
         sound=tuple(head["sound"]),
         woke_at=head.get("woke_at", 0.0),
         age_s=age_s,
+        told_watchdogs={
+            host: each == _WATCHDOG[True]
+            for host, each in zip(hosts, watchdogs, strict=False)
+            if each
+        },
     )

@@ -27,6 +27,8 @@ class View:
         woke_at: When it went on after it was held up last, by its own clock; 0 if it never was. Of
             whom it heard before it says that it hears them, until it missed them for `limit_s`.
         age_s: How long ago it was kept, by the store's clock, when it was read there.
+        told_watchdogs: Hosts whose watchdog can hold a lease, and whether it does; of those that no
+            report here tells of.
     """
 
     observer: str
@@ -38,6 +40,7 @@ class View:
     sound: tuple[bool, ...] = (True,) * len(NETWORKS)
     woke_at: float = 0.0
     age_s: float = 0.0
+    told_watchdogs: Mapping[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self.hosts), len(NETWORKS))
@@ -48,6 +51,12 @@ class View:
         """Return whom it misses on which network at an instant, `(hosts, 3) bool`."""
         return np.asarray(now - self.heard_at > self.limit_s)
 
+    @property
+    def watchdogs(self) -> dict[str, bool]:
+        """Hosts whose watchdog can hold a lease, and whether it does."""
+        others = {host: it for host, it in self.told_watchdogs.items() if host not in self.reports}
+        return others | watchdogs_of(self.reports)
+
     def told(self) -> dict[str, AgentReport]:
         """Return the reports that the other controllers are told.
 
@@ -57,6 +66,12 @@ class View:
         missed = {self.hosts[row] for row in np.flatnonzero(self.missed(self.at).any(axis=1))}
         known = self.reports.items()
         return {host: each for host, each in known if host in missed or _troubled(each)}
+
+
+def watchdogs_of(reports: Mapping[str, AgentReport]) -> dict[str, bool]:
+    """Return the hosts whose watchdog can hold a lease, and whether it does."""
+    able = ((host, it) for host, it in reports.items() if it.lease_s or it.lease_possible_s)
+    return {host: bool(it.lease_s) for host, it in able}
 
 
 def _troubled(report: AgentReport) -> bool:

@@ -11,7 +11,7 @@ from billow.model.ha.care import Drill, Maintenance
 from billow.model.ha.evidence import NETWORKS, AgentReport, Network
 from billow.model.ha.incident import Incident, Method
 from billow.model.ha.status import Observer, Readiness, Status
-from billow.model.ha.view import VIEW_S, View
+from billow.model.ha.view import VIEW_S, View, watchdogs_of
 from billow.model.resources import BoolArray
 from billow.plan.ha.agree import MOST_WITNESSES
 
@@ -62,9 +62,17 @@ def status_of(
     rehearsed: dict[str, dict[Method, Drill]] = defaultdict(dict)
     for drill in drills:
         rehearsed[drill.host][drill.method] = drill
-    heard, reports = _heard(views), _reports(views)
+    heard, watchdogs = _heard(views), _watchdogs(views)
     hosts = (
-        _readiness(host, heard[host], reports.get(host), rehearsed.get(host, {}), now)
+        _readiness(
+            host,
+            heard[host],
+            {
+                Method.AGENT: _agent(heard[host]),
+                Method.BMC: _bmc(rehearsed.get(host, {}).get(Method.BMC), now),
+                Method.LEASE: _lease(armed=watchdogs.get(host)),
+            },
+        )
         for host in sorted(heard)
     )
     return Status(
@@ -104,35 +112,31 @@ def _heard(views: Sequence[View]) -> Mapping[str, tuple[Network, ...]]:
     }
 
 
-def _reports(views: Sequence[View]) -> Mapping[str, AgentReport]:
-    """Return the newest that each agent said, whoever heard it."""
+def _watchdogs(views: Sequence[View]) -> Mapping[str, bool]:
+    """Return whether the watchdogs that can hold a lease do, of hosts that have such a one.
+
+    The newest that an agent said counts, whoever heard it; of hosts of which no view has a report,
+    for they are well, the newest view.
+    """
     newest: dict[str, AgentReport] = {}
-    for view in views:
+    known: dict[str, bool] = {}
+    for view in sorted(views, key=lambda each: each.at):
+        if view.age_s > VIEW_S:
+            continue
+        known |= view.watchdogs
         for host, report in view.reports.items():
             if host not in newest or report.at > newest[host].at:
                 newest[host] = report
-    return newest
+    others = {host: armed for host, armed in known.items() if host not in newest}
+    return others | watchdogs_of(newest)
 
 
-def _readiness(
-    host: str,
-    heard: tuple[Network, ...],
-    report: AgentReport | None,
-    rehearsed: Mapping[Method, Drill],
-    now: float,
-) -> Readiness:
-    proofs: list[Method] = []
-    lacking: list[str] = []
-    for method, why in (
-        (Method.AGENT, _agent(heard)),
-        (Method.BMC, _bmc(rehearsed.get(Method.BMC), now)),
-        (Method.LEASE, _lease(report)),
-    ):
-        if why:
-            lacking.append(why)
-        else:
-            proofs.append(method)
-    return Readiness(host=host, heard=heard, proofs=tuple(proofs), lacking=tuple(lacking))
+def _readiness(host: str, heard: tuple[Network, ...], lacking: Mapping[Method, str]) -> Readiness:
+    """Return it from what keeps each way to a proof from working; empty where nothing does."""
+    proofs = tuple(method for method, why in lacking.items() if not why)
+    return Readiness(
+        host=host, heard=heard, proofs=proofs, lacking=tuple(filter(None, lacking.values()))
+    )
 
 
 def _agent(heard: tuple[Network, ...]) -> str:
@@ -142,10 +146,10 @@ def _agent(heard: tuple[Network, ...]) -> str:
     return f"its agent is heard on {heard[0]} only" if len(missing) == 2 else ""
 
 
-def _lease(report: AgentReport | None) -> str:
-    if report is None or not (report.lease_s or report.lease_possible_s):
+def _lease(*, armed: bool | None) -> str:
+    if armed is None:
         return "no watchdog lease binds"
-    return "" if report.lease_s else "its watchdog is not armed"
+    return "" if armed else "its watchdog is not armed"
 
 
 def _bmc(drill: Drill | None, now: float) -> str:
