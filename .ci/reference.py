@@ -22,7 +22,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from billow.api.application import application
-from billow.app import CAPABILITIES, Billow
+from billow.app import Billow
+from billow.catalog import CAPABILITIES
 from billow.errors import BillowError
 from billow.model.policy import Limits
 from billow.settings import Settings

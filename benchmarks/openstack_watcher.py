@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.figure import Better, Figure, Peer
 from benchmarks.machine import ROOT
-from billow.app import CAPABILITIES
+from billow.catalog import CAPABILITIES
 from billow.model.action import Migrate
 from billow.model.host import Host, Node
 from billow.model.instance import Instance

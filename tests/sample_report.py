@@ -5,7 +5,7 @@ import sys
 
 from pydantic import Field
 
-import billow.app
+import billow.catalog
 from billow.cli.main import main
 from billow.model.plan import Finding, Proposal, Severity
 from billow.model.policy import Policy
@@ -90,5 +90,5 @@ class Sample:
 
 
 if __name__ == "__main__":
-    billow.app.CAPABILITIES = (*billow.app.CAPABILITIES, Sample())
+    billow.catalog.CAPABILITIES = (*billow.catalog.CAPABILITIES, Sample())
     main()

@@ -11,7 +11,6 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
-from time import monotonic
 from typing import Any
 
 from billow import telemetry
@@ -22,15 +21,9 @@ from billow.act.pairing import Pairing
 from billow.act.scheduler import chosen_by
 from billow.act.turns import guarded, keep
 from billow.act.undo import way_back
-from billow.capabilities.capacity.plan import Capacity
-from billow.capabilities.defrag.plan import Defrag
-from billow.capabilities.ha.plan import Ha
-from billow.capabilities.hotspot.plan import Hotspot
-from billow.capabilities.mixed.plan import Mixed
-from billow.capabilities.overcommit.plan import Overcommit
-from billow.capabilities.placement.plan import Placement, why_not
+from billow.capabilities.placement.plan import why_not
 from billow.capabilities.placement.policy import PlacementPolicy
-from billow.capabilities.power.plan import Power
+from billow.catalog import CAPABILITIES
 from billow.doctor import Check, of_hosts
 from billow.errors import BillowError, Conflict, Leased
 from billow.ha.open import HighAvailability, Parts, open_high_availability
@@ -65,17 +58,6 @@ SAVED_EVERY_S = 600.0
 """How often it is; a crash loses so much of it."""
 ANSWERS_KEPT_S = 86_400.0
 """How long an Idempotency-Key is remembered."""
-CAPABILITIES: tuple[Capability[Any], ...] = (
-    Placement(),
-    Capacity(),
-    Defrag(monotonic),
-    Hotspot(),
-    Overcommit(),
-    Mixed(),
-    Power(),
-    Ha(),
-)
-"""Every capability. A new one is a folder and its name here."""
 
 ENGINES: Mapping[str, str] = {
     "sim": "billow.engines.sim.open",

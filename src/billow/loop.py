@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -28,7 +28,7 @@ from billow.model.run import Entry, Run
 from billow.plan.check import violations
 from billow.plan.compose import Stamp, compose, without
 from billow.plan.explain import counts
-from billow.ports import Capability
+from billow.policies import Standing
 
 log = structlog.get_logger()
 
@@ -51,21 +51,6 @@ class Plans(Protocol):
 
     async def run_of(self, plan_id: str) -> str:
         """Return the run that used a plan up; empty for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A capability that looks at the pool by itself.
-
-    Attributes:
-        every_s: How often; 0 for whenever something else than a measurement has changed.
-        approved: Whether its plans are carried out without a person's word.
-    """
-
-    capability: Capability[Any]
-    policy: Policy
-    every_s: float = 0.0
-    approved: bool = False
 
 
 @dataclass(slots=True)

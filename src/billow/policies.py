@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from billow.errors import Invalid, NotFound
-from billow.loop import Standing
 from billow.model.policy import Limits, Policy
 from billow.ports import Capability, Reporting
 from billow.settings import Settings
@@ -55,6 +54,21 @@ class Knob:
     def is_set(self) -> bool:
         """Whether the settings say something else than the default."""
         return self.now != self.default
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A capability that looks at the pool by itself.
+
+    Attributes:
+        every_s: How often; 0 for whenever something else than a measurement has changed.
+        approved: Whether its plans are carried out without a person's word.
+    """
+
+    capability: Capability[Any]
+    policy: Policy
+    every_s: float = 0.0
+    approved: bool = False
 
 
 class Policies:

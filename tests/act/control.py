@@ -13,12 +13,13 @@ from billow.engines.sim.engine import SimEngine
 from billow.engines.sim.script import Script
 from billow.engines.sim.setting import Setting
 from billow.engines.sim.world import World as SimWorld
-from billow.loop import Loop, Standing, Wish
+from billow.loop import Loop, Wish
 from billow.model.action import Action
 from billow.model.plan import Plan, Proposal
 from billow.model.policy import Limits
 from billow.model.pool import Pool
 from billow.model.run import Run
+from billow.policies import Standing
 from billow.ports import Engine
 from billow.sense.collect import Collector
 from billow.sense.recorder import Recorder

@@ -5,11 +5,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from billow.loop import Standing, Wish, mending
+from billow.loop import Wish, mending
 from billow.model.action import Action, Cordon, Migrate
 from billow.model.plan import Proposal
 from billow.model.policy import Policy
 from billow.model.pool import Pool
+from billow.policies import Standing
 from tests.act.control import Controller, Lab
 from tests.act.test_loop import START
 

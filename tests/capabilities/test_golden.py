@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from billow.app import CAPABILITIES
+from billow.catalog import CAPABILITIES
 from billow.model.policy import Limits
 from billow.model.text import parse
 from billow.plan.compose import Stamp, compose

@@ -11,7 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from typer.testing import CliRunner
 
-from billow.app import CAPABILITIES
+from billow.catalog import CAPABILITIES
 from billow.cli.main import app
 from billow.engines.openstack.cloud import Cloud
 from billow.engines.openstack.transport import Answer, Request, Versions

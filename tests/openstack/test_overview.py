@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from billow.app import CAPABILITIES
+from billow.catalog import CAPABILITIES
 from billow.model.document import written
 from billow.model.host import Host, Node
 from billow.model.instance import Instance

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from billow.app import CAPABILITIES
+from billow.catalog import CAPABILITIES
 from billow.cli.main import app
 from billow.model.group import Fact
 from billow.model.pool import Pool

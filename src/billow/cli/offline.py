@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from billow.api.render import capability_document, plan_answer, report_answer
 from billow.api.requests import NewPlan, instances_of
-from billow.app import CAPABILITIES
+from billow.catalog import CAPABILITIES
 from billow.cli.output import Document
 from billow.cli.session import Session
 from billow.cli.up import settings_of
