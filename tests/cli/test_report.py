@@ -3,7 +3,6 @@
 
 import io
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,10 +74,10 @@ def test_billow_toml_says_what_is_usual_and_set_wins(tmp_path: Path) -> None:
     assert "lines: Extra inputs are not permitted" in done.stderr
 
 
-def test_a_person_gets_a_page(tmp_path: Path) -> None:
+def test_a_person_gets_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen()
     options = ("--planned", "--set", "loud=true", "--set", "full_share=0.2")
-    os.environ["COLUMNS"] = "120"
+    monkeypatch.setenv("COLUMNS", "120")
     print_page(Output(screen, screen), answer(tmp_path, *options))
     page = screen.getvalue()
     assert "before: 2 of 3 hosts are full" in page
