@@ -3,6 +3,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +12,17 @@ import pytest
 
 from billow.agent.clock import now
 from billow.agent.lease import EXCUSED_S, Lease, possible_s
-from billow.agent.memory import Memory
+from billow.agent.memory import Memory, runtime_folder
 from billow.agent.options import Options
 from billow.agent.peers import PROMISED_S, Answering, Asking
 from billow.agent.trust import as_client
+from billow.agent.watchdog import FOOD, STAND_IN, STAND_IN_S
 from billow.model.ha.evidence import Network
 from billow.model.ha.wire import Frame
 from tests.agent.controller import Controller
 from tests.agent.ground import Host
 from tests.agent.papers import Authority
+from tests.agent.test_memory import until
 
 pytestmark = pytest.mark.thorough
 
@@ -83,6 +86,24 @@ def test_without_acknowledgements_nothing_runs_when_the_lease_is_over(
     assert guest.wait(LEASE_S + 5) == -signal.SIGKILL
     took = time.monotonic() - last
     assert 0.5 < took <= LEASE_S
+
+
+@pytest.mark.slow
+def test_food_counts_from_when_it_was_given_though_nobody_looked_for_a_while(host: Host) -> None:
+    guest = host.guest("i1")
+    pipe = runtime_folder(host.folder) / "food"
+    os.mkfifo(pipe)
+    own = ("--role", STAND_IN, "--state", str(host.folder), "--own-namespace")
+    process = host.start(sys.executable, "-m", "billow.agent", *own)
+    until((pipe.parent / "stand-in.lock").exists)
+    process.send_signal(signal.SIGSTOP)
+    fed_at = now()
+    with pipe.open("rb+", buffering=0) as food:
+        food.write(FOOD.pack(fed_at))
+        time.sleep(STAND_IN_S / 2)
+        process.send_signal(signal.SIGCONT)
+        assert guest.wait(STAND_IN_S * 2) == -signal.SIGKILL
+    assert STAND_IN_S / 2 < now() - fed_at <= STAND_IN_S
 
 
 @pytest.mark.slow

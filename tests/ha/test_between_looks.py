@@ -48,10 +48,12 @@ async def closed_off(held: Stand) -> None:
 
 async def test_a_host_is_open_again_after_an_incident_that_was_over_at_once(tmp_path: Path) -> None:
     async with stand(pool(POOL), tmp_path) as held:
+        homes = held.homes()
         await closed_off(held)
         held.fleet.silent.clear()
         await held.until_phase("h1", Phase.CLOSED)
         await held.until(lambda: not held.lab.pool().host("h1").cordon)
+        assert held.homes() == homes, "nothing was moved"
 
 
 async def test_a_host_that_a_closed_incident_left_closed_off_is_opened(tmp_path: Path) -> None:
