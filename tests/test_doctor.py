@@ -61,6 +61,11 @@ def test_it_says_what_is_wrong(status: Status, begins: str, *, ok: bool) -> None
     assert check.fix or ok
 
 
+def test_one_incident_is_one() -> None:
+    (check,) = of_hosts(observed(incidents=1))
+    assert check.text.endswith("; 1 incident open, 0 of them held")
+
+
 @pytest.mark.anyio
 async def test_a_responder_that_fails_in_each_turn_is_told_of() -> None:
     clock, nothing = VirtualClock(), cast(Any, SimpleNamespace(collector=None))

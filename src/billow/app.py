@@ -32,6 +32,7 @@ from billow.incidents import Incidents
 from billow.loop import Loop, Wish, mending
 from billow.migrations import Migrations, elsewhere, rooms
 from billow.model.ask import Ask
+from billow.model.counting import counted, extent
 from billow.model.event import Event, EventKind
 from billow.model.group import Group
 from billow.model.ha.policy import HaPolicy
@@ -182,7 +183,7 @@ class Billow:
             grown = pool.with_groups(groups).with_requests(requests)
             return grown, [chosen.propose(grown, rules)]
 
-        created = requests[0].id if len(requests) == 1 else f"{len(requests)} instances"
+        created = requests[0].id if len(requests) == 1 else counted(len(requests), "instance")
         wish = Wish(f"create {created}" if requests else capability, actor)
         return await self.loop.plan(want, wish, mending(chosen, rules))
 
@@ -274,7 +275,7 @@ class Billow:
         except BillowError as error:
             return [*checks, Check("pool", ok=False, text=error.brief, fix=error.fix)]
         age_s = self._clock.now() - pool.taken_at
-        text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances, seen {age_s:.0f} s ago"
+        text = f"{extent(len(pool.hosts), len(pool.instances))}, seen {age_s:.0f} s ago"
         checks.append(Check("pool", ok=True, text=f"{self._engine.name}: {text}"))
         engines = (fact for fact in pool.facts if fact.subject.startswith("engine/"))
         facts = (Check(each.subject, ok=True, text=f"{each.key}: {each.value}") for each in engines)

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from billow.model.counting import counted
 from billow.model.ha.status import Status
 
 
@@ -22,8 +23,8 @@ def of_hosts(status: Status) -> Iterator[Check]:
     if not (status.watching or status.incidents):
         return
     ready = sum(each.ready for each in status.hosts)
-    text = f"{len(status.hosts)} hosts watched, {ready} whose death two ways could prove"
-    text += f"; {status.incidents} incidents open, {status.held} of them held"
+    text = f"{counted(len(status.hosts), 'host')} watched, {ready} whose death two ways could prove"
+    text += f"; {counted(status.incidents, 'incident')} open, {status.held} of them held"
     wrong = ""
     if not status.watching:
         wrong, fix = "nobody watches", "see that `billow serve` runs where agents reach it"

@@ -20,6 +20,7 @@ from billow.act.premise import unmet
 from billow.act.recover import unfinished
 from billow.errors import BillowError, Blocked, Conflict, Leased, Stale
 from billow.model.action import Action
+from billow.model.counting import counted, extent
 from billow.model.event import Event, EventKind
 from billow.model.plan import Plan, Proposal, Rejection
 from billow.model.policy import Policy
@@ -95,7 +96,7 @@ class Loop:
             return
         if pool.digest != self._digest:
             self._digest = pool.digest
-            text = f"{len(pool.hosts)} hosts, {len(pool.instances)} instances"
+            text = extent(len(pool.hosts), len(pool.instances))
             await self._tell(EventKind.POOL_SENSED, text, (), "billow", {"digest": pool.digest})
         for each in self._standing:
             if not self._running and self._is_due(each, pool):
@@ -233,7 +234,7 @@ class Loop:
         again = (before.digest, before.wanted) == (pool.digest, proposal.actions)
         if not proposal.actions or again:
             return  # nothing to do, or nobody has taken up the same plan yet
-        wish = Wish(f"{name}: {len(proposal.actions)} steps", "billow")
+        wish = Wish(f"{name}: {counted(len(proposal.actions), 'step')}", "billow")
         want = _wanting(each, proposal, pool.digest)
         plan = await self.plan(want, wish, mending(each.capability, each.policy))
         if each.approved and plan.steps:

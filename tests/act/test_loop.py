@@ -163,7 +163,7 @@ def test_after_a_failure_no_further_wave_starts(tmp_path: Path) -> None:
         first, second = ended.entries.values()
         assert ended.state is RunState.FAILED
         assert (first.phase, second.phase) == (Phase.FAILED, Phase.SKIPPED)
-        assert second.error["brief"] == "1 steps failed, 0 are allowed"
+        assert second.error["brief"] == "1 step failed, 0 are allowed"
         assert lab.pool().digest == START.digest
 
     lab_test(body, tmp_path, Limits(steps_at_once=1), "on migrate a fails at 0.5")

@@ -15,7 +15,7 @@ from billow.cli.client import checked_url, error_of
 from billow.cli.lists import filters
 from billow.cli.output import Column, Output, clean, exact
 from billow.cli.wanted import group_of, in_group, knobs_of, request_of, whole
-from billow.cli.words import counted, mib_of, milli_of, seconds_of, sentence_of, span_of
+from billow.cli.words import mib_of, milli_of, seconds_of, sentence_of, span_of
 from billow.errors import BillowError, Blocked, Bug, Invalid, Stale
 
 HOSTILE = st.text(max_size=40) | st.sampled_from(
@@ -175,7 +175,3 @@ def test_an_empty_or_endless_sentence_is_told_plainly() -> None:
     for text in ("", "  ", "x" * 501):
         with pytest.raises(Invalid, match="--why is "):
             sentence_of(text, "--why")
-
-
-def test_one_thing_is_no_plural() -> None:
-    assert (counted(1, "host"), counted(0, "host")) == ("1 host", "0 hosts")

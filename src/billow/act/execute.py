@@ -17,6 +17,7 @@ from billow.act.counted import count, under_way
 from billow.act.guard import Guard, World
 from billow.errors import BillowError, Leased
 from billow.model.action import Migrate
+from billow.model.counting import counted
 from billow.model.event import Event, EventKind
 from billow.model.migration import CANCELLED
 from billow.model.plan import Plan, Step
@@ -167,7 +168,7 @@ class Execution:
         failed = sum(entry.phase is Phase.FAILED for entry in self._entries.values())
         allowed = self._world.limits.failures_allowed
         if failed > allowed:
-            self.stop(f"{failed} steps failed, {allowed} are allowed")
+            self.stop(f"{counted(failed, 'step')} failed, {allowed} are allowed")
 
     async def _end(self) -> Run:
         world, now = self._world, self._world.clock.now()

@@ -10,6 +10,7 @@ import typer
 from billow.cli.command import command
 from billow.cli.output import Document
 from billow.cli.session import Session
+from billow.model.counting import counted
 from billow.model.kinds import Arch
 
 Only = Annotated[Arch | None, typer.Option("--arch", help="Of this instruction set only.")]
@@ -66,7 +67,7 @@ def sentences(answer: Document, *, every: bool) -> Iterator[str]:
 def _baseline(item: Document) -> Iterator[str]:
     where = " ".join(filter(None, (item["arch"], item["vendor"])))
     unknown = f", {item['unknown']} more whose CPU is not known" if item["unknown"] else ""
-    yield f"{where}: {_hosts(item['hosts'])}{unknown}"
+    yield f"{where}: {counted(item['hosts'], 'host')}{unknown}"
     if not item["hosts"]:
         return
     yield f"  all can give: {item['model'] or 'no model that is known'}"
@@ -98,7 +99,3 @@ def rows(answer: Document) -> Iterator[tuple[str, ...]]:
             for kind in better["in_the_way"]:
                 lacks = ",".join(kind["lacks"])
                 yield "lacks", *head, better["model"], str(kind["hosts"]), kind["cpu_model"], lacks
-
-
-def _hosts(count: int) -> str:
-    return f"{count} host{'' if count == 1 else 's'}"

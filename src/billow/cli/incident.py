@@ -12,8 +12,9 @@ from billow.cli.command import ASKS, command
 from billow.cli.lists import Limit, path_of, show_list
 from billow.cli.output import Column, Document, when
 from billow.cli.session import Session
-from billow.cli.words import counted, lasting, sentence_of
+from billow.cli.words import lasting, sentence_of
 from billow.errors import Invalid
+from billow.model.counting import counted
 
 app = typer.Typer(no_args_is_help=True, help="See failures of hosts, and release held ones.")
 Name = Annotated[str, typer.Argument(metavar="INCIDENT", help="The incident's id.")]

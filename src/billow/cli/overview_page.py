@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from billow.cli.output import Document, Output
 from billow.cli.report_lines import lines
 from billow.cli.report_page import print_grid, print_page
+from billow.model.counting import extent
 from billow.plan.amounts import amount
 
 ACROSS = 64
@@ -61,7 +62,7 @@ def overview_lines(answer: Document) -> Iterator[list[str]]:
 
 def _head(answer: Document) -> Iterator[str]:
     name = f"{answer['cloud']}: " if answer["cloud"] else ""
-    yield f"{name}{answer['hosts']:,} hosts, {answer['instances']:,} instances"
+    yield f"{name}{extent(answer['hosts'], answer['instances'])}"
     yield "  ".join(f"{each['label']} {amount(each['value'], each['unit'], bare=True)}"
                     for each in answer["totals"])  # fmt: skip
     took = ", ".join(f"{seconds:.1f} s to {name}" for name, seconds in answer["took_s"].items())

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from billow.cli.output import Column, Output, standard, when
-from billow.cli.words import counted, cpus, memory
+from billow.cli.words import cpus, memory
+from billow.model.counting import extent
 
 app = typer.Typer(no_args_is_help=True, help="Read, convert and name pools in files.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A pool in any known form.")]
@@ -57,9 +58,7 @@ def import_pool(
         typer.get_binary_stream("stdout").write(bytes_of_pool(pool, PoolForm(form or "text")))
         return
     write_pool(pool, out, PoolForm(form) if form else None)
-    standard().say(
-        f"{out}: {counted(len(pool.hosts), 'host')}, {counted(len(pool.instances), 'instance')}"
-    )
+    standard().say(f"{out}: {extent(len(pool.hosts), len(pool.instances))}")
 
 
 @app.command("show")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from billow.cli.session import ADDRESS_FILE, TOKEN_FILE, read_word
-from billow.cli.words import counted
 from billow.errors import Invalid
+from billow.model.counting import extent
 
 if TYPE_CHECKING:
     from billow.app import Billow
@@ -155,7 +155,7 @@ def run(settings: "Settings") -> None:
 
 
 def _size(pool: "Pool") -> str:
-    return f"{counted(len(pool.hosts), 'host')}, {counted(len(pool.instances), 'instance')}"
+    return extent(len(pool.hosts), len(pool.instances))
 
 
 def _tell_what_lacks(billow: "Billow", pool: "Pool") -> None:

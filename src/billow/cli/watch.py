@@ -19,8 +19,9 @@ from billow.cli.follow import deeds, under_way
 from billow.cli.lists import path_of
 from billow.cli.output import Document, clean, when
 from billow.cli.session import Session
-from billow.cli.words import counted, cpus, memory
+from billow.cli.words import cpus, memory
 from billow.errors import BillowError, Unavailable
+from billow.model.counting import extent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -120,8 +121,7 @@ def _screen(session: Session, seen: list[Document]) -> "RenderableType":
 def _headline(pool: Document) -> str:
     capacity, reserved = pool["capacity"], pool["reserved"]
     return (
-        f"{pool['name']}: {counted(pool['hosts'], 'host')}, "
-        f"{counted(pool['instances'], 'instance')}, "
+        f"{pool['name']}: {extent(pool['hosts'], pool['instances'])}, "
         f"CPUs {cpus(reserved['cpu_milli'])} of {cpus(capacity['cpu_milli'])} reserved, "
         f"memory {memory(reserved['memory_mib'])} of {memory(capacity['memory_mib'])} reserved"
     )

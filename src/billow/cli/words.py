@@ -11,11 +11,6 @@ LONGEST_SENTENCE = 500
 _SCALES = {"": 1, "m": 1, "mib": 1, "g": 1024, "gib": 1024, "t": 1024**2, "tib": 1024**2}
 
 
-def counted(number: int, one: str) -> str:
-    """Return a number of things: `1 host`, `12 hosts`."""
-    return f"{number} {one}{'' if number == 1 else 's'}"
-
-
 def cpus(milli: float) -> str:
     """Return thousandths of a CPU as CPUs."""
     return f"{milli / 1000:g}"

@@ -10,6 +10,7 @@ from typing import Final
 from billow.errors import Refused
 from billow.loop import Loop, Wish
 from billow.model.ask import Ask, AskVerb
+from billow.model.counting import counted
 from billow.model.instance import Instance
 from billow.model.kinds import State
 from billow.model.plan import Proposal
@@ -45,7 +46,7 @@ class Emptying:
             left = await self._there(host)
         if left:
             names = tuple(each.id for each in left)
-            raise Refused(f"{len(left)} instances are still on {host}", names)
+            raise Refused(f"{host} still has {counted(len(left), 'instance')}", names)
 
     async def _cold(self, host: str, left: Sequence[Instance]) -> None:
         """Stop, move and start what a live move did not get away."""

@@ -11,6 +11,7 @@ from typing import Final
 import jinja2
 
 from billow import __version__
+from billow.model.counting import counted
 from billow.model.report import Picture
 from billow.openstack.heat import Heat, Patch, Tile
 from billow.openstack.overview import Overview, Section
@@ -111,7 +112,7 @@ def _title(tile: Tile) -> str:
     used = "" if tile.cpu_used is None else f", {tile.cpu_used:.0%} used"
     return (
         f"{tile.host}: CPU {tile.cpu_reserved:.0%} reserved{used}, memory "
-        f"{tile.memory_reserved:.0%} reserved, {words.count(tile.instances, 'instance')}"
+        f"{tile.memory_reserved:.0%} reserved, {counted(tile.instances, 'instance')}"
         f"{'' if tile.mark == 'ok' else ', ' + tile.mark}"
     )
 

@@ -4,6 +4,7 @@
 import numpy as np
 
 from billow.model.action import Action, Evacuate, Migrate, Place, PowerOff, Resize, Start
+from billow.model.counting import counted
 from billow.model.plan import Rejection
 from billow.model.resources import RESOURCES
 from billow.plan.draft import Draft
@@ -28,7 +29,7 @@ def _reason(draft: Draft, gates: Gates, action: Action) -> tuple[str, tuple[str,
     host = action.hosts[-1]
     row = draft.pool.host_row(host)
     if isinstance(action, PowerOff):
-        return f"{gates.population(row)} instances are still on {host}", ()
+        return f"{host} still has {counted(gates.population(row), 'instance')}", ()
     if shut := _shut(gates, action, row):
         return shut, ()
     if isinstance(action, Place | Migrate | Evacuate | Resize):

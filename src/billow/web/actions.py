@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from billow.errors import NotFound
 from billow.model.ask import Ask, AskVerb
+from billow.model.counting import counted
 from billow.model.host import Host
 from billow.model.instance import Instance
 from billow.model.kinds import Power, State
@@ -53,7 +54,7 @@ def host_actions(host: Host, instances: int) -> list[Offer]:
             AskVerb.POWER_OFF,
             host.id,
             "shut it down; it must be empty",
-            "it is off" if off else f"{instances:,} instances are on it" * bool(instances),
+            "it is off" if off else f"it has {counted(instances, 'instance')}" * bool(instances),
         ),
     ]
 

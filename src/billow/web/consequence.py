@@ -17,10 +17,10 @@ from billow.model.action import (
     Suspend,
     Throttle,
 )
+from billow.model.counting import counted
 from billow.model.plan import Plan
 from billow.plan.explain import duration_text, size_text
 from billow.plan.inverse import inverse
-from billow.web.words import count
 
 _VERBS = (
     (Place, "is created and started", "are created and started"),
@@ -44,24 +44,26 @@ def consequences(plan: Plan) -> list[str]:
         return []
     kinds = Counter(type(step.action) for step in plan.steps)
     told = [
-        f"{count(kinds[kind], 'instance')} {one if kinds[kind] == 1 else many}"
+        f"{counted(kinds[kind], 'instance')} {one if kinds[kind] == 1 else many}"
         for kind, one, many in _VERBS
         if kinds[kind]
     ]
     for kind, one, many in _OF_HOSTS:
         if kinds[kind]:
-            told.append(f"{count(kinds[kind], 'host')} {one if kinds[kind] == 1 else many}")
+            told.append(f"{counted(kinds[kind], 'host')} {one if kinds[kind] == 1 else many}")
     dark = kinds[PowerOff] + kinds[Fence]
-    told += [f"{count(dark, 'host')} {'loses' if dark == 1 else 'lose'} power"] * bool(dark)
+    told += [f"{counted(dark, 'host')} {'loses' if dark == 1 else 'lose'} power"] * bool(dark)
     told += _cost(plan)
     final = sum(inverse(step.action) is None for step in plan.steps)
-    told.append(f"{count(final, 'step')} cannot be undone" if final else "every step can be undone")
+    told.append(
+        f"{counted(final, 'step')} cannot be undone" if final else "every step can be undone"
+    )
     return told
 
 
 def _cost(plan: Plan) -> list[str]:
     waves = max(step.wave for step in plan.steps) + 1
-    steps = f"{count(len(plan.steps), 'step')} in {count(waves, 'wave')}"
+    steps = f"{counted(len(plan.steps), 'step')} in {counted(waves, 'wave')}"
     told = [f"{steps}, ~{duration_text(plan.cost.seconds)}"]
     if plan.cost.copied_mib:
         told.append(f"{size_text(plan.cost.copied_mib)} cross the network")

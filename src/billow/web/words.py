@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from billow.model.counting import counted
 from billow.model.event import Event
 from billow.plan.amounts import amount
 from billow.plan.explain import cost_text, duration_text, shape_text, size_text
@@ -72,11 +73,6 @@ def ago(at: float, now: float) -> str:
         if seconds >= 2 and seconds >= size:
             return f"{int(seconds // size):,} {unit} ago"
     return "now"
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """Write a number of things: `1 host`, `12 hosts`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def link(subject: str) -> str:
@@ -155,6 +151,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
 }
 FUNCTIONS: Mapping[str, Callable[..., Any] | object] = {
     "ago": ago,
-    "count": count,
+    "counted": counted,
     "command": commands,
 }

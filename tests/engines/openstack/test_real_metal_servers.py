@@ -96,7 +96,7 @@ async def test_its_server_keeps_a_machine_from_being_turned_off(cloud: Lab, tmp_
     server, home = deployed(cloud)
     async with opened(cloud, tmp_path) as billow:
         why = await refused(billow, Ask(AskVerb.POWER_OFF, home))
-        assert f"1 instances are still on {home}" in why
+        assert f"{home} still has 1 instance" in why
         assert truth(cloud, home) == (ON, "active")
         for verb, shown, power, state in (
             (AskVerb.STOP, "SHUTOFF", OFF, State.STOPPED),

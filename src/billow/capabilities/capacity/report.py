@@ -9,7 +9,8 @@ import numpy as np
 from billow.capabilities.capacity.forecast import DAY_S, Forecast
 from billow.capabilities.capacity.policy import CapacityPolicy
 from billow.capabilities.capacity.survey import Area, Survey
-from billow.capabilities.capacity.words import counted, day, in_days
+from billow.capabilities.capacity.words import day, in_days
+from billow.model.counting import counted
 from billow.model.plan import Finding
 from billow.model.report import (
     Better,

@@ -4,6 +4,7 @@
 from datetime import UTC, datetime
 
 from billow.capabilities.capacity.solve import Loss
+from billow.model.counting import counted
 
 
 def verdict(loss: Loss) -> str:
@@ -19,11 +20,6 @@ def verdict(loss: Loss) -> str:
         f"{start}{len(loss.homeless)} of {counted(loss.instances, 'instance')} {verb} no room "
         f"({sure}); {counted(loss.more, 'more such host')} would help"
     )
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def in_days(days: float | None) -> str:

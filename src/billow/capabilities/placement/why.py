@@ -11,6 +11,7 @@ import numpy.typing as npt
 from billow.capabilities.placement.need import amount_text
 from billow.capabilities.placement.scene import Scene
 from billow.capabilities.placement.verdict import Verdict, host_classes
+from billow.model.counting import counted
 from billow.model.kinds import Arch
 from billow.model.plan import Rejection
 from billow.model.resources import CPU, GPU, RESOURCES, IntArray
@@ -40,7 +41,7 @@ class Words:
         """Return why no host takes a request, over the whole pool."""
         if not len(self._hosts):
             return _no_host(subject)
-        reason = f"none of {_hosts_text(len(self._hosts))} fits"
+        reason = f"none of {counted(len(self._hosts), 'host')} fits"
         everyone = np.arange(len(self._hosts))
         return Rejection(subject, reason, self._causes(verdict), self._fix(verdict, everyone))
 
@@ -58,12 +59,12 @@ class Words:
 
     def _class_rejection(self, subject: str, verdict: Verdict, rows: Rows) -> Rejection:
         fitting = int(verdict.fits[rows].sum())
-        share = f"{fitting or 'none'} of {_hosts_text(len(rows))}"
+        share = f"{fitting or 'none'} of {counted(len(rows), 'host')}"
         reason = f"{share} {'fit' if fitting > 1 else 'fits'}: {self._class_text(rows[0])}"
         first = verdict.first[rows]
         counts = np.bincount(first[first >= 0], minlength=len(verdict.demands))
         causes = [
-            f"{_hosts_text(int(counts[number]))}: {verdict.demands[number].reason}"
+            f"{counted(int(counts[number]), 'host')}: {verdict.demands[number].reason}"
             for number in np.argsort(-counts, kind="stable").tolist()
             if counts[number]
         ]
@@ -75,12 +76,12 @@ class Words:
         kinds, where, counts = np.unique(pairs, return_index=True, return_counts=True)
         order = np.argsort(-counts, kind="stable")
         causes = [
-            f"{_hosts_text(int(counts[each]))} ({self._class_text(ruled_out[where[each]])}): "
+            f"{counted(int(counts[each]), 'host')} ({self._class_text(ruled_out[where[each]])}): "
             f"{verdict.demands[kinds[each] // len(self._hosts)].reason}"
             for each in order[:MOST_CAUSES].tolist()
         ]
         rest = int(counts[order[MOST_CAUSES:]].sum())
-        return (*causes, f"{_hosts_text(rest)} of other kinds") if rest else tuple(causes)
+        return (*causes, f"{counted(rest, 'host')} of other kinds") if rest else tuple(causes)
 
     def _fix(self, verdict: Verdict, rows: Rows) -> str:
         """Return what would help on these hosts, the easiest first."""
@@ -153,7 +154,3 @@ def _memory(total: "Sequence[int] | IntArray") -> str:
 
 def _no_host(subject: str) -> Rejection:
     return Rejection(subject, "the pool has no host", fix="add a host")
-
-
-def _hosts_text(count: int) -> str:
-    return f"{count} host{'' if count == 1 else 's'}"

@@ -9,6 +9,7 @@ from billow.capabilities.power.energy import HOUR_S, carbon_kg, watts
 from billow.capabilities.power.outlook import outlook
 from billow.capabilities.power.policy import PowerPolicy
 from billow.capabilities.power.scene import Scene
+from billow.model.counting import counted
 from billow.model.kinds import Power, code_of
 from billow.model.plan import Finding, Severity
 from billow.model.pool import Pool
@@ -97,9 +98,9 @@ class _Page:
         now = f"The hosts draw {self._now.kwh:.1f} kWh a day"
         if not count:
             return f"{now}; none of them can be spared."
-        hosts = "1 host" if count == 1 else f"{count} hosts"
         spared = self._now.kwh - self._after.kwh
         about = "about " if self._ahead.about else ""
+        hosts = counted(count, "host")
         return f"{now}; {about}{hosts} could sleep, which spares {about}{spared:.1f} kWh a day."
 
     def _measures(self) -> tuple[Measure, ...]:

@@ -30,6 +30,7 @@ from billow.model.action import (
     Throttle,
     Uncordon,
 )
+from billow.model.counting import counted
 from billow.model.group import Group
 from billow.model.host import Host
 from billow.model.instance import MOST_LIMIT, Instance
@@ -272,5 +273,6 @@ def _empty(ground: Ground, name: str) -> Iterator[Blocker]:
     yield from _known(ground, name)
     residents = ground.residents(name) if ground.host(name) else []
     if residents:
+        held = counted(len(residents), "instance")
         shown = ", ".join(residents[:_LISTED]) + (", ..." if len(residents) > _LISTED else "")
-        yield Blocker(f"{len(residents)} instances are on host {name}: {shown}", "move them away")
+        yield Blocker(f"host {name} has {held}: {shown}", "move them away")
