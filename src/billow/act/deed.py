@@ -6,7 +6,8 @@ well, and what an action left half-way is then found by its records. So a deed t
 as a power cut may leave it, is as one that is not there.
 
 An action that a dead controller left is nobody's: whoever finds it first takes it over. That a
-controller lives is proved by a lock, never by a process id or a time.
+controller lives is proved by a lock, never by a process id or a time; one that stands still over an
+action that the next writer needs is ended, and its lock falls (`still`).
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from billow.act.durable import is_locked, locked, make_folder, take_lock, write
+from billow.act.still import beat, end_still
 from billow.errors import Bug, Invalid, Leased, Refused
 from billow.model.action import Action
 from billow.model.codec import action_document, action_from_document
@@ -82,7 +84,7 @@ class Deeds:
 
         fence                the highest fence that was ever seen
         actions/HASH.json    what became of an action
-        controllers/TOKEN    locked as long as that controller lives
+        controllers/TOKEN    locked as long as that controller lives: its process id
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,6 +97,7 @@ class Deeds:
         handle = take_lock(self._controllers / self.token)
         if handle is None:
             raise Bug("a random token was given twice")
+        os.write(handle, str(os.getpid()).encode())
         self._handle: int | None = handle
         self._forget_dead_controllers()
         self._forget_oldest()
@@ -105,6 +108,17 @@ class Deeds:
             (self._controllers / self.token).unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = None
+
+    def beat(self) -> None:
+        """Show that this controller does not stand still; often, as long as it does an action."""
+        beat(self._controllers / self.token)
+
+    def end_still(self, deed: Deed) -> bool:
+        """End the controller that does an action if it stands still; return whether that was done.
+
+        For the writer only: who does not hold the lease has no say over others.
+        """
+        return deed.standing is Standing.RUNNING and end_still(self._controllers / deed.owner)
 
     def is_last(self) -> bool:
         """Return whether no other controller lives."""
@@ -131,6 +145,7 @@ class Deeds:
                 code="invalid-id",
             )
         deed = Deed(document=_plain(action), standing=Standing.RUNNING, owner=self.token)
+        self.beat()
         self.save(deed)
         return deed
 
@@ -172,10 +187,10 @@ class Deeds:
         Raises:
             Leased: it is older.
         """
-        with locked(self._folder / "fence.lock"):
-            seen = self._seen_fence()
-            if fence > seen:
-                write(self._fence, str(fence).encode())
+        if fence > (seen := self._seen_fence()):
+            with locked(self._folder / "fence.lock"):
+                if fence > (seen := self._seen_fence()):
+                    write(self._fence, str(fence).encode())
         if fence < seen:
             raise Leased(
                 f"fence {fence} is older than {seen}",

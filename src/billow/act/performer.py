@@ -14,12 +14,15 @@ from typing import Final, Protocol
 
 from billow.act.deed import Deed, Deeds, Standing
 from billow.act.operation import Operation, as_before
+from billow.act.still import BEAT_S
 from billow.errors import BillowError, Leased, Lost, NotFound, Refused
 from billow.model.action import Action
 from billow.model.run import Progress
 from billow.ports import Blocker, Trace
 
 _LOOK_EVERY_S: Final = 0.1
+_FALLS_S: Final = 1.0
+"""For so long are the locks of a process waited for that was ended."""
 _TRACES: Final = {
     Standing.RUNNING: Trace.RUNNING,
     Standing.DONE: Trace.DONE,
@@ -69,6 +72,7 @@ class Performer:
         self._accepting = asyncio.Lock()
         self._adopted = -1
         self._stuck: dict[str, str] = {}
+        self._beating: asyncio.Task[None] | None = None
 
     @property
     def under_way(self) -> list[Action]:
@@ -99,7 +103,7 @@ class Performer:
         elif not operation.deed.is_of(action):
             raise _reused(action)
         if operation is None:
-            await self._follow_elsewhere(action)
+            await self._follow_elsewhere(action, fence)
             return
         async for progress in operation.follow():
             yield progress
@@ -122,6 +126,7 @@ class Performer:
     async def rest(self) -> None:
         """Do nothing more: actions under way are left to the next engine."""
         tasks = [each.task for each in self._running.values() if each.task]
+        tasks += [self._beating] if self._beating else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -156,7 +161,15 @@ class Performer:
         name = f"{self._engine} {action.id}"
         operation.task = asyncio.create_task(self._run(operation), name=name)
         operation.task.add_done_callback(lambda _: self._ended(operation))
+        if self._beating is None or self._beating.done():
+            self._beating = asyncio.create_task(self._beat(), name=f"{self._engine} beats")
         return operation
+
+    async def _beat(self) -> None:
+        """Show that this controller does not stand still, as long as it does anything."""
+        while self._running:
+            self._deeds.beat()
+            await asyncio.sleep(BEAT_S)
 
     async def _run(self, operation: Operation) -> None:
         """Do an action to its end, and write down what became of it."""
@@ -213,6 +226,7 @@ class Performer:
         self._stuck.clear()
         at_work = set()
         for deed in list(self._deeds.all()):
+            await self._end_still(deed)
             if str(deed.document["id"]) not in self._running and self._deeds.is_orphan(deed):
                 with self._stuck_on(deed.action.subject):
                     await self._adopt(deed)
@@ -223,6 +237,14 @@ class Performer:
                 with self._stuck_on(subject):
                     await self._craft.settle(subject)
         self._craft.changed()
+
+    async def _end_still(self, deed: Deed) -> None:
+        """End who stands still over an action, so that it is nobody's."""
+        if self._deeds.end_still(deed):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FALLS_S):
+                    while not self._deeds.is_orphan(deed):  # noqa: ASYNC110  # locks tell nobody
+                        await asyncio.sleep(0.01)
 
     @contextlib.contextmanager
     def _stuck_on(self, subject: str) -> Iterator[None]:
@@ -243,10 +265,13 @@ class Performer:
                     self._deeds.forget(action.id)
                 self._craft.changed()
 
-    async def _follow_elsewhere(self, action: Action) -> None:
+    async def _follow_elsewhere(self, action: Action, fence: int) -> None:
         """Wait until another controller has done an action. Raises what it ended with."""
-        while (trace := await self.find(action.id)) is Trace.RUNNING:  # noqa: ASYNC110  # on disk
+        while (trace := await self.find(action.id)) is Trace.RUNNING:
             await asyncio.sleep(_LOOK_EVERY_S)
+            self._deeds.check_fence(fence)
+            if (deed := self._deeds.find(action.id)) is not None:
+                await self._end_still(deed)
         deed = self._deeds.find(action.id)
         if trace is Trace.FAILED and deed is not None:
             raise deed.failure()
